@@ -1,0 +1,99 @@
+# Small named targets with explicit dependencies. Link only by alias: metamcp::<name>.
+
+add_library(metamcp_options INTERFACE)
+target_compile_options(metamcp_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-missing-field-initializers>
+  $<$<BOOL:${METAMCP_WERROR}>:-Werror>)
+target_include_directories(metamcp_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_definitions(metamcp_options INTERFACE
+  BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_BEAST_SEPARATE_COMPILATION)
+
+if(METAMCP_SANITIZE)
+  add_compile_options(-fsanitize=${METAMCP_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${METAMCP_SANITIZE})
+endif()
+
+# metamcp_library(<name> HDRS ... SRCS ... DEPS ... PRIVATE_DEPS ... [TESTONLY])
+function(metamcp_library NAME)
+  cmake_parse_arguments(A "TESTONLY" "" "HDRS;SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
+  if(A_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "metamcp_library(${NAME}): unknown arguments ${A_UNPARSED_ARGUMENTS}")
+  endif()
+  if(A_SRCS)
+    add_library(metamcp_${NAME} STATIC ${A_SRCS} ${A_HDRS})
+    target_link_libraries(metamcp_${NAME} PUBLIC metamcp_options ${A_DEPS} PRIVATE ${A_PRIVATE_DEPS})
+  else()
+    add_library(metamcp_${NAME} INTERFACE)
+    target_link_libraries(metamcp_${NAME} INTERFACE metamcp_options ${A_DEPS})
+  endif()
+  add_library(metamcp::${NAME} ALIAS metamcp_${NAME})
+endfunction()
+
+# metamcp_binary(<output name> SRCS ... DEPS ...)
+function(metamcp_binary NAME)
+  cmake_parse_arguments(A "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${NAME} ${A_SRCS})
+  target_link_libraries(${NAME} PRIVATE metamcp_options ${A_DEPS})
+endfunction()
+
+# metamcp_test(<name> SRCS ... DEPS ... [LABELS ...] [TIMEOUT seconds])
+# One executable, one ctest entry; labels default to "unit".
+function(metamcp_test NAME)
+  cmake_parse_arguments(A "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  add_executable(${NAME} ${A_SRCS})
+  target_link_libraries(${NAME} PRIVATE metamcp_options ${A_DEPS} GTest::gmock GTest::gtest_main)
+  set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${NAME} COMMAND ${NAME} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  if(NOT A_LABELS)
+    set(A_LABELS unit)
+  endif()
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 60)
+  endif()
+  set_tests_properties(${NAME} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT})
+endfunction()
+
+# metamcp_proto(<area> PROTOS ... [DEPS areas ...] [SERVICE])
+# Makes metamcp::pb_<area> (messages) and, with SERVICE, metamcp::api_<area> (the coroutine
+# interface and its bindings, made by tools/protoc-gen-metamcp).
+function(metamcp_proto AREA)
+  cmake_parse_arguments(A "SERVICE" "" "PROTOS;DEPS" ${ARGN})
+  set(OUT ${CMAKE_BINARY_DIR}/gen)
+  set(ROOT ${CMAKE_SOURCE_DIR}/proto)
+  set(PB_SRCS)
+  set(API_SRCS)
+  file(MAKE_DIRECTORY ${OUT})
+  foreach(P ${A_PROTOS})
+    string(REGEX REPLACE "\\.proto$" "" BASE ${P})
+    add_custom_command(
+      OUTPUT ${OUT}/${BASE}.pb.cc ${OUT}/${BASE}.pb.h
+      COMMAND protobuf::protoc -I ${ROOT} --cpp_out=${OUT} ${ROOT}/${P}
+      DEPENDS ${ROOT}/${P} VERBATIM)
+    list(APPEND PB_SRCS ${OUT}/${BASE}.pb.cc)
+    if(A_SERVICE AND P MATCHES "_service\\.proto$")
+      add_custom_command(
+        OUTPUT ${OUT}/${BASE}.grpc.pb.cc ${OUT}/${BASE}.grpc.pb.h
+               ${OUT}/${BASE}.metamcp.cc ${OUT}/${BASE}.metamcp.h
+        COMMAND protobuf::protoc -I ${ROOT} --grpc_out=${OUT} --metamcp_out=${OUT}
+                --plugin=protoc-gen-grpc=${METAMCP_GRPC_CPP_PLUGIN}
+                --plugin=protoc-gen-metamcp=$<TARGET_FILE:protoc-gen-metamcp> ${ROOT}/${P}
+        DEPENDS ${ROOT}/${P} protoc-gen-metamcp VERBATIM)
+      list(APPEND API_SRCS ${OUT}/${BASE}.grpc.pb.cc ${OUT}/${BASE}.metamcp.cc)
+    endif()
+  endforeach()
+  add_library(metamcp_pb_${AREA} STATIC ${PB_SRCS})
+  target_include_directories(metamcp_pb_${AREA} SYSTEM PUBLIC ${OUT})
+  set(DEP_TARGETS)
+  foreach(D ${A_DEPS})
+    list(APPEND DEP_TARGETS metamcp::pb_${D})
+  endforeach()
+  target_link_libraries(metamcp_pb_${AREA} PUBLIC protobuf::libprotobuf ${DEP_TARGETS})
+  add_library(metamcp::pb_${AREA} ALIAS metamcp_pb_${AREA})
+  if(API_SRCS)
+    add_library(metamcp_api_${AREA} STATIC ${API_SRCS})
+    target_include_directories(metamcp_api_${AREA} SYSTEM PUBLIC ${OUT})
+    target_link_libraries(metamcp_api_${AREA} PUBLIC metamcp::pb_${AREA} metamcp::rpc gRPC::grpc++)
+    add_library(metamcp::api_${AREA} ALIAS metamcp_api_${AREA})
+  endif()
+endfunction()

@@ -1,0 +1,126 @@
+#include "common/base/error_registry.h"
+
+#include <algorithm>
+#include <array>
+
+namespace metamcp {
+namespace {
+
+using absl::StatusCode;
+constexpr ErrorClass kRetryable = ErrorClass::kRetryable;
+constexpr ErrorClass kReconnect = ErrorClass::kReconnect;
+constexpr ErrorClass kUser = ErrorClass::kUser;
+constexpr ErrorClass kFatal = ErrorClass::kFatal;
+
+// Codes outside JSON-RPC's reserved range are ours; -32020..-32022 are MCP 2026-07-28's own.
+// Sorted by reason (a test checks it).
+constexpr ErrorEntry kEntries[] = {
+    {"ALREADY_EXISTS", StatusCode::kAlreadyExists, kUser, -32602, -32602, 409,
+     "Choose another name, or update the existing object."},
+    {"AUTH_INVALID", StatusCode::kUnauthenticated, kUser, -31001, -31001, 401,
+     "Send a valid key as 'Authorization: Bearer <key>'."},
+    {"AUTH_REQUIRED", StatusCode::kUnauthenticated, kUser, -31001, -31001, 401,
+     "Send a key as 'Authorization: Bearer <key>'; keys are listed under auth.keys."},
+    {"BODY_TOO_LARGE", StatusCode::kResourceExhausted, kUser, -32600, -32600, 413,
+     "Send a smaller body, or raise limits.bodyBytesMax."},
+    {"CALL_LOOP", StatusCode::kFailedPrecondition, kFatal, -31012, -31012, 508,
+     "A gateway reached itself through its own upstreams; remove the loop."},
+    {"CANCELLED", StatusCode::kCancelled, kUser, -31008, -31008, 499,
+     "The caller cancelled the call."},
+    {"CAPABILITY_MISSING", StatusCode::kFailedPrecondition, kUser, -32603, -32021, 400,
+     "The client must declare the capability that the tool needs."},
+    {"CONFIG_INVALID", StatusCode::kInvalidArgument, kUser, -32603, -32603, 400,
+     "Correct the configuration; 'meta-mcp config validate' names the place."},
+    {"CURSOR_INVALID", StatusCode::kInvalidArgument, kUser, -32602, -32602, 200,
+     "Start the list again without a cursor."},
+    {"DATABASE_UNAVAILABLE", StatusCode::kUnavailable, kRetryable, -32603, -32603, 503,
+     "Check that the database is reachable; 'meta-mcp doctor' tests it."},
+    {"DEADLINE_EXCEEDED", StatusCode::kDeadlineExceeded, kRetryable, -31009, -31009, 504,
+     "Try again, or raise the timeout of this upstream or tool."},
+    {"ETAG_MISMATCH", StatusCode::kAborted, kRetryable, -32603, -32603, 412,
+     "The object changed meanwhile; read it again and repeat the change."},
+    {"HEADER_MISMATCH", StatusCode::kInvalidArgument, kUser, -32600, -32020, 400,
+     "Send the MCP headers with the same values as the body."},
+    {"HOST_REFUSED", StatusCode::kPermissionDenied, kUser, -32600, -32600, 403,
+     "Use the address that the gateway listens on, or add the host to gateway.allowedHosts."},
+    {"INTERNAL", StatusCode::kInternal, kFatal, -32603, -32603, 500,
+     "This is a defect of the gateway; report it with the trace id."},
+    {"INVALID_PARAMS", StatusCode::kInvalidArgument, kUser, -32602, -32602, 200,
+     "Correct the named parameter."},
+    {"INVALID_REQUEST", StatusCode::kInvalidArgument, kUser, -32600, -32600, 400,
+     "Send one well-formed JSON-RPC 2.0 message."},
+    {"METHOD_NOT_FOUND", StatusCode::kUnimplemented, kUser, -32601, -32601, 404,
+     "Use a method that the server declares."},
+    {"NOT_ACCEPTABLE", StatusCode::kInvalidArgument, kUser, -32600, -32600, 406,
+     "Send 'Accept: application/json, text/event-stream'."},
+    {"NOT_FOUND", StatusCode::kNotFound, kUser, -32602, -32602, 404, "Check the name."},
+    {"ORIGIN_REFUSED", StatusCode::kPermissionDenied, kUser, -32600, -32600, 403,
+     "Add the origin to gateway.allowedOrigins if it is yours."},
+    {"PARSE_ERROR", StatusCode::kInvalidArgument, kUser, -32700, -32700, 400,
+     "Send valid UTF-8 JSON."},
+    {"PERMISSION_DENIED", StatusCode::kPermissionDenied, kUser, -31003, -31003, 403,
+     "Ask an operator for access."},
+    {"PROMPT_NOT_FOUND", StatusCode::kNotFound, kUser, -32602, -32602, 200,
+     "Use a name from prompts/list."},
+    {"QUEUE_FULL", StatusCode::kResourceExhausted, kRetryable, -31029, -31029, 503,
+     "Try again later; the gateway or the upstream is at its limit."},
+    {"RATE_LIMITED", StatusCode::kResourceExhausted, kRetryable, -31029, -31029, 429,
+     "Try again after the time named in Retry-After."},
+    {"RESOURCE_NOT_FOUND", StatusCode::kNotFound, kUser, -32002, -32602, 200,
+     "Use a URI from resources/list or one that matches a template."},
+    {"SESSION_NOT_FOUND", StatusCode::kNotFound, kReconnect, -31004, -31004, 404,
+     "The session ended; initialize again."},
+    {"SESSION_REQUIRED", StatusCode::kInvalidArgument, kUser, -32600, -32600, 400,
+     "Send initialize first, then the Mcp-Session-Id header on every request."},
+    {"SHUTTING_DOWN", StatusCode::kUnavailable, kRetryable, -31010, -31010, 503,
+     "The gateway is stopping; try again shortly."},
+    {"STATE_INVALID", StatusCode::kInvalidArgument, kUser, -32602, -32602, 200,
+     "Start the call again without requestState."},
+    {"TOOL_NOT_FOUND", StatusCode::kNotFound, kUser, -32602, -32602, 200,
+     "Use a name from tools/list; 'meta-mcp tool why NAME' says why one is missing."},
+    {"UNSUPPORTED_MEDIA_TYPE", StatusCode::kInvalidArgument, kUser, -32600, -32600, 415,
+     "Send 'Content-Type: application/json'."},
+    {"UNSUPPORTED_VERSION", StatusCode::kFailedPrecondition, kUser, -32600, -32022, 400,
+     "Use one of the supported protocol versions."},
+    {"UPSTREAM_AUTH", StatusCode::kUnavailable, kUser, -31011, -31011, 502,
+     "The upstream refused our credentials; check its headers or keys."},
+    {"UPSTREAM_BREAKER_OPEN", StatusCode::kUnavailable, kRetryable, -31011, -31011, 503,
+     "The upstream failed repeatedly and is being given time; try again later."},
+    {"UPSTREAM_DISABLED", StatusCode::kFailedPrecondition, kUser, -31011, -31011, 503,
+     "Enable it: 'meta-mcp server enable NAME'."},
+    {"UPSTREAM_ERROR", StatusCode::kUnknown, kUser, -32603, -32603, 200,
+     "The upstream answered with an error; its own message is quoted."},
+    {"UPSTREAM_LOST", StatusCode::kUnavailable, kReconnect, -31011, -31011, 502,
+     "The upstream went away during the call; whether it took effect is unknown."},
+    {"UPSTREAM_PROTOCOL", StatusCode::kInternal, kFatal, -32603, -32603, 502,
+     "The upstream broke the protocol; see 'meta-mcp server logs NAME'."},
+    {"UPSTREAM_RESULT_TOO_LARGE", StatusCode::kResourceExhausted, kUser, -31011, -31011, 502,
+     "Ask for less, or raise limits.resultBytesMax."},
+    {"UPSTREAM_TIMEOUT", StatusCode::kDeadlineExceeded, kRetryable, -31009, -31009, 504,
+     "The upstream did not answer in time; raise its timeoutMs if it is just slow."},
+    {"UPSTREAM_UNAVAILABLE", StatusCode::kUnavailable, kReconnect, -31011, -31011, 503,
+     "The upstream is not connected; 'meta-mcp doctor NAME' finds out why."},
+};
+
+}  // namespace
+
+std::span<const ErrorEntry> ErrorRegistry() { return kEntries; }
+
+const ErrorEntry* FindError(std::string_view reason) {
+  const auto* it = std::lower_bound(
+      std::begin(kEntries), std::end(kEntries), reason,
+      [](const ErrorEntry& e, std::string_view r) { return e.reason < r; });
+  return it != std::end(kEntries) && it->reason == reason ? it : nullptr;
+}
+
+std::string_view ErrorClassName(ErrorClass c) {
+  switch (c) {
+    case ErrorClass::kRetryable: return "retryable";
+    case ErrorClass::kReconnect: return "reconnect";
+    case ErrorClass::kUser: return "user";
+    case ErrorClass::kFatal: return "fatal";
+  }
+  return "fatal";
+}
+
+}  // namespace metamcp

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace metamcp {
+
+// What a sealed value is for. Each purpose has its own HKDF subkey, so that a value sealed for one
+// can never be opened as another.
+enum class SealPurpose { kSession, kCall, kCursor, kTask, kToken, kVault };
+
+// The keys that seal handles given to clients: AES-256-GCM with a random 96-bit nonce (NIST SP
+// 800-38D), subkeys by HKDF-SHA-256 (RFC 5869). The first key seals, all open; so a key is rotated
+// by adding it, promoting it, and removing the old one after the longest lifetime of a handle.
+//
+// Immutable after construction; thread: any.
+class KeyRing {
+ public:
+  struct Key {
+    std::string kid;     // 1 to 16 characters of [A-Za-z0-9]
+    std::string secret;  // 32 raw bytes
+  };
+
+  // Errors: INVALID_ARGUMENT for no keys, a wrong kid, a wrong size or a duplicate.
+  static absl::StatusOr<KeyRing> Create(std::vector<Key> keys);
+
+  // Returns a ring of one random key that lives as long as the process.
+  static KeyRing Ephemeral();
+
+  // Reads {"keys":[{"kid":"…","key":"<base64, 32 bytes>"}]} from `path`; where the file is missing,
+  // makes one with a fresh key, mode 0600, atomically (two starters end with the same file).
+  // Blocks on the file system. Errors: INVALID_ARGUMENT for a malformed file, PERMISSION_DENIED if
+  // others can read it, else the system's.
+  static absl::StatusOr<KeyRing> LoadOrCreateBlocking(const std::string& path);
+
+  // Returns base64url(version, kid, nonce, ciphertext, tag) of `plain`, bound to `context`.
+  std::string Seal(SealPurpose purpose, std::string_view plain, std::string_view context) const;
+
+  // Returns what was sealed, or nothing if the text was not sealed by this ring for this purpose
+  // and context.
+  std::optional<std::string> Open(SealPurpose purpose, std::string_view sealed,
+                                  std::string_view context) const;
+
+  // HMAC-SHA-256 of `data` under the first key's subkey of `purpose` (32 raw bytes).
+  std::string Mac(SealPurpose purpose, std::string_view data) const;
+
+ private:
+  struct Derived;
+  explicit KeyRing(std::vector<std::shared_ptr<const Derived>> keys) : keys_(std::move(keys)) {}
+  std::vector<std::shared_ptr<const Derived>> keys_;
+};
+
+// base64url without padding (RFC 4648, section 5).
+std::string Base64UrlEncode(std::string_view data);
+std::optional<std::string> Base64UrlDecode(std::string_view text);
+// Canonical standard base64 with padding; anything else is refused.
+std::string Base64Encode(std::string_view data);
+std::optional<std::string> Base64Decode(std::string_view text);
+
+}  // namespace metamcp
