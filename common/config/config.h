@@ -1,0 +1,225 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/config/problem.h"
+
+// The configuration of every Meta-MCP program as plain values. Member initialisers are the
+// defaults; settings.cc describes each setting once (name, unit, range, environment variable).
+namespace metamcp::config {
+
+struct CorsConfig {
+  std::vector<std::string> origins;  // empty: CORS is off
+  bool credentials = false;
+  int64_t max_age_s = 600;
+  bool operator==(const CorsConfig&) const = default;
+};
+
+struct GatewayConfig {
+  std::string listen = "127.0.0.1:8931";
+  std::string listen_unix;  // empty: <data-dir>/serve.sock
+  std::string public_url;
+  std::vector<std::string> allowed_hosts;
+  std::vector<std::string> allowed_origins;
+  CorsConfig cors;
+  std::string name_separator = "__";
+  int64_t page_size = 1000;
+  int64_t request_timeout_ms = 120'000;
+  int64_t header_timeout_ms = 10'000;
+  int64_t sse_keep_alive_ms = 15'000;
+  int64_t session_idle_ms = 1'800'000;
+  int64_t drain_ms = 10'000;
+  bool operator==(const GatewayConfig&) const = default;
+};
+
+struct TlsConfig {
+  std::string min = "1.3";  // 1.2 or 1.3
+  std::string ca;           // PEM file of further authorities
+  bool operator==(const TlsConfig&) const = default;
+};
+
+// One upstream. command, args, env, url and headers hold ${VAR} references unexpanded: the
+// connector expands them when it connects (expand.h).
+struct ServerConfig {
+  std::string type;  // stdio, http, sse or ws; always set after loading
+  std::string command;
+  std::vector<std::string> args;
+  std::map<std::string, std::string> env;
+  std::string cwd;
+  std::string url;
+  std::map<std::string, std::string> headers;
+  std::string display_name;  // the key in mcpServers unless set
+  bool disabled = false;
+  std::string era = "auto";  // auto, legacy or modern
+  std::string isolation;     // shared, principal, session, call; empty: the default of the type
+  bool interactive = false;
+  int64_t timeout_ms = 0;  // 0: connector.callTimeoutMs
+  std::map<std::string, int64_t> tool_timeouts_ms;
+  int64_t priority = 0;
+  int64_t concurrency = 0;  // 0: connector.concurrency
+  std::vector<std::string> fallbacks;
+  std::vector<std::string> tags;
+  TlsConfig tls;
+  bool allow_plain_http = false;
+  bool operator==(const ServerConfig&) const = default;
+};
+
+// Picks items by glob; empty include means all.
+struct SelectorConfig {
+  std::vector<std::string> include;
+  std::vector<std::string> exclude;
+  std::string annotations;  // JSON object, or empty
+  bool operator==(const SelectorConfig&) const = default;
+};
+
+struct ArgumentConfig {
+  std::string rename;
+  std::string default_value;  // JSON, or empty
+  std::string value;          // JSON sent always, or empty
+  bool hidden = false;
+  std::string coerce;  // string, integer, number, boolean or empty
+  bool operator==(const ArgumentConfig&) const = default;
+};
+
+struct OverrideConfig {
+  std::string name;
+  std::string title;
+  std::string description;
+  std::string annotations;  // JSON object, or empty
+  bool disabled = false;
+  std::map<std::string, ArgumentConfig> arguments;
+  bool operator==(const OverrideConfig&) const = default;
+};
+
+struct VirtualServerConfig {
+  std::string title;
+  std::string instructions;
+  std::vector<std::string> servers;  // globs over slugs and names; empty: all
+  std::string prefix = "slug";       // slug, none, or fixed text
+  SelectorConfig tools;
+  SelectorConfig resources;
+  SelectorConfig prompts;
+  std::map<std::string, OverrideConfig> overrides;  // by "slug.original"
+  std::string metrics_label;
+  bool disabled = false;
+  bool operator==(const VirtualServerConfig&) const = default;
+};
+
+// One static bearer key. `key` is expanded and secret: never print it.
+struct KeyConfig {
+  std::string name;
+  std::string key;
+  std::string tenant = "default";
+  std::vector<std::string> roles;
+  bool operator==(const KeyConfig&) const = default;
+};
+
+struct AuthConfig {
+  std::vector<KeyConfig> keys;
+  bool anonymous_loopback = true;
+  bool operator==(const AuthConfig&) const = default;
+};
+
+struct LimitsConfig {
+  int64_t body_bytes_max = 8 << 20;
+  int64_t header_bytes_max = 32 << 10;
+  int64_t json_depth_max = 64;
+  int64_t result_bytes_max = 32 << 20;
+  int64_t connections_max = 20'000;
+  int64_t streams_per_client_max = 64;
+  int64_t sessions_max = 100'000;
+  int64_t calls_max = 4096;
+  int64_t queue_max = 1024;
+  int64_t servers_max = 1000;
+  int64_t tools_per_server_max = 10'000;
+  bool operator==(const LimitsConfig&) const = default;
+};
+
+struct DatabaseConfig {
+  std::string url;  // empty: sqlite at <data-dir>/storage.db
+  int64_t pool_size = 4;
+  int64_t connect_timeout_ms = 5000;
+  int64_t statement_timeout_ms = 30'000;
+  bool operator==(const DatabaseConfig&) const = default;
+};
+
+struct ServiceConfig {
+  std::string address;  // empty: in this process
+  bool operator==(const ServiceConfig&) const = default;
+};
+
+struct ServiceTlsConfig {
+  std::string certificate;
+  std::string key;
+  std::string ca;
+  bool operator==(const ServiceTlsConfig&) const = default;
+};
+
+struct ServicesConfig {
+  std::string listen;  // gRPC address of this program when it runs one service
+  ServiceConfig gateway;
+  ServiceConfig catalog;
+  ServiceConfig connector;
+  ServiceTlsConfig tls;
+  bool operator==(const ServicesConfig&) const = default;
+};
+
+struct CatalogConfig {
+  int64_t refresh_ms = 300'000;
+  int64_t list_timeout_ms = 30'000;
+  bool operator==(const CatalogConfig&) const = default;
+};
+
+struct BackoffConfig {
+  int64_t min_ms = 250;
+  int64_t max_ms = 30'000;
+  bool operator==(const BackoffConfig&) const = default;
+};
+
+struct BreakerConfig {
+  int64_t failures = 5;
+  int64_t open_ms = 10'000;
+  bool operator==(const BreakerConfig&) const = default;
+};
+
+struct ConnectorConfig {
+  int64_t connect_timeout_ms = 60'000;
+  int64_t heartbeat_ms = 30'000;
+  BackoffConfig backoff;
+  BreakerConfig breaker;
+  int64_t call_timeout_ms = 60'000;
+  int64_t hard_timeout_ms = 600'000;
+  int64_t stop_grace_ms = 3000;
+  int64_t concurrency = 64;
+  int64_t processes_max = 256;
+  int64_t log_lines = 1000;
+  bool operator==(const ConnectorConfig&) const = default;
+};
+
+struct TelemetryConfig {
+  std::string log_level = "info";
+  std::string log_format = "auto";  // json, text, or auto: text on a terminal
+  bool operator==(const TelemetryConfig&) const = default;
+};
+
+struct Config {
+  int64_t version = 1;
+  GatewayConfig gateway;
+  std::map<std::string, ServerConfig> mcp_servers;             // by display name
+  std::map<std::string, VirtualServerConfig> virtual_servers;  // by name (a slug)
+  AuthConfig auth;
+  LimitsConfig limits;
+  DatabaseConfig database;
+  ServicesConfig services;
+  CatalogConfig catalog;
+  ConnectorConfig connector;
+  TelemetryConfig telemetry;
+  bool operator==(const Config&) const = default;
+};
+
+}  // namespace metamcp::config
