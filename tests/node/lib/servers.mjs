@@ -1,0 +1,123 @@
+// Starts what tests talk to: the fixture, the reference servers, and the gateway.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FIXTURE, LOOPBACK_PRELOAD, NODE, gatewayBinary, packageFile } from './paths.mjs';
+import { Child } from './process.mjs';
+
+export async function startFixture(...args) {
+  const child = new Child(NODE, [FIXTURE, '--with-parent', ...args]);
+  const url = await child.line((line) => line.startsWith('{') && JSON.parse(line).url);
+  return { url, child, stop: () => child.stop() };
+}
+
+export const fixtureStdio = (...args) => ({ command: NODE, args: [FIXTURE, '--stdio', ...args] });
+
+export const EVERYTHING = packageFile('@modelcontextprotocol/server-everything', 'dist/index.js');
+export const FILESYSTEM = packageFile('@modelcontextprotocol/server-filesystem', 'dist/index.js');
+export const MEMORY = packageFile('@modelcontextprotocol/server-memory', 'dist/index.js');
+
+// A port that is free now. The reference server cannot take port 0 and report what it got.
+export async function freePort() {
+  const probe = createServer();
+  await new Promise((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+// The reference server over Streamable HTTP, held to loopback by the preload script.
+export async function startEverythingHttp() {
+  const port = await freePort();
+  const child = new Child(NODE, ['--require', LOOPBACK_PRELOAD, EVERYTHING, 'streamableHttp'], {
+    env: { PORT: String(port) },
+  });
+  const url = `http://127.0.0.1:${port}/mcp`;
+  await reachable(url, child);
+  return { url, child, stop: () => child.stop() };
+}
+
+async function reachable(url, child, timeoutMs = 20000) {
+  for (const end = Date.now() + timeoutMs; Date.now() < end; await sleep(50)) {
+    if (child.ended) break;
+    const answered = await fetch(url, { method: 'OPTIONS' }).catch(() => undefined);
+    if (answered) return;
+  }
+  await child.stop();
+  throw new Error(`${child.command} does not answer at ${url}\n${child.stderr}`);
+}
+
+const META = {
+  'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+  'io.modelcontextprotocol/clientCapabilities': {},
+  'io.modelcontextprotocol/clientInfo': { name: 'meta-mcp-tests', version: '1.0.0' },
+};
+
+// One stateless request on the modern wire. Returns the JSON-RPC answer.
+export async function modernRequest(url, method, params = {}, { headers = {}, signal } = {}) {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'mcp-protocol-version': '2026-07-28',
+      'mcp-method': method,
+      ...(params.name ? { 'mcp-name': params.name } : {}),
+      ...headers,
+    },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { ...params, _meta: META } }),
+    signal,
+  });
+  const body = await response.text();
+  if (!response.headers.get('content-type')?.includes('event-stream')) return JSON.parse(body);
+  const messages = body.split('\n').filter((line) => line.startsWith('data:') && line.length > 6);
+  return JSON.parse(messages.at(-1).slice(5));
+}
+
+// Waits until `names` are all in tools/list at `url`: an upstream may join after the ready line.
+export async function waitForTools(url, names, timeoutMs = 30000) {
+  let seen = [];
+  let last;
+  for (const end = Date.now() + timeoutMs; Date.now() < end; await sleep(100)) {
+    try {
+      seen = [];
+      let cursor;
+      do {
+        last = await modernRequest(url, 'tools/list', cursor === undefined ? {} : { cursor });
+        seen.push(...last.result.tools.map((tool) => tool.name));
+        cursor = last.result.nextCursor;
+      } while (cursor !== undefined);
+    } catch (error) {
+      last = last ?? String(error);
+    }
+    if (names.every((name) => seen.includes(name))) return seen;
+  }
+  const missing = names.filter((name) => !seen.includes(name));
+  throw new Error(`tools ${missing} did not appear at ${url}; listed: ${seen}; last answer: ${JSON.stringify(last)}`);
+}
+
+// Starts `meta-mcp serve` with `config` in a directory of its own, removed on stop.
+export async function startGateway(config, { env } = {}) {
+  const binary = gatewayBinary();
+  if (!binary) throw new Error('no gateway binary: build it or set METAMCP_BIN');
+  const directory = await mkdtemp(join(tmpdir(), 'metamcp-test-'));
+  const file = join(directory, 'config.json');
+  await writeFile(file, JSON.stringify({ version: 1, ...config }, null, 2), { mode: 0o600 });
+  const args = ['serve', '--config', file, '--data-dir', join(directory, 'data'), '--listen', '127.0.0.1:0'];
+  const child = new Child(binary, args, { env });
+  const stop = async () => {
+    await child.stop(15000);
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    const ready = await child.line((line) => line.match(/^ready mcp=(\S+) admin=(\S+) pid=(\d+)/));
+    const [, mcpUrl, adminUrl, pid] = ready;
+    const virtualUrl = (name) => new URL(`/servers/${name}/mcp`, mcpUrl).href;
+    return { binary, mcpUrl, adminUrl, pid: Number(pid), virtualUrl, directory, child, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
