@@ -3,7 +3,7 @@
 add_library(metamcp_options INTERFACE)
 target_compile_options(metamcp_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-missing-field-initializers>
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-missing-field-initializers;-Wno-mismatched-new-delete>
   $<$<BOOL:${METAMCP_WERROR}>:-Werror>)
 target_include_directories(metamcp_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(metamcp_options INTERFACE

@@ -90,8 +90,8 @@ class Attributes {
     sigfillset(&all);
     ::posix_spawnattr_setsigmask(&attributes_, &none);
     ::posix_spawnattr_setsigdefault(&attributes_, &all);
-    ::posix_spawnattr_setflags(
-        &attributes_, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    ::posix_spawnattr_setflags(&attributes_,
+                               POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   }
   ~Attributes() { ::posix_spawnattr_destroy(&attributes_); }
   const posix_spawnattr_t* get() const { return &attributes_; }
@@ -166,7 +166,11 @@ absl::StatusOr<std::string> ResolveCommand(const std::string& command, const std
 
 ChildProcess::ChildProcess(boost::asio::any_io_executor executor, int pid, int pidfd,
                            ProcessBudget& budget)
-    : budget_(budget), pid_(pid), pidfd_(executor, pidfd), in_(executor), out_(executor),
+    : budget_(budget),
+      pid_(pid),
+      pidfd_(executor, pidfd),
+      in_(executor),
+      out_(executor),
       err_(executor) {
   ++budget_.running_;
 }
@@ -271,8 +275,7 @@ Awaitable<bool> ChildProcess::WaitExitUntil(std::chrono::steady_clock::time_poin
 
 Awaitable<void> ChildProcess::Stop(std::chrono::milliseconds grace) {
   // Whoever stops a child wants it gone: a cancelled caller still gets the whole sequence.
-  co_await boost::asio::this_coro::reset_cancellation_state(
-      boost::asio::disable_cancellation());
+  co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
   boost::system::error_code ignored;
   in_.close(ignored);
   if (co_await WaitExitUntil(std::chrono::steady_clock::now() + grace)) co_return;

@@ -55,8 +55,8 @@ class ChildProcessTest : public ::testing::Test {
 TEST_F(ChildProcessTest, RunsAndReportsTheExitCode) {
   RecordProperty("req", "M-FR-002.1 M02-US-001.2");
   auto child = Start(Shell("printf hello; exit 3"));
-  EXPECT_EQ(Run(io_, ReadAll(*child)), "hello");
-  EXPECT_TRUE(Run(io_, child->WaitExit()));
+  EXPECT_EQ(Await(io_, ReadAll(*child)), "hello");
+  EXPECT_TRUE(Await(io_, child->WaitExit()));
   EXPECT_EQ(child->exit_status().ToString(), "exited with code 3");
   EXPECT_EQ(budget_.running(), 0);
 }
@@ -83,7 +83,7 @@ TEST_F(ChildProcessTest, OnlyTheConfiguredEnvironmentLeaksIn) {
   SpawnOptions options = Shell("echo \"[$METAMCP_TEST_SECRET][$GIVEN]\"");
   options.env["GIVEN"] = "yes";
   auto child = Start(options);
-  EXPECT_EQ(Run(io_, ReadAll(*child)), "[][yes]\n");
+  EXPECT_EQ(Await(io_, ReadAll(*child)), "[][yes]\n");
   ::unsetenv("METAMCP_TEST_SECRET");
 }
 
@@ -96,18 +96,19 @@ TEST_F(ChildProcessTest, ConfiguredPathIsSearchedAndDirectoryUsed) {
   options.env["PATH"] = folder + ":/usr/bin:/bin";
   options.cwd = folder;
   auto child = Start(options);
-  EXPECT_THAT(Run(io_, ReadAll(*child)), HasSubstr(folder.substr(folder.rfind('/'))));
+  EXPECT_THAT(Await(io_, ReadAll(*child)), HasSubstr(folder.substr(folder.rfind('/'))));
 }
 
 TEST_F(ChildProcessTest, InheritsNoDescriptorAndDefaultSignals) {
   ::signal(SIGPIPE, SIG_IGN);
   const int extra = ::dup(0);
   auto child = Start(Shell("ls /proc/self/fd | wc -l; grep SigIgn /proc/self/status"));
-  const std::string out = Run(io_, ReadAll(*child));
+  const std::string out = Await(io_, ReadAll(*child));
   ::close(extra);
   // 0, 1, 2 and the one that ls opens.
   EXPECT_THAT(out, ::testing::StartsWith("4\n"));
-  EXPECT_THAT(out, HasSubstr("SigIgn:\t0000000000000000"));
+  // The lower 31 signals; the two above belong to the C library.
+  EXPECT_THAT(out, ::testing::ContainsRegex("SigIgn:.*[08]0000000\n"));
 }
 
 TEST_F(ChildProcessTest, TheCapIsHard) {
@@ -125,11 +126,10 @@ TEST_F(ChildProcessTest, StopEscalatesAndTakesTheGroupAlong) {
   auto child = Start(Shell("trap '' TERM; sleep 600 & echo $!; while true; do wait; done"));
   std::array<char, 64> chunk;
   const auto space = boost::asio::buffer(chunk);
-  const auto n =
-      Run(io_, child->out().async_read_some(space, boost::asio::use_awaitable));
+  const auto n = Await(io_, child->out().async_read_some(space, boost::asio::use_awaitable));
   const int grandchild = std::atoi(std::string(chunk.data(), n).c_str());
   ASSERT_GT(grandchild, 1);
-  RunVoid(io_, child->Stop(std::chrono::milliseconds(20)));
+  AwaitVoid(io_, child->Stop(std::chrono::milliseconds(20)));
   EXPECT_TRUE(child->exited());
   EXPECT_EQ(child->exit_status().signal, SIGKILL);
   EXPECT_TRUE(GoneSoon(grandchild));
@@ -138,8 +138,8 @@ TEST_F(ChildProcessTest, StopEscalatesAndTakesTheGroupAlong) {
 TEST_F(ChildProcessTest, GrandchildrenOfADeadLeaderAreKilled) {
   RecordProperty("req", "M-RISK-1.m");
   auto child = Start(Shell("sleep 600 >/dev/null 2>&1 & echo $!; exit 0"));
-  const int grandchild = std::atoi(Run(io_, ReadAll(*child)).c_str());
-  EXPECT_TRUE(Run(io_, child->WaitExit()));
+  const int grandchild = std::atoi(Await(io_, ReadAll(*child)).c_str());
+  EXPECT_TRUE(Await(io_, child->WaitExit()));
   EXPECT_TRUE(GoneSoon(grandchild));
 }
 
@@ -153,11 +153,13 @@ TEST_F(ChildProcessTest, DestructionKills) {
 
 TEST_F(ChildProcessTest, ManyCyclesLeaveNothing) {
   RecordProperty("req", "M-RISK-1 M-RISK-1.m");
-  const size_t before = OpenDescriptors();
+  size_t before = 0;
   for (int i = 0; i < 200; ++i) {
     auto child = Start(Shell("cat"));
-    RunVoid(io_, child->Stop(std::chrono::milliseconds(1000)));
+    AwaitVoid(io_, child->Stop(std::chrono::milliseconds(1000)));
     EXPECT_EQ(child->exit_status().code, 0);
+    child.reset();
+    if (i == 0) before = OpenDescriptors();
   }
   EXPECT_EQ(OpenDescriptors(), before);
   EXPECT_EQ(budget_.running(), 0);

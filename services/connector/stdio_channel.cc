@@ -27,7 +27,10 @@ auto Tuple() { return boost::asio::as_tuple(boost::asio::use_awaitable); }
 
 StdioChannel::StdioChannel(std::unique_ptr<ChildProcess> child, TaskGroup& tasks,
                            std::shared_ptr<LogRing> log, StdioLimits limits)
-    : child_(std::move(child)), tasks_(tasks), log_(std::move(log)), limits_(limits),
+    : child_(std::move(child)),
+      tasks_(tasks),
+      log_(std::move(log)),
+      limits_(limits),
       gone_(child_->out().get_executor(), boost::asio::steady_timer::time_point::max()),
       drained_(child_->out().get_executor(), boost::asio::steady_timer::time_point::max()) {}
 
@@ -76,8 +79,7 @@ void StdioChannel::Flush() {
       auto resume = [self = shared_from_this()](boost::system::error_code error) {
         if (!error) self->Flush();
       };
-      child_->in().async_wait(boost::asio::posix::stream_descriptor::wait_write,
-                              std::move(resume));
+      child_->in().async_wait(boost::asio::posix::stream_descriptor::wait_write, std::move(resume));
       return;
     }
     queue_bytes_ -= static_cast<size_t>(sent);
@@ -115,7 +117,8 @@ Awaitable<void> StdioChannel::ReadOutput(std::shared_ptr<StdioChannel> self) {
   std::string buffer;
   size_t filled = 0;
   while (!self->closed_) {
-    if (buffer.size() < filled + kReadBytes) buffer.resize(std::max(2 * filled, filled + kReadBytes));
+    if (buffer.size() < filled + kReadBytes)
+      buffer.resize(std::max(2 * filled, filled + kReadBytes));
     const auto space = boost::asio::buffer(buffer.data() + filled, buffer.size() - filled);
     const auto [error, count] = co_await self->child_->out().async_read_some(space, Tuple());
     if (error) break;
@@ -123,9 +126,9 @@ Awaitable<void> StdioChannel::ReadOutput(std::shared_ptr<StdioChannel> self) {
     filled += count;
     const size_t used = self->DeliverLines(std::string_view(buffer.data(), filled), scan_from);
     if (used == std::string_view::npos) {
-      self->Fail(MakeError("UPSTREAM_PROTOCOL", "connector",
-                           StrCat("a line on stdout is longer than ",
-                                  self->limits_.line_bytes_max, " bytes")));
+      self->Fail(MakeError(
+          "UPSTREAM_PROTOCOL", "connector",
+          StrCat("a line on stdout is longer than ", self->limits_.line_bytes_max, " bytes")));
       break;
     }
     filled -= used;

@@ -24,8 +24,8 @@ struct StdioLimits {
 class StdioChannel final : public Channel, public std::enable_shared_from_this<StdioChannel> {
  public:
   // `tasks` must outlive the channel; it runs the pipe coroutines.
-  StdioChannel(std::unique_ptr<ChildProcess> child, TaskGroup& tasks,
-               std::shared_ptr<LogRing> log, StdioLimits limits);
+  StdioChannel(std::unique_ptr<ChildProcess> child, TaskGroup& tasks, std::shared_ptr<LogRing> log,
+               StdioLimits limits);
   ~StdioChannel() override;
 
   void Start(ChannelHandler& handler) override;
@@ -56,11 +56,11 @@ class StdioChannel final : public Channel, public std::enable_shared_from_this<S
   size_t queue_bytes_ = 0;
   size_t front_sent_ = 0;
   bool flush_pending_ = false;
-  bool closed_ = false;     // nothing is sent or delivered any more
-  bool stopping_ = false;   // StopChild runs or ran
+  bool closed_ = false;    // nothing is sent or delivered any more
+  bool stopping_ = false;  // StopChild runs or ran
   bool output_done_ = false;
-  boost::asio::steady_timer gone_;       // cancelled once the child is reaped
-  boost::asio::steady_timer drained_;    // cancelled once stdout is at its end
+  boost::asio::steady_timer gone_;     // cancelled once the child is reaped
+  boost::asio::steady_timer drained_;  // cancelled once stdout is at its end
 };
 
 }  // namespace metamcp::connector

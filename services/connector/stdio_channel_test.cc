@@ -30,8 +30,8 @@ class Recorder : public ChannelHandler {
 class StdioChannelTest : public ::testing::Test {
  protected:
   ~StdioChannelTest() override {
-    if (channel_ != nullptr) RunVoid(io_, channel_->Close());
-    EXPECT_TRUE(Run(io_, tasks_.Join(std::chrono::seconds(10))));
+    if (channel_ != nullptr) AwaitVoid(io_, channel_->Close());
+    EXPECT_TRUE(Await(io_, tasks_.Join(std::chrono::seconds(10))));
     EXPECT_EQ(budget_.running(), 0);
   }
   void Start(const std::string& script, StdioLimits limits = StdioLimits()) {
@@ -84,7 +84,8 @@ TEST_F(StdioChannelTest, AnEndlessLineEndsTheChild) {
   StdioLimits limits;
   limits.line_bytes_max = 100000;
   limits.stop_grace = std::chrono::milliseconds(20);
-  Start("echo ok; while true; do printf xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done", limits);
+  Start("echo ok; while true; do printf xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done",
+        limits);
   ASSERT_TRUE(Until([&] { return recorder_.closes == 1; }));
   EXPECT_EQ(GetErrorInfo(recorder_.closed)->reason, "UPSTREAM_PROTOCOL");
   EXPECT_THAT(recorder_.messages, ElementsAre("ok"));
@@ -126,8 +127,9 @@ TEST_F(StdioChannelTest, TheLastWordsOfADyingChildArrive) {
 
 TEST_F(StdioChannelTest, StderrIsKeptLineByLineAndBounded) {
   RecordProperty("req", "M02-TR-2.3");
-  Start("i=0; while [ $i -lt 1200 ]; do echo line$i >&2; i=$((i+1)); done;"
-        "head -c 20000 /dev/zero | tr '\\0' z >&2; printf '\\n\\033[31mred\\n' >&2; exec cat");
+  Start(
+      "i=0; while [ $i -lt 1200 ]; do echo line$i >&2; i=$((i+1)); done;"
+      "head -c 20000 /dev/zero | tr '\\0' z >&2; printf '\\n\\033[31mred\\n' >&2; exec cat");
   ASSERT_TRUE(Until([&] {
     const auto newest = log_->Newest(1);
     return !newest.empty() && newest[0].text == "?[31mred";
@@ -143,9 +145,9 @@ TEST_F(StdioChannelTest, ManyCyclesLeaveNeitherProcessNorDescriptor) {
   for (int i = 0; i < 200; ++i) {
     Start("cat");
     EXPECT_TRUE(channel_->Send(Outgoing("x")).ok());
-    RunVoid(io_, channel_->Close());
+    AwaitVoid(io_, channel_->Close());
     channel_.reset();
-    ASSERT_TRUE(Run(io_, tasks_.Join(std::chrono::seconds(10))));
+    ASSERT_TRUE(Await(io_, tasks_.Join(std::chrono::seconds(10))));
     if (i == 0) before = OpenDescriptors();
   }
   EXPECT_EQ(recorder_.closes, 200);

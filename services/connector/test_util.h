@@ -21,7 +21,7 @@ namespace metamcp::connector {
 
 // Runs the loop until `op` is done and returns its value.
 template <typename T>
-T Run(boost::asio::io_context& io, Awaitable<T> op) {
+T Await(boost::asio::io_context& io, Awaitable<T> op) {
   std::optional<T> result;
   std::exception_ptr failure;
   auto done = [&](std::exception_ptr e, T value) {
@@ -36,7 +36,7 @@ T Run(boost::asio::io_context& io, Awaitable<T> op) {
   return std::move(*result);
 }
 
-inline void RunVoid(boost::asio::io_context& io, Awaitable<void> op) {
+inline void AwaitVoid(boost::asio::io_context& io, Awaitable<void> op) {
   std::exception_ptr failure;
   auto done = [&](std::exception_ptr e) {
     failure = e;
