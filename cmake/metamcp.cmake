@@ -3,6 +3,7 @@
 add_library(metamcp_options INTERFACE)
 target_compile_options(metamcp_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  # GCC 12 takes a coroutine frame's own operator delete for a mismatch (false positive).
   $<$<CXX_COMPILER_ID:GNU>:-Wno-missing-field-initializers;-Wno-mismatched-new-delete>
   $<$<BOOL:${METAMCP_WERROR}>:-Werror>)
 target_include_directories(metamcp_options INTERFACE ${CMAKE_SOURCE_DIR})
@@ -73,13 +74,11 @@ function(metamcp_proto AREA)
     list(APPEND PB_SRCS ${OUT}/${BASE}.pb.cc)
     if(A_SERVICE AND P MATCHES "_service\\.proto$")
       add_custom_command(
-        OUTPUT ${OUT}/${BASE}.grpc.pb.cc ${OUT}/${BASE}.grpc.pb.h
-               ${OUT}/${BASE}.metamcp.cc ${OUT}/${BASE}.metamcp.h
-        COMMAND protobuf::protoc -I ${ROOT} --grpc_out=${OUT} --metamcp_out=${OUT}
-                --plugin=protoc-gen-grpc=${METAMCP_GRPC_CPP_PLUGIN}
+        OUTPUT ${OUT}/${BASE}.metamcp.cc ${OUT}/${BASE}.metamcp.h
+        COMMAND protobuf::protoc -I ${ROOT} --metamcp_out=${OUT}
                 --plugin=protoc-gen-metamcp=$<TARGET_FILE:protoc-gen-metamcp> ${ROOT}/${P}
         DEPENDS ${ROOT}/${P} protoc-gen-metamcp VERBATIM)
-      list(APPEND API_SRCS ${OUT}/${BASE}.grpc.pb.cc ${OUT}/${BASE}.metamcp.cc)
+      list(APPEND API_SRCS ${OUT}/${BASE}.metamcp.cc)
     endif()
   endforeach()
   add_library(metamcp_pb_${AREA} STATIC ${PB_SRCS})
@@ -93,7 +92,7 @@ function(metamcp_proto AREA)
   if(API_SRCS)
     add_library(metamcp_api_${AREA} STATIC ${API_SRCS})
     target_include_directories(metamcp_api_${AREA} SYSTEM PUBLIC ${OUT})
-    target_link_libraries(metamcp_api_${AREA} PUBLIC metamcp::pb_${AREA} metamcp::rpc gRPC::grpc++)
+    target_link_libraries(metamcp_api_${AREA} PUBLIC metamcp::pb_${AREA} metamcp::rpc)
     add_library(metamcp::api_${AREA} ALIAS metamcp_api_${AREA})
   endif()
 endfunction()

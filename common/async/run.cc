@@ -21,8 +21,7 @@ absl::Status StatusFromException(std::exception_ptr e) {
 
 Awaitable<bool> Sleep(std::chrono::steady_clock::duration time) {
   boost::asio::steady_timer timer(co_await boost::asio::this_coro::executor, time);
-  const auto [error] =
-      co_await timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+  const auto [error] = co_await timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
   co_return !error;
 }
 

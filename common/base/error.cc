@@ -1,9 +1,9 @@
 #include "common/base/error.h"
 
 #include "absl/strings/cord.h"
-#include "common/base/strings.h"
 #include "common/base/check.h"
 #include "common/base/error_registry.h"
+#include "common/base/strings.h"
 #include "metamcp/common/v1/common.pb.h"
 
 namespace metamcp {

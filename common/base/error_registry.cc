@@ -111,18 +111,22 @@ constexpr ErrorEntry kEntries[] = {
 std::span<const ErrorEntry> ErrorRegistry() { return kEntries; }
 
 const ErrorEntry* FindError(std::string_view reason) {
-  const auto* it = std::lower_bound(
-      std::begin(kEntries), std::end(kEntries), reason,
-      [](const ErrorEntry& e, std::string_view r) { return e.reason < r; });
+  const auto* it =
+      std::lower_bound(std::begin(kEntries), std::end(kEntries), reason,
+                       [](const ErrorEntry& e, std::string_view r) { return e.reason < r; });
   return it != std::end(kEntries) && it->reason == reason ? it : nullptr;
 }
 
 std::string_view ErrorClassName(ErrorClass c) {
   switch (c) {
-    case ErrorClass::kRetryable: return "retryable";
-    case ErrorClass::kReconnect: return "reconnect";
-    case ErrorClass::kUser: return "user";
-    case ErrorClass::kFatal: return "fatal";
+    case ErrorClass::kRetryable:
+      return "retryable";
+    case ErrorClass::kReconnect:
+      return "reconnect";
+    case ErrorClass::kUser:
+      return "user";
+    case ErrorClass::kFatal:
+      return "fatal";
   }
   return "fatal";
 }

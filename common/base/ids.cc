@@ -49,8 +49,8 @@ std::string HexEncode(std::string_view data) {
 
 std::string RandomBytes(size_t bytes) {
   std::string out(bytes, '\0');
-  METAMCP_CHECK(
-      RAND_bytes(reinterpret_cast<unsigned char*>(out.data()), static_cast<int>(bytes)) == 1);
+  METAMCP_CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(out.data()), static_cast<int>(bytes)) ==
+                1);
   return out;
 }
 

@@ -1,11 +1,11 @@
 #include "common/base/key_ring.h"
 
 #include <fcntl.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
-#include <openssl/core_names.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,9 +15,9 @@
 #include <set>
 
 #include "absl/strings/escaping.h"
-#include "common/base/strings.h"
 #include "common/base/check.h"
 #include "common/base/ids.h"
+#include "common/base/strings.h"
 
 namespace metamcp {
 namespace {
@@ -43,8 +43,8 @@ std::string DeriveKey(std::string_view secret, const char* purpose) {
       OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, key.data(), key.size()),
       OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info.data(), info.size()),
       OSSL_PARAM_construct_end()};
-  METAMCP_CHECK(EVP_KDF_derive(ctx, reinterpret_cast<unsigned char*>(out.data()), out.size(),
-                               params) == 1);
+  METAMCP_CHECK(
+      EVP_KDF_derive(ctx, reinterpret_cast<unsigned char*>(out.data()), out.size(), params) == 1);
   EVP_KDF_CTX_free(ctx);
   EVP_KDF_free(kdf);
   return out;
@@ -108,8 +108,8 @@ absl::StatusOr<std::vector<KeyRing::Key>> ParseKeyFile(const std::string& path,
     keys.push_back({*kid, *raw});
   }
   if (keys.empty()) {
-    return absl::InvalidArgumentError(StrCat(
-        path, ": expected {\"keys\":[{\"kid\":\"…\",\"key\":\"<base64 of 32 bytes>\"}]}"));
+    return absl::InvalidArgumentError(
+        StrCat(path, ": expected {\"keys\":[{\"kid\":\"…\",\"key\":\"<base64 of 32 bytes>\"}]}"));
   }
   return keys;
 }
@@ -127,11 +127,12 @@ absl::StatusOr<KeyRing> KeyRing::Create(std::vector<Key> keys) {
   std::set<std::string> kids;
   for (const Key& key : keys) {
     const bool kid_ok = !key.kid.empty() && key.kid.size() <= 16 &&
-                        key.kid.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv"
-                                                  "wxyz0123456789") == std::string::npos;
+                        key.kid.find_first_not_of(
+                            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv"
+                            "wxyz0123456789") == std::string::npos;
     if (!kid_ok || !kids.insert(key.kid).second) {
-      return absl::InvalidArgumentError(StrCat("key id \"", key.kid,
-                                                     "\" must be unique, 1 to 16 of [A-Za-z0-9]"));
+      return absl::InvalidArgumentError(
+          StrCat("key id \"", key.kid, "\" must be unique, 1 to 16 of [A-Za-z0-9]"));
     }
     if (key.secret.size() != kKeyBytes) {
       return absl::InvalidArgumentError(StrCat("key \"", key.kid, "\" must have 32 bytes"));
@@ -155,13 +156,13 @@ absl::StatusOr<KeyRing> KeyRing::LoadOrCreateBlocking(const std::string& path) {
   if (absl::IsNotFound(text.status())) {
     const std::string kid = HexEncode(RandomBytes(4));
     const std::string body = StrCat("{\"keys\":[{\"kid\":\"", kid, "\",\"key\":\"",
-                                          Base64Encode(RandomBytes(kKeyBytes)), "\"}]}\n");
+                                    Base64Encode(RandomBytes(kKeyBytes)), "\"}]}\n");
     const std::string temporary = StrCat(path, ".", HexEncode(RandomBytes(4)));
     const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return absl::PermissionDeniedError(StrCat(path, ": ", std::strerror(errno)));
-    const bool written = ::write(fd, body.data(), body.size()) ==
-                             static_cast<ssize_t>(body.size()) &&
-                         ::fsync(fd) == 0;
+    const bool written =
+        ::write(fd, body.data(), body.size()) == static_cast<ssize_t>(body.size()) &&
+        ::fsync(fd) == 0;
     ::close(fd);
     // link() fails where another starter was first; then its file is the one.
     if (written) (void)!::link(temporary.c_str(), path.c_str());
@@ -192,8 +193,8 @@ std::string KeyRing::Seal(SealPurpose purpose, std::string_view plain,
                 1);
   METAMCP_CHECK(EVP_EncryptUpdate(cipher.ctx, nullptr, &n, U(aad), static_cast<int>(aad.size())) ==
                 1);
-  METAMCP_CHECK(EVP_EncryptUpdate(cipher.ctx, U(body), &n, U(plain),
-                                  static_cast<int>(plain.size())) == 1);
+  METAMCP_CHECK(
+      EVP_EncryptUpdate(cipher.ctx, U(body), &n, U(plain), static_cast<int>(plain.size())) == 1);
   METAMCP_CHECK(EVP_EncryptFinal_ex(cipher.ctx, U(body) + n, &n) == 1);
   METAMCP_CHECK(EVP_CIPHER_CTX_ctrl(cipher.ctx, EVP_CTRL_GCM_GET_TAG, kTagBytes,
                                     body.data() + plain.size()) == 1);
@@ -249,7 +250,8 @@ std::string Base64UrlEncode(std::string_view data) {
 std::optional<std::string> Base64UrlDecode(std::string_view text) {
   std::string out;
   if (text.find('=') != std::string_view::npos) return std::nullopt;
-  if (!absl::WebSafeBase64Unescape(Av(text), &out) || Base64UrlEncode(out) != text) return std::nullopt;
+  if (!absl::WebSafeBase64Unescape(Av(text), &out) || Base64UrlEncode(out) != text)
+    return std::nullopt;
   return out;
 }
 

@@ -64,8 +64,7 @@ TEST(KeyRingTest, CreateChecksKeys) {
   EXPECT_FALSE(KeyRing::Create({}).ok());
   EXPECT_FALSE(KeyRing::Create({{"a", "short"}}).ok());
   EXPECT_FALSE(KeyRing::Create({{"", std::string(32, 'x')}}).ok());
-  EXPECT_FALSE(
-      KeyRing::Create({{"a", std::string(32, 'x')}, {"a", std::string(32, 'y')}}).ok());
+  EXPECT_FALSE(KeyRing::Create({{"a", std::string(32, 'x')}, {"a", std::string(32, 'y')}}).ok());
 }
 
 TEST(Base64Test, OnlyCanonicalTextDecodes) {

@@ -4,13 +4,13 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "common/base/strings.h"
 #include "common/base/ids.h"
+#include "common/base/strings.h"
 
 namespace metamcp {
 namespace {
 constexpr size_t kSlugMax = 63;
-constexpr size_t kExposedMax = 64;     // what LLM providers accept in function names
+constexpr size_t kExposedMax = 64;      // what LLM providers accept in function names
 constexpr size_t kUnprefixedMax = 128;  // MCP 2025-11-25, server/tools, "Tool Names"
 }  // namespace
 
@@ -39,8 +39,8 @@ std::string ExposedName(std::string_view slug, std::string_view separator,
   std::string out = prefixed ? StrCat(slug, separator, original) : std::string(original);
   bool altered = false;
   for (char& c : out) {
-    const bool ok = absl::ascii_isalnum(c) || c == '_' || c == '-' ||
-                    (!prefixed && (c == '.' || c == '/'));
+    const bool ok =
+        absl::ascii_isalnum(c) || c == '_' || c == '-' || (!prefixed && (c == '.' || c == '/'));
     if (!ok) {
       c = '_';
       altered = true;

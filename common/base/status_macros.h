@@ -6,13 +6,13 @@
 #define METAMCP_CONCAT_INNER(a, b) a##b
 #define METAMCP_CONCAT(a, b) METAMCP_CONCAT_INNER(a, b)
 
-#define METAMCP_RETURN_IF_ERROR(expr)                           \
-  do {                                                          \
+#define METAMCP_RETURN_IF_ERROR(expr)                                                        \
+  do {                                                                                       \
     if (::absl::Status metamcp_status = (expr); !metamcp_status.ok()) return metamcp_status; \
   } while (false)
 
-#define METAMCP_CO_RETURN_IF_ERROR(expr)                           \
-  do {                                                             \
+#define METAMCP_CO_RETURN_IF_ERROR(expr)                                                        \
+  do {                                                                                          \
     if (::absl::Status metamcp_status = (expr); !metamcp_status.ok()) co_return metamcp_status; \
   } while (false)
 

@@ -1,0 +1,280 @@
+#include "common/rpc/server.h"
+
+#include <google/protobuf/message.h>
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <atomic>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <map>
+#include <thread>
+
+#include "common/async/run.h"
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/rpc/wire.h"
+#include "common/telemetry/log.h"
+
+namespace metamcp::rpc {
+namespace {
+
+namespace asio = boost::asio;
+
+struct Target {
+  Service* service;
+  int index;
+  const MethodInfo* info;
+};
+using Targets = std::map<std::string, Target, std::less<>>;
+
+// One RPC. gRPC calls the On… reactions on its threads; everything else runs on the executor. Lives
+// until OnDone through `self_`; the coroutine holds it too.
+class CallReactor final : public grpc::ServerGenericBidiReactor, public Sink<MessagePtr> {
+ public:
+  CallReactor(asio::any_io_executor executor, grpc::GenericCallbackServerContext* context,
+              Target target, std::atomic<int>& running)
+      : executor_(std::move(executor)), context_(context), target_(target), running_(running) {
+    ++running_;
+  }
+  ~CallReactor() override { --running_; }
+
+  void Begin(std::shared_ptr<CallReactor> self) {
+    self_ = std::move(self);
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    auto self = self_;
+    if (!ok) {
+      FinishOnce(absl::CancelledError("the request did not arrive"));
+      return;
+    }
+    asio::post(executor_, [self] { self->Spawn(self); });
+  }
+  void OnWriteDone(bool ok) override {
+    asio::post(executor_, [self = self_, ok] {
+      auto handler = std::move(self->write_handler_);
+      if (handler) handler(ok);
+    });
+  }
+  void OnCancel() override {
+    asio::post(executor_, [self = self_] {
+      self->cancelled_ = true;
+      self->signal_.emit(asio::cancellation_type::terminal);
+    });
+  }
+  void OnDone() override {
+    // Queued reactions on the executor still hold the reactor.
+    asio::post(executor_, [self = std::move(self_)] {});
+  }
+
+  // One write in flight: the coroutine waits for it.
+  Awaitable<absl::Status> Write(MessagePtr message) override {
+    if (cancelled_) co_return absl::CancelledError("the caller went away");
+    METAMCP_CO_RETURN_IF_ERROR(Encode(*message, response_));
+    auto token = asio::use_awaitable;
+    auto initiation = [this](auto handler) {
+      auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+      write_handler_ = [shared](bool ok) { std::move (*shared)(ok); };
+      StartWrite(&response_);
+    };
+    const bool ok =
+        co_await asio::async_initiate<decltype(token), void(bool)>(std::move(initiation), token);
+    if (!ok) co_return absl::CancelledError("the caller went away");
+    co_return absl::OkStatus();
+  }
+
+ private:
+  void Spawn(std::shared_ptr<CallReactor> self) {
+    auto done = [self](std::exception_ptr e, absl::Status status) {
+      self->FinishOnce(e ? StatusFromException(e) : status);
+    };
+    asio::co_spawn(executor_, Handle(self),
+                   asio::bind_cancellation_slot(signal_.slot(), std::move(done)));
+    if (cancelled_) signal_.emit(asio::cancellation_type::terminal);
+  }
+
+  static Awaitable<absl::Status> Handle(std::shared_ptr<CallReactor> self) {
+    CallContext ctx;
+    METAMCP_CO_RETURN_IF_ERROR(self->ReadContext(ctx));
+    MessagePtr request(self->target_.info->request->New());
+    METAMCP_CO_RETURN_IF_ERROR(Decode(self->request_, *request));
+    self->request_.Clear();
+    if (self->target_.info->streaming) {
+      auto op =
+          self->target_.service->InvokeStream(self->target_.index, ctx, std::move(request), *self);
+      co_return co_await RunUntil(ctx.deadline, std::move(op));
+    }
+    auto op = self->target_.service->InvokeUnary(self->target_.index, ctx, std::move(request));
+    absl::StatusOr<MessagePtr> result = co_await RunUntil(ctx.deadline, std::move(op));
+    if (!result.ok()) co_return result.status();
+    co_return co_await self->Write(*std::move(result));
+  }
+
+  absl::Status ReadContext(CallContext& ctx) {
+    const auto left = context_->deadline() - std::chrono::system_clock::now();
+    const auto cap = std::chrono::hours(24);
+    ctx.deadline = CallContext::Clock::now() +
+                   std::min<std::chrono::system_clock::duration>(
+                       left, std::chrono::duration_cast<std::chrono::system_clock::duration>(cap));
+    const auto& metadata = context_->client_metadata();
+    const auto it = metadata.find(kCallMetaKey);
+    if (it == metadata.end()) return absl::OkStatus();
+    return DecodeCallMeta(std::string(it->second.data(), it->second.size()), ctx);
+  }
+
+  void FinishOnce(const absl::Status& status) {
+    if (finished_.exchange(true)) return;
+    std::string error_info;
+    const grpc::Status out = ToGrpc(status, error_info);
+    if (!error_info.empty()) context_->AddTrailingMetadata(kErrorInfoKey, error_info);
+    Finish(out);
+  }
+
+  asio::any_io_executor executor_;
+  grpc::GenericCallbackServerContext* context_;
+  Target target_;
+  std::atomic<int>& running_;
+  std::shared_ptr<CallReactor> self_;
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer response_;
+  std::atomic<bool> finished_{false};
+  // On the executor:
+  asio::cancellation_signal signal_;
+  bool cancelled_ = false;
+  std::function<void(bool)> write_handler_;
+};
+
+// Answers RPCs that reach no method.
+class RefuseReactor final : public grpc::ServerGenericBidiReactor {
+ public:
+  explicit RefuseReactor(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+class Dispatcher final : public grpc::CallbackGenericService {
+ public:
+  Dispatcher(asio::any_io_executor executor, Targets targets, int calls_max)
+      : executor_(std::move(executor)), targets_(std::move(targets)), calls_max_(calls_max) {}
+
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
+    const auto it = targets_.find(context->method());
+    if (it == targets_.end()) {
+      return new RefuseReactor(
+          grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no method " + context->method()));
+    }
+    if (running_ >= calls_max_) {
+      return new RefuseReactor(
+          grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls at once"));
+    }
+    auto reactor = std::make_shared<CallReactor>(executor_, context, it->second, running_);
+    reactor->Begin(reactor);
+    return reactor.get();
+  }
+  int running() const { return running_; }
+
+ private:
+  asio::any_io_executor executor_;
+  const Targets targets_;
+  const int calls_max_;
+  std::atomic<int> running_{0};
+};
+
+class GrpcServerImpl final : public GrpcServer {
+ public:
+  GrpcServerImpl(asio::any_io_executor executor, Targets targets, int calls_max)
+      : executor_(executor), dispatcher_(executor, std::move(targets), calls_max) {}
+  ~GrpcServerImpl() override {
+    if (server_) server_->Shutdown(std::chrono::system_clock::now());
+  }
+
+  absl::Status Listen(const Options& options) {
+    std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
+    if (!options.tls.ca.empty()) {
+      grpc::SslServerCredentialsOptions ssl(
+          GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+      ssl.pem_root_certs = options.tls.ca;
+      ssl.pem_key_cert_pairs.push_back({options.tls.key, options.tls.certificate});
+      credentials = grpc::SslServerCredentials(ssl);
+    } else if (!IsLocalTarget(options.listen)) {
+      return MakeError("CONFIG_INVALID", "gateway",
+                       StrCat("services.listen ", options.listen,
+                              " is reachable from other machines: configure services.tls (mTLS)"));
+    }
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort(options.listen, credentials, &port);
+    builder.RegisterCallbackGenericService(&dispatcher_);
+    builder.SetMaxReceiveMessageSize(kMessageBytesMax);
+    builder.SetMaxSendMessageSize(kMessageBytesMax);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    server_ = builder.BuildAndStart();
+    if (!server_ || (port == 0 && options.listen.rfind("unix:", 0) != 0)) {
+      return absl::UnavailableError(
+          StrCat("cannot listen on ", options.listen, "; is another process using it?"));
+    }
+    address_ = options.listen;
+    const size_t colon = address_.rfind(':');
+    if (port != 0 && colon != std::string::npos) {
+      address_ = StrCat(address_.substr(0, colon + 1), port);
+    }
+    return absl::OkStatus();
+  }
+
+  const std::string& address() const override { return address_; }
+
+  Awaitable<void> Stop(std::chrono::steady_clock::duration grace) override {
+    if (!server_) co_return;
+    if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(false);
+    // Shutdown blocks until the last call is done, and calls end on this executor: another thread
+    // has to wait.
+    auto server = std::shared_ptr<grpc::Server>(std::move(server_));
+    auto finished = std::make_shared<std::atomic<bool>>(false);
+    std::thread waiter([server, finished, grace] {
+      server->Shutdown(std::chrono::system_clock::now() +
+                       std::chrono::duration_cast<std::chrono::system_clock::duration>(grace));
+      *finished = true;
+    });
+    while (!*finished || dispatcher_.running() > 0) {
+      co_await Sleep(std::chrono::milliseconds(5));
+    }
+    waiter.join();
+  }
+
+ private:
+  asio::any_io_executor executor_;
+  Dispatcher dispatcher_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Create(asio::any_io_executor executor,
+                                                               std::vector<Service*> services,
+                                                               const Options& options) {
+  Targets targets;
+  for (Service* service : services) {
+    const auto& methods = service->info().methods();
+    for (size_t i = 0; i < methods.size(); ++i) {
+      targets[std::string(methods[i].path)] = Target{service, static_cast<int>(i), &methods[i]};
+    }
+  }
+  auto server =
+      std::make_unique<GrpcServerImpl>(std::move(executor), std::move(targets), options.calls_max);
+  METAMCP_RETURN_IF_ERROR(server->Listen(options));
+  return server;
+}
+
+}  // namespace metamcp::rpc
