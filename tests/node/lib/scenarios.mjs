@@ -29,6 +29,13 @@ async function heard(session, method, accept, change) {
   return assert.fail(`no ${method} after ${TRIES} changes`);
 }
 
+// The SDKs' clients handle a response at once but a notification a turn later, so a last progress
+// that arrives in the same read as the result is lost in the client. All others must be there.
+export function assertProgress(seen, expected) {
+  assert.deepEqual(seen, expected.slice(0, seen.length));
+  assert.ok(seen.length >= expected.length - 1, `only ${seen}`);
+}
+
 const report = async ({ session, tool }) =>
   JSON.parse(textOf(await session.callTool({ name: tool('test_report'), arguments: {} })));
 
@@ -137,7 +144,7 @@ export const SCENARIOS = [
       const seen = [];
       const params = { name: tool('test_tool_with_progress'), arguments: {} };
       await session.callTool(params, { onprogress: (each) => seen.push(each.progress) });
-      assert.deepEqual(seen, [0, 50, 100]);
+      assertProgress(seen, [0, 50, 100]);
     },
   },
   {
