@@ -67,6 +67,7 @@ class Cursor {
 
   bool ok() const { return error_ == nullptr; }
   std::size_t offset() const { return static_cast<std::size_t>(p_ - begin_); }
+  const char* position() const { return p_; }
   // PARSE_ERROR with the byte offset, or OK.
   absl::Status status() const;
   // Marks the text as bad here; `why` must be a literal.

@@ -12,8 +12,8 @@
 // nlohmann/json without exceptions. Include <nlohmann/json.hpp> only in .cc files.
 namespace metamcp::json {
 
-// Parses a text after checking depth, size and duplicate-free UTF-8 JSON syntax without a DOM.
-// Errors: PARSE_ERROR.
+// Parses a text after checking its syntax, UTF-8 and depth without a DOM. Errors: PARSE_ERROR (also
+// for a number that no double can hold).
 absl::StatusOr<nlohmann::json> ParseJson(std::string_view text, std::size_t depth_max = 128);
 // The same, keeping the order of members.
 absl::StatusOr<nlohmann::ordered_json> ParseOrderedJson(std::string_view text,

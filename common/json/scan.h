@@ -59,8 +59,9 @@ class ObjectView {
 absl::StatusOr<ObjectView> ScanObject(std::string_view text, const ScanLimits& limits = {});
 
 // Reads the object at `cursor` (which may stand inside a larger text). Where a member's key is
-// `descend_key` and its value is an object, that object is read in the same pass into `inner`
-// (and so on through `next`). False on failure: the cursor's status, or `*duplicate` set to true.
+// `descend->key` and its value is an object, that object is read in the same pass into
+// `descend->inner` (and so on through `next`). A key that occurs twice in one of these objects
+// sets `*duplicate` and is kept in the list; the scan goes on. False: see the cursor's status.
 struct Descend {
   std::string_view key;
   ObjectView* inner = nullptr;
