@@ -1,0 +1,196 @@
+#include "common/config/fields.h"
+
+#include "absl/strings/ascii.h"
+#include "common/base/strings.h"
+
+namespace metamcp::config {
+namespace {
+
+#define SLOT(Type, member) [](void* o) -> Slot { return &static_cast<Type*>(o)->member; }
+Slot NoSlot(void*) { return std::monostate(); }
+
+constexpr int64_t kDayMs = 86'400'000;
+
+constexpr Field Make(std::string_view path, FieldType type, Slot (*slot)(void*),
+                     std::string_view description) {
+  Field f{path, type, description, slot};
+  f.restart = false;
+  return f;
+}
+constexpr Field Choice(std::string_view path, Slot (*slot)(void*), std::string_view choices,
+                       std::string_view description) {
+  Field f = Make(path, FieldType::kChoice, slot, description);
+  f.choices = choices;
+  return f;
+}
+constexpr Field Number(std::string_view path, Slot (*slot)(void*), int64_t min, int64_t max,
+                       std::string_view unit, std::string_view description) {
+  Field f = Make(path, FieldType::kInteger, slot, description);
+  f.min = min;
+  f.max = max;
+  f.unit = unit;
+  return f;
+}
+constexpr Field Secret(Field f) {
+  f.secret = true;
+  return f;
+}
+
+constexpr Field kServer[] = {
+    Choice("type", SLOT(ServerConfig, type), "stdio|http|sse|ws",
+           "How the server is reached; stdio where command is given, else http (Streamable HTTP). "
+           "streamable-http, streamableHttp and websocket are understood too."),
+    Make("command", FieldType::kString, SLOT(ServerConfig, command), "Program to start (stdio)."),
+    Make("args", FieldType::kStrings, SLOT(ServerConfig, args), "Its arguments."),
+    Secret(Make("env", FieldType::kStringMap, SLOT(ServerConfig, env),
+                "Its environment variables; it gets these and a few safe ones, nothing else.")),
+    Make("cwd", FieldType::kString, SLOT(ServerConfig, cwd), "Its working directory."),
+    Make("url", FieldType::kUrl, SLOT(ServerConfig, url), "Address of the server (http, sse, ws)."),
+    Secret(Make("headers", FieldType::kStringMap, SLOT(ServerConfig, headers),
+                "HTTP headers sent with every request.")),
+    Make("displayName", FieldType::kString, SLOT(ServerConfig, display_name),
+         "Name shown to people; the key where none is given."),
+    Make("disabled", FieldType::kBoolean, SLOT(ServerConfig, disabled),
+         "Keep the entry, do not connect."),
+    Choice("era", SLOT(ServerConfig, era), "auto|legacy|modern",
+           "Protocol era; auto asks the server."),
+    Choice("isolation", SLOT(ServerConfig, isolation), "shared|principal|session|call",
+           "Who shares one connection; by default stdio and modern servers are shared and legacy "
+           "HTTP servers get one per session."),
+    Make("interactive", FieldType::kBoolean, SLOT(ServerConfig, interactive),
+         "The server asks its client questions during calls."),
+    Number("timeoutMs", SLOT(ServerConfig, timeout_ms), 0, kDayMs, "ms",
+           "Longest time for one call; 0 is connector.callTimeoutMs."),
+    Make("toolTimeoutsMs", FieldType::kIntegerMap, SLOT(ServerConfig, tool_timeouts_ms),
+         "The same for single tools, by original name."),
+    Number("priority", SLOT(ServerConfig, priority), -1'000'000, 1'000'000, "",
+           "Of two servers with the same exposed name the higher one keeps it."),
+    Number("concurrency", SLOT(ServerConfig, concurrency), 0, 100'000, "",
+           "Calls at once; 0 is connector.concurrency."),
+    Make("fallbacks", FieldType::kStrings, SLOT(ServerConfig, fallbacks),
+         "Servers that answer, in this order, while this one is not ready."),
+    Make("tags", FieldType::kStrings, SLOT(ServerConfig, tags), "Words to find it by."),
+    Choice("tls.min", SLOT(ServerConfig, tls.min), "1.2|1.3",
+           "Lowest TLS version; 1.2 is logged as an exception."),
+    Make("tls.ca", FieldType::kString, SLOT(ServerConfig, tls.ca),
+         "PEM file of further certificate authorities."),
+    Make("allowPlainHttp", FieldType::kBoolean, SLOT(ServerConfig, allow_plain_http),
+         "Accept http:// to another machine; logged as an exception."),
+};
+
+constexpr Field kVirtual[] = {
+    Make("title", FieldType::kString, SLOT(VirtualServerConfig, title), "Name shown to people."),
+    Make("instructions", FieldType::kString, SLOT(VirtualServerConfig, instructions),
+         "Instructions given to clients; by default those of its servers."),
+    Make("servers", FieldType::kStrings, SLOT(VirtualServerConfig, servers),
+         "Globs over server names; empty means all."),
+    Make("prefix", FieldType::kString, SLOT(VirtualServerConfig, prefix),
+         "Prefix of names: slug, none, or a fixed text."),
+    Make("tools.include", FieldType::kStrings, SLOT(VirtualServerConfig, tools.include),
+         "Globs over original and qualified names; empty means all."),
+    Make("tools.exclude", FieldType::kStrings, SLOT(VirtualServerConfig, tools.exclude),
+         "Globs of what is left out."),
+    Make("tools.annotations", FieldType::kJsonObject, SLOT(VirtualServerConfig, tools.annotations),
+         "Every member must equal the tool's annotation."),
+    Make("resources.include", FieldType::kStrings, SLOT(VirtualServerConfig, resources.include),
+         "Globs over URIs."),
+    Make("resources.exclude", FieldType::kStrings, SLOT(VirtualServerConfig, resources.exclude),
+         "Globs of what is left out."),
+    Make("prompts.include", FieldType::kStrings, SLOT(VirtualServerConfig, prompts.include),
+         "Globs over original and qualified names."),
+    Make("prompts.exclude", FieldType::kStrings, SLOT(VirtualServerConfig, prompts.exclude),
+         "Globs of what is left out."),
+    Make("overrides", FieldType::kNested, NoSlot,
+         "Changes to single items, by qualified name (slug.original)."),
+    Make("metricsLabel", FieldType::kString, SLOT(VirtualServerConfig, metrics_label),
+         "Label of its metrics; by default its name."),
+    Make("disabled", FieldType::kBoolean, SLOT(VirtualServerConfig, disabled),
+         "Keep the entry, do not serve it."),
+};
+
+constexpr Field kOverride[] = {
+    Make("name", FieldType::kString, SLOT(OverrideConfig, name), "Name that clients see."),
+    Make("title", FieldType::kString, SLOT(OverrideConfig, title), "Title that clients see."),
+    Make("description", FieldType::kString, SLOT(OverrideConfig, description),
+         "Description that clients see."),
+    Make("annotations", FieldType::kJsonObject, SLOT(OverrideConfig, annotations),
+         "Annotations laid over the item's own."),
+    Make("disabled", FieldType::kBoolean, SLOT(OverrideConfig, disabled), "Leave the item out."),
+    Make("arguments", FieldType::kNested, NoSlot, "Changes to arguments, by original name."),
+};
+
+constexpr Field kArgument[] = {
+    Make("rename", FieldType::kString, SLOT(ArgumentConfig, rename), "Name that clients see."),
+    Make("default", FieldType::kJson, SLOT(ArgumentConfig, default_value),
+         "Value used when the client sends none."),
+    Make("value", FieldType::kJson, SLOT(ArgumentConfig, value),
+         "Value sent always; the argument is hidden."),
+    Make("hidden", FieldType::kBoolean, SLOT(ArgumentConfig, hidden),
+         "Clients do not see the argument."),
+    Choice("coerce", SLOT(ArgumentConfig, coerce), "string|integer|number|boolean",
+           "Convert what clients send to this type."),
+};
+
+constexpr Field kKey[] = {
+    Make("name", FieldType::kString, SLOT(KeyConfig, name), "Name of the key in logs and audit."),
+    Secret(Make("key", FieldType::kString, SLOT(KeyConfig, key),
+                "The bearer key, at least 16 characters; write ${VAR} or ${file:/path}.")),
+    Make("tenant", FieldType::kString, SLOT(KeyConfig, tenant), "Tenant of who uses it."),
+    Make("roles", FieldType::kStrings, SLOT(KeyConfig, roles), "Roles of who uses it."),
+};
+#undef SLOT
+
+std::string SlotText(const Slot& slot) {
+  std::string out;
+  if (const auto* text = std::get_if<std::string*>(&slot)) {
+    out = **text;
+  } else if (const auto* number = std::get_if<int64_t*>(&slot)) {
+    out = StrCat(**number);
+  } else if (const auto* flag = std::get_if<bool*>(&slot)) {
+    out = **flag ? "true" : "false";
+  } else if (const auto* list = std::get_if<std::vector<std::string>*>(&slot)) {
+    for (const std::string& item : **list) out += (out.empty() ? "" : ",") + item;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::span<const Field> ServerFields() { return kServer; }
+std::span<const Field> VirtualServerFields() { return kVirtual; }
+std::span<const Field> OverrideFields() { return kOverride; }
+std::span<const Field> ArgumentFields() { return kArgument; }
+std::span<const Field> KeyFields() { return kKey; }
+
+const Field* FindField(std::span<const Field> fields, std::string_view path) {
+  for (const Field& field : fields) {
+    if (field.path == path) return &field;
+  }
+  return nullptr;
+}
+
+std::string EnvironmentName(std::string_view path) {
+  std::string out = "META_MCP_";
+  for (const char c : path) {
+    if (c == '.') {
+      out.push_back('_');
+      continue;
+    }
+    if (absl::ascii_isupper(c)) out.push_back('_');
+    out.push_back(absl::ascii_toupper(c));
+  }
+  return out;
+}
+
+std::string FieldText(const Field& field, const void* object) {
+  // Slots are handed out for writing; here nothing is written.
+  const std::string text = SlotText(field.slot(const_cast<void*>(object)));
+  return field.secret && !text.empty() ? "***" : text;
+}
+
+std::string DefaultText(const Field& setting) {
+  static const Config kDefaults;
+  return FieldText(setting, &kDefaults);
+}
+
+}  // namespace metamcp::config

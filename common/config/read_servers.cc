@@ -1,0 +1,279 @@
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "common/base/names.h"
+#include "common/base/strings.h"
+#include "common/config/expand.h"
+#include "common/config/read.h"
+
+namespace metamcp::config {
+namespace {
+
+// Keys that other clients write into the same block.
+struct ForeignKey {
+  std::string_view key;
+  std::string_view maps_to;  // a key of ours; empty: ignored
+  std::string_view why;      // for the note
+};
+constexpr ForeignKey kForeign[] = {
+    {"alwaysAllow", "", "what runs without asking stays with the client"},
+    {"auth", "", "sign-in to upstreams is not in this version; use headers"},
+    {"autoApprove", "", "what runs without asking stays with the client"},
+    {"description", "", "people see displayName and the server's own instructions"},
+    {"dev", "", "it belongs to the editor"},
+    {"disabledTools", "", "choose tools with virtualServers.<name>.tools.exclude"},
+    {"enabledTools", "", "choose tools with virtualServers.<name>.tools.include"},
+    {"envFile", "", "put its variables under env, or into the environment as ${VAR}"},
+    {"excludeTools", "", "choose tools with virtualServers.<name>.tools.exclude"},
+    {"gallery", "", "it belongs to the editor"},
+    {"httpUrl", "url", ""},
+    {"icon", "", "it belongs to the editor"},
+    {"id", "", "the name is the key"},
+    {"includeTools", "", "choose tools with virtualServers.<name>.tools.include"},
+    {"name", "displayName", ""},
+    {"oauth", "", "sign-in to upstreams is not in this version; use headers"},
+    {"serverUrl", "url", ""},
+    {"timeout", "", "its unit differs between clients; use timeoutMs"},
+    {"transport", "type", ""},
+    {"transportType", "type", ""},
+    {"trust", "", "what runs without asking stays with the client"},
+    {"version", "", "pin the version in args"},
+};
+
+constexpr std::pair<std::string_view, std::string_view> kTypeSynonyms[] = {
+    {"streamable-http", "http"}, {"streamableHttp", "http"}, {"streamable_http", "http"},
+    {"streamable", "http"},      {"websocket", "ws"},        {"local", "stdio"},
+    {"STDIO", "stdio"},          {"remote", "http"}};
+
+bool IsToken(std::string_view s) {
+  constexpr std::string_view kExtra = "!#$%&'*+-.^_`|~";  // RFC 9110, section 5.6.2
+  return !s.empty() && std::all_of(s.begin(), s.end(), [kExtra](char c) {
+    return absl::ascii_isalnum(c) || kExtra.find(c) != std::string_view::npos;
+  });
+}
+
+bool IsLoopbackUrl(std::string_view url) {
+  for (const std::string_view prefix : {"http://127.", "http://localhost", "http://[::1]",
+                                        "ws://127.", "ws://localhost", "ws://[::1]"}) {
+    if (url.substr(0, prefix.size()) == prefix) return true;
+  }
+  return false;
+}
+
+class ServerReader {
+ public:
+  ServerReader(ReadContext& context, const JsonMember& member)
+      : context_(context), member_(member), where_(StrCat("mcpServers.", member.key)) {}
+
+  void Read() {
+    server_.display_name = member_.key;
+    ObjectReader reader(context_, ServerFields(), &server_);
+    reader.extra = [this](const std::string& path, const JsonMember& m) {
+      return path == m.key && ReadForeign(m);
+    };
+    const size_t errors_before = context_.out->errors.size();
+    const JsonNode normal = WithOurTypeName(member_.value);
+    reader.Read(normal, "", where_);
+    if (member_.value.kind == JsonNode::Kind::kObject &&
+        errors_before == context_.out->errors.size()) {
+      CheckShape();
+      CheckValues();
+    }
+    CheckVariables();
+    context_.config().mcp_servers.emplace(member_.key, std::move(server_));
+  }
+
+ private:
+  // A copy in which `type` has our spelling; the copy keeps the places.
+  static JsonNode WithOurTypeName(JsonNode node) {
+    for (JsonMember& m : node.members) {
+      if (m.key != "type" && m.key != "transport" && m.key != "transportType") continue;
+      for (const auto& [theirs, ours] : kTypeSynonyms) {
+        if (m.value.text == theirs) m.value.text = std::string(ours);
+      }
+    }
+    return node;
+  }
+
+  bool ReadForeign(const JsonMember& m) {
+    if (m.key == "enabled" && m.value.kind == JsonNode::Kind::kBool) {
+      server_.disabled = !m.value.boolean;
+      return true;
+    }
+    if (m.key == "sandbox") {
+      context_.Error(m.at, StrCat("found ", where_, ".sandbox, which is not in this version"),
+                     "remove it");
+      return true;
+    }
+    const auto* foreign = std::find_if(std::begin(kForeign), std::end(kForeign),
+                                       [&m](const ForeignKey& f) { return f.key == m.key; });
+    if (foreign == std::end(kForeign)) return false;
+    if (foreign->maps_to.empty()) {
+      context_.Note(m.at, StrCat(where_, ".", m.key, " is ignored: ", foreign->why), "");
+      return true;
+    }
+    if (member_.value.Find(foreign->maps_to) != nullptr) {
+      context_.Note(
+          m.at, StrCat(where_, ".", m.key, " is ignored: ", foreign->maps_to, " is there too"), "");
+      return true;
+    }
+    SetFromNode(context_, *FindField(ServerFields(), foreign->maps_to), m.value,
+                StrCat(where_, ".", m.key), &server_);
+    return true;
+  }
+
+  Position PlaceOfKey(std::string_view key) const {
+    const JsonMember* m = member_.value.FindMember(key);
+    return m == nullptr ? member_.at : m->value.at;
+  }
+
+  void CheckShape() {
+    const bool has_command = !server_.command.empty();
+    const bool has_url = !server_.url.empty();
+    if (has_command && has_url) {
+      context_.Error(member_.at,
+                     StrCat("found both command and url in ", where_, ", expected one of them"),
+                     "split it into two servers");
+      return;
+    }
+    if (!has_command && !has_url) {
+      const bool wants_url = !server_.type.empty() && server_.type != "stdio";
+      context_.Error(member_.at,
+                     StrCat("found no ",
+                            wants_url              ? "url"
+                            : server_.type.empty() ? "command and no url"
+                                                   : "command",
+                            " in ", where_),
+                     wants_url ? "add \"url\": \"https://...\""
+                               : "add \"command\": \"...\" or \"url\": \"https://...\"");
+      return;
+    }
+    if (server_.type.empty()) server_.type = has_command ? "stdio" : TypeOfUrl();
+    if ((server_.type == "stdio") == has_command) return;
+    context_.Error(PlaceOfKey("type"),
+                   StrCat("found type ", server_.type, " with a ", has_command ? "command" : "url",
+                          " in ", where_),
+                   StrCat("write \"type\": \"", has_command ? "stdio" : "http", "\""));
+  }
+
+  std::string TypeOfUrl() const {
+    const std::string_view url = server_.url;
+    if (url.substr(0, 5) == "ws://" || url.substr(0, 6) == "wss://") return "ws";
+    return "http";
+  }
+
+  void CheckValues() {
+    for (const auto& [name, value] : server_.env) {
+      if (name.empty() || name.find('=') != std::string::npos) {
+        context_.Error(
+            PlaceOfKey("env"),
+            StrCat("found the name \"", name, "\" in ", where_, ".env, expected a variable's name"),
+            "remove '='");
+      }
+    }
+    for (const auto& [name, value] : server_.headers) {
+      if (!IsToken(name)) {
+        context_.Error(PlaceOfKey("headers"),
+                       StrCat("found the name \"", name, "\" in ", where_,
+                              ".headers, expected an HTTP header's name"),
+                       "remove the colon and spaces");
+      }
+      if (value.find_first_of("\r\n") != std::string::npos) {
+        context_.Error(PlaceOfKey("headers"),
+                       StrCat("found a line break in ", where_, ".headers.", name), "remove it");
+      }
+    }
+    const bool plain =
+        absl::StartsWith(server_.url, "http://") || absl::StartsWith(server_.url, "ws://");
+    if (plain && !server_.allow_plain_http && !IsLoopbackUrl(server_.url)) {
+      context_.Note(PlaceOfKey("url"),
+                    StrCat(where_, " is another machine over plain http and will not be connected"),
+                    "use https://, or accept it with \"allowPlainHttp\": true");
+    }
+    if (server_.args.empty() && server_.command.find(' ') != std::string::npos &&
+        server_.command.find('/') == std::string::npos) {
+      context_.Note(PlaceOfKey("command"), StrCat(where_, ".command holds a space"),
+                    "put what follows it into \"args\": [\"...\"]");
+    }
+  }
+
+  void CheckVariables() {
+    if (!context_.options.resolve) return;
+    for (const std::string_view key : {"command", "args", "env", "cwd", "url", "headers"}) {
+      if (const JsonNode* node = member_.value.Find(key)) CheckVariablesOf(*node);
+    }
+  }
+
+  void CheckVariablesOf(const JsonNode& node) {
+    for (const JsonNode& item : node.items) CheckVariablesOf(item);
+    for (const JsonMember& m : node.members) CheckVariablesOf(m.value);
+    if (node.kind != JsonNode::Kind::kString) return;
+    const auto value = Expand(node.text, context_.options.env);
+    if (value.ok()) return;
+    std::string message = StrCat(where_, ": ", Sv(value.status().message()));
+    if (context_.options.require_server_variables) {
+      context_.Error(node.at, std::move(message), "set it, or give a default: ${NAME:-value}");
+    } else {
+      context_.Note(node.at, std::move(message), "this server stays unconnected until it is");
+    }
+  }
+
+  ReadContext& context_;
+  const JsonMember& member_;
+  const std::string where_;
+  ServerConfig server_;
+};
+
+}  // namespace
+
+void ReadServers(ReadContext& context, const JsonNode& node) {
+  if (node.kind != JsonNode::Kind::kObject) {
+    context.Error(node.at,
+                  StrCat("found ", KindName(node.kind), " for mcpServers, expected an object"),
+                  "write \"mcpServers\": { \"name\": { ... } }");
+    return;
+  }
+  std::map<std::string, const JsonMember*> by_slug;
+  for (const JsonMember& member : node.members) {
+    const std::string slug = Slug(member.key);
+    const auto [it, fresh] = by_slug.emplace(slug, &member);
+    if (!fresh) {
+      context.Error(member.at,
+                    StrCat("found \"", member.key, "\", whose short name \"", slug,
+                           "\" is that of \"", it->second->key, "\" on line ", it->second->at.line),
+                    "rename one of them");
+    }
+    context.out->loaded.places.emplace(StrCat("mcpServers.", member.key), member.at);
+    ServerReader(context, member).Read();
+  }
+}
+
+void CheckServerLinks(ReadContext& context, const JsonNode& node) {
+  std::vector<std::string> names;
+  for (const auto& [name, server] : context.config().mcp_servers) {
+    names.push_back(name);
+    if (Slug(name) != name) names.push_back(Slug(name));
+  }
+  for (const JsonMember& member : node.members) {
+    const JsonNode* list = member.value.Find("fallbacks");
+    if (list == nullptr) continue;
+    for (const JsonNode& item : list->items) {
+      const bool self = Slug(item.text) == Slug(member.key);
+      if (!self && std::find(names.begin(), names.end(), item.text) != names.end()) continue;
+      const std::string nearest = self ? "" : Nearest(item.text, names);
+      context.Error(item.at,
+                    StrCat("found \"", item.text, "\" in mcpServers.", member.key,
+                           ".fallbacks, expected the name of another server"),
+                    nearest.empty() ? "remove it" : StrCat("did you mean \"", nearest, "\"?"));
+    }
+  }
+  const int64_t max = context.config().limits.servers_max;
+  if (static_cast<int64_t>(node.members.size()) > max) {
+    context.Error(node.at,
+                  StrCat("found ", node.members.size(), " servers, expected at most ", max),
+                  "raise limits.serversMax");
+  }
+}
+
+}  // namespace metamcp::config

@@ -1,0 +1,203 @@
+#include "common/config/fields.h"
+
+// One row per setting. Defaults are the member initialisers of config.h.
+namespace metamcp::config {
+namespace {
+
+#define SLOT(member) [](void* o) -> Slot { return &static_cast<Config*>(o)->member; }
+
+constexpr int64_t kHour = 3'600'000;
+constexpr int64_t kDay = 24 * kHour;
+constexpr int64_t kGiB = int64_t{1} << 30;
+
+constexpr Field Text(std::string_view path, Slot (*slot)(void*), std::string_view description,
+                     bool restart = true) {
+  Field f{path, FieldType::kString, description, slot};
+  f.restart = restart;
+  return f;
+}
+constexpr Field List(std::string_view path, Slot (*slot)(void*), std::string_view description) {
+  Field f{path, FieldType::kStrings, description, slot};
+  f.restart = false;
+  return f;
+}
+constexpr Field Flag(std::string_view path, Slot (*slot)(void*), std::string_view description) {
+  Field f{path, FieldType::kBoolean, description, slot};
+  f.restart = false;
+  return f;
+}
+constexpr Field Choice(std::string_view path, Slot (*slot)(void*), std::string_view choices,
+                       std::string_view description) {
+  Field f{path, FieldType::kChoice, description, slot};
+  f.choices = choices;
+  f.restart = false;
+  return f;
+}
+constexpr Field Count(std::string_view path, Slot (*slot)(void*), int64_t min, int64_t max,
+                      std::string_view description, std::string_view unit = {}) {
+  Field f{path, FieldType::kInteger, description, slot, unit, min, max};
+  f.restart = false;
+  return f;
+}
+constexpr Field Time(std::string_view path, Slot (*slot)(void*), int64_t min, int64_t max,
+                     std::string_view description) {
+  return Count(path, slot, min, max, description, "ms");
+}
+constexpr Field Bytes(std::string_view path, Slot (*slot)(void*), int64_t min, int64_t max,
+                      std::string_view description) {
+  return Count(path, slot, min, max, description, "bytes");
+}
+constexpr Field Typed(Field f, FieldType type) {
+  f.type = type;
+  return f;
+}
+constexpr Field WithFlag(Field f, std::string_view flag) {
+  f.flag = flag;
+  return f;
+}
+constexpr Field Secret(Field f) {
+  f.secret = true;
+  return f;
+}
+constexpr Field AtStart(Field f) {
+  f.restart = true;
+  return f;
+}
+
+constexpr Field kSettings[] = {
+    AtStart(Count("version", SLOT(version), 0, 1, "Schema version of the file.")),
+    // gateway
+    WithFlag(Typed(Text("gateway.listen", SLOT(gateway.listen),
+                        "Address of the HTTP listener; port 0 takes a free one. Anything but "
+                        "loopback needs auth.keys."),
+                   FieldType::kAddress),
+             "--listen"),
+    Text("gateway.listenUnix", SLOT(gateway.listen_unix),
+         "Unix socket for the command line and stdio clients. Empty: serve.sock in the data "
+         "directory."),
+    Typed(Text("gateway.publicUrl", SLOT(gateway.public_url),
+               "URL under which clients reach the gateway, when a proxy stands before it.", false),
+          FieldType::kUrl),
+    List("gateway.allowedHosts", SLOT(gateway.allowed_hosts),
+         "Host headers accepted beside the listen address and publicUrl."),
+    List("gateway.allowedOrigins", SLOT(gateway.allowed_origins),
+         "Origin headers accepted beside those of the gateway itself."),
+    List("gateway.cors.origins", SLOT(gateway.cors.origins),
+         "Origins whose browser pages may read answers. Empty: CORS is off."),
+    Flag("gateway.cors.credentials", SLOT(gateway.cors.credentials),
+         "Let those pages send credentials."),
+    Count("gateway.cors.maxAgeS", SLOT(gateway.cors.max_age_s), 0, 86'400,
+          "How long browsers keep a preflight answer.", "s"),
+    AtStart(Text("gateway.nameSeparator", SLOT(gateway.name_separator),
+                 "Between slug and tool name in exposed names: 1 to 4 characters of A-Z, a-z, "
+                 "0-9, _ and -.")),
+    Count("gateway.pageSize", SLOT(gateway.page_size), 1, 100'000, "Items in one page of a list."),
+    Time("gateway.requestTimeoutMs", SLOT(gateway.request_timeout_ms), 100, kDay,
+         "Longest time for one request of a client."),
+    Time("gateway.headerTimeoutMs", SLOT(gateway.header_timeout_ms), 100, kHour,
+         "Longest time for a client to send a request's header and body."),
+    Time("gateway.sseKeepAliveMs", SLOT(gateway.sse_keep_alive_ms), 100, kHour,
+         "Time between keep-alive comments on an idle stream."),
+    Time("gateway.sessionIdleMs", SLOT(gateway.session_idle_ms), 1000, 30 * kDay,
+         "A legacy session ends after this time without a request or an open stream."),
+    Time("gateway.drainMs", SLOT(gateway.drain_ms), 0, kHour,
+         "Time for calls in flight to finish when the program stops."),
+    // auth
+    Flag("auth.anonymousLoopback", SLOT(auth.anonymous_loopback),
+         "Clients on this machine need no key."),
+    // limits
+    Bytes("limits.bodyBytesMax", SLOT(limits.body_bytes_max), 1024, kGiB, "Largest request body."),
+    Bytes("limits.headerBytesMax", SLOT(limits.header_bytes_max), 1024, 1 << 20,
+          "Largest request header."),
+    Count("limits.jsonDepthMax", SLOT(limits.json_depth_max), 8, 1000,
+          "Deepest nesting of a JSON message."),
+    Bytes("limits.resultBytesMax", SLOT(limits.result_bytes_max), 1024, kGiB,
+          "Largest message accepted from an upstream."),
+    Count("limits.connectionsMax", SLOT(limits.connections_max), 1, 1'000'000,
+          "Client connections at once."),
+    Count("limits.streamsPerClientMax", SLOT(limits.streams_per_client_max), 1, 100'000,
+          "Open streams of one client."),
+    Count("limits.sessionsMax", SLOT(limits.sessions_max), 1, 10'000'000,
+          "Legacy sessions at once."),
+    Count("limits.callsMax", SLOT(limits.calls_max), 1, 1'000'000, "Calls in flight at once."),
+    Count("limits.queueMax", SLOT(limits.queue_max), 1, 1'000'000,
+          "Calls that wait for one upstream."),
+    Count("limits.serversMax", SLOT(limits.servers_max), 1, 100'000, "Upstreams."),
+    Count("limits.toolsPerServerMax", SLOT(limits.tools_per_server_max), 1, 1'000'000,
+          "Tools, resources, templates or prompts of one upstream."),
+    // database
+    WithFlag(Secret(Text("database.url", SLOT(database.url),
+                         "postgresql://... or sqlite:PATH. Empty: storage.db in the data "
+                         "directory.")),
+             "--database-url"),
+    AtStart(Count("database.poolSize", SLOT(database.pool_size), 1, 200,
+                  "Database connections (PostgreSQL) and reader threads.")),
+    AtStart(Time("database.connectTimeoutMs", SLOT(database.connect_timeout_ms), 100, kHour,
+                 "Longest time to connect to the database.")),
+    AtStart(Time("database.statementTimeoutMs", SLOT(database.statement_timeout_ms), 100, kHour,
+                 "Longest time for one statement.")),
+    // services
+    Typed(Text("services.listen", SLOT(services.listen),
+               "gRPC address of a program that runs one service."),
+          FieldType::kAddress),
+    Typed(Text("services.gateway.address", SLOT(services.gateway.address),
+               "gRPC address of the gateway. Empty: in the same process."),
+          FieldType::kAddress),
+    Typed(Text("services.catalog.address", SLOT(services.catalog.address),
+               "gRPC address of the catalog. Empty: in the same process."),
+          FieldType::kAddress),
+    Typed(Text("services.connector.address", SLOT(services.connector.address),
+               "gRPC address of the connector. Empty: in the same process."),
+          FieldType::kAddress),
+    Text("services.tls.certificate", SLOT(services.tls.certificate),
+         "PEM file of this service's certificate chain, for mutual TLS between services."),
+    Text("services.tls.key", SLOT(services.tls.key), "PEM file of its private key."),
+    Text("services.tls.ca", SLOT(services.tls.ca), "PEM file of the authority of the services."),
+    // catalog
+    Time("catalog.refreshMs", SLOT(catalog.refresh_ms), 1000, kDay,
+         "Time between refreshes of an upstream's lists that it did not announce."),
+    Time("catalog.listTimeoutMs", SLOT(catalog.list_timeout_ms), 100, kHour,
+         "Longest time for one upstream to list its items."),
+    // connector
+    Time("connector.connectTimeoutMs", SLOT(connector.connect_timeout_ms), 100, kHour,
+         "Longest time from start to ready; package runners may download first."),
+    Time("connector.heartbeatMs", SLOT(connector.heartbeat_ms), 0, kDay,
+         "Time between pings of an idle upstream; 0 sends none."),
+    Time("connector.backoff.minMs", SLOT(connector.backoff.min_ms), 1, kHour,
+         "First wait before connecting again; doubles, with full jitter."),
+    Time("connector.backoff.maxMs", SLOT(connector.backoff.max_ms), 1, kDay,
+         "Longest wait before connecting again."),
+    Count("connector.breaker.failures", SLOT(connector.breaker.failures), 1, 1000,
+          "Failures in a row that open an upstream's breaker."),
+    Time("connector.breaker.openMs", SLOT(connector.breaker.open_ms), 1, kDay,
+         "Time an open breaker refuses calls before it lets one through."),
+    Time("connector.callTimeoutMs", SLOT(connector.call_timeout_ms), 100, kDay,
+         "Longest time for one call without progress from the upstream."),
+    Time("connector.hardTimeoutMs", SLOT(connector.hard_timeout_ms), 100, 7 * kDay,
+         "Longest time for one call, progress or not."),
+    Time("connector.stopGraceMs", SLOT(connector.stop_grace_ms), 0, 600'000,
+         "Time a child process has after its input closed and after TERM, before KILL."),
+    Count("connector.concurrency", SLOT(connector.concurrency), 1, 100'000,
+          "Calls at once to one upstream."),
+    Count("connector.processesMax", SLOT(connector.processes_max), 0, 100'000,
+          "Child processes at once."),
+    Count("connector.logLines", SLOT(connector.log_lines), 0, 1'000'000,
+          "Lines kept of each upstream's stderr."),
+    // telemetry
+    WithFlag(Choice("telemetry.logLevel", SLOT(telemetry.log_level), "debug|info|warning|error",
+                    "Least important lines that are written."),
+             "--log-level"),
+    WithFlag(AtStart(Choice("telemetry.logFormat", SLOT(telemetry.log_format), "auto|json|text",
+                            "Form of log lines; auto is text on a terminal, else JSON.")),
+             "--log-format"),
+};
+#undef SLOT
+
+constexpr std::string_view kFuture[] = {"policy", "sandbox", "secrets", "workflow", "ai", "audit"};
+
+}  // namespace
+
+std::span<const Field> Settings() { return kSettings; }
+std::span<const std::string_view> FutureSections() { return kFuture; }
+
+}  // namespace metamcp::config
