@@ -78,6 +78,9 @@ class Transaction {
   // 7999 bytes. Equal notifications of one transaction may arrive once.
   absl::Status Notify(std::string_view channel, std::string_view payload);
 
+  // Runs several statements without parameters, separated by ';': for schema changes.
+  absl::Status Script(std::string_view sql);
+
   Backend backend() const { return backend_; }
   bool read_only() const { return read_only_; }
 
@@ -92,6 +95,7 @@ class Transaction {
   friend class Database;
   // Driver hooks. Commit and Rollback end the transaction; destruction without either rolls back.
   virtual absl::StatusOr<Outcome> Run(std::string_view sql, const Params& params) = 0;
+  virtual absl::Status DoScript(std::string_view sql) = 0;
   virtual absl::Status DoLock(std::string_view name) = 0;
   virtual absl::Status DoNotify(std::string_view channel, std::string_view payload) = 0;
   virtual absl::Status Commit() = 0;
@@ -147,7 +151,8 @@ class Database {
 
   // Runs `fn` in a writing transaction and commits it if `fn` returns OK, else rolls back and
   // returns its error. `fn` takes Transaction& and returns Status or StatusOr<T>; it may run
-  // several times, so it must set, not add to, what it captures.
+  // several times, so it must set, not add to, what it captures. Do not nest: on SQLite the inner
+  // transaction would wait for the outer one.
   template <typename Fn>
   auto Transact(const TransactOptions& options, Fn&& fn) {
     return Typed(options, kWrites, fn);
@@ -194,8 +199,7 @@ class Database {
  private:
   using Function = std::function<absl::Status(Transaction&)>;
   absl::Status RunInTransaction(const TransactOptions& options, Mode mode, const Function& fn);
-  absl::Status RunOnce(const TransactOptions& options, Mode mode, const Function& fn,
-                       bool* retryable);
+  absl::Status RunOnce(const TransactOptions& options, Mode mode, const Function& fn);
 
   template <typename Fn>
   std::invoke_result_t<Fn&, Transaction&> Typed(const TransactOptions& options, Mode mode, Fn& fn) {
