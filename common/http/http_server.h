@@ -85,8 +85,8 @@ struct HttpEndpoint {
 // HTTP/1.1 (and 1.0) server on Asio: keep-alive, pipelined requests one after the other, HEAD,
 // Expect: 100-continue. Ambiguous framing (Content-Length beside Transfer-Encoding, differing or
 // repeated lengths, bad chunks) is answered with 400 and a close. Memory per idle connection is
-// about 6 KiB. All calls on the executor's one thread. Stop must have been awaited, or the
-// io_context must never run again, before the server is destroyed.
+// about 6 KiB. All calls on the executor's one thread. Once it listens, Stop must have been
+// awaited before it is destroyed (checked).
 class HttpServer {
  public:
   static std::unique_ptr<HttpServer> Create(boost::asio::any_io_executor executor,
