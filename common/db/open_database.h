@@ -21,7 +21,7 @@ struct OpenOptions {
   int pool_size = 4;
   std::chrono::milliseconds connect_timeout{5000};
   // PostgreSQL: a connection older than this is replaced before its next use; zero never.
-  std::chrono::seconds recycle_after{1800};
+  std::chrono::milliseconds recycle_after{1'800'000};
   // PostgreSQL: upper bound of one statement; the deadline of the transaction lowers it.
   std::chrono::milliseconds statement_timeout{30000};
 };

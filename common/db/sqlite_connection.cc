@@ -186,8 +186,8 @@ absl::StatusOr<SqliteConnection::Result> SqliteConnection::Run(std::string_view 
     return MakeError("INTERNAL", "database", "a writing statement in a reading transaction");
   }
   METAMCP_ASSIGN_OR_RETURN(const auto values, OrderParams(prepared->names, params));
-  absl::StatusOr<Result> result = Bind(prepared->statement, values);
-  if (result.ok()) result = Step(*prepared);
+  const absl::Status bound = Bind(prepared->statement, values);
+  absl::StatusOr<Result> result = bound.ok() ? Step(*prepared) : absl::StatusOr<Result>(bound);
   sqlite3_reset(prepared->statement);
   sqlite3_clear_bindings(prepared->statement);
   return result;
