@@ -14,6 +14,9 @@ namespace {
 // Up to here comparing all pairs is cheaper than sorting.
 constexpr std::size_t kPairwiseMax = 16;
 
+// Saves growing the list for the objects of the protocol.
+constexpr std::size_t kUsualMembers = 8;
+
 bool HasDuplicate(std::span<const Member> members) {
   if (members.size() <= kPairwiseMax) {
     for (std::size_t i = 1; i < members.size(); ++i) {
@@ -41,6 +44,7 @@ class ObjectScanner {
     if (!cursor.Peek(&kind)) return false;
     const char* start = cursor.position();
     if (!cursor.Enter(Kind::kObject)) return false;
+    out->members_.reserve(kUsualMembers);
     std::string_view raw_key;
     while (cursor.NextKey(&raw_key)) {
       if (out->members_.size() >= limits.members_max) return cursor.Fail("too many members");

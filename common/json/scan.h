@@ -7,7 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/json/cursor.h"
@@ -49,7 +48,7 @@ class ObjectView {
  private:
   friend class ObjectScanner;
   std::string_view text_;
-  absl::InlinedVector<Member, 8> members_;
+  std::vector<Member> members_;
   std::forward_list<std::string> owned_;
 };
 
