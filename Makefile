@@ -1,0 +1,67 @@
+# The thin front: every target calls a script or a CMake preset, which also work on their own.
+.DEFAULT_GOAL := help
+.PHONY: help setup build run test check bench fuzz coverage format lint clean distclean
+
+help:
+	@echo "Meta-MCP"
+	@echo
+	@echo "Use it"
+	@echo "  make run        build it and serve the sample; Ctrl-C ends it (LISTEN=127.0.0.1:0 for another port)"
+	@echo "  make build      build/release/bin/meta-mcp"
+	@echo
+	@echo "Change it"
+	@echo "  make setup      install what is missing to build and test"
+	@echo "  make test       lint, unit, client and conformance tests; ends with 'N passed, N failed'"
+	@echo "  make lint       layers, coroutines, protos, format"
+	@echo "  make format     clang-format on our files"
+	@echo
+	@echo "Prove it (longer)"
+	@echo "  make check      test, sanitizers, real servers"
+	@echo "  make fuzz       each fuzz target for FUZZ_SECONDS (60)"
+	@echo "  make coverage   lines covered by the unit tests"
+	@echo "  make bench      latency, throughput, CPU and memory"
+	@echo
+	@echo "Tidy up"
+	@echo "  make clean      remove build/ and .run/"
+	@echo "  make distclean  also remove what setup put into the project"
+
+setup:
+	@scripts/setup
+
+build:
+	@scripts/setup --yes --for run
+	@scripts/build release
+
+run:
+	@scripts/run_sample
+
+test:
+	@scripts/test
+
+check:
+	@scripts/check
+
+bench:
+	@scripts/setup --yes --for check
+	@scripts/build release
+	@scripts/bench
+
+fuzz:
+	@scripts/setup --yes --for check
+	@scripts/fuzz
+
+coverage:
+	@scripts/setup --yes --for check
+	@scripts/coverage
+
+format:
+	@scripts/lint --format
+
+lint:
+	@scripts/lint
+
+clean:
+	@rm -rf build .run
+
+distclean: clean
+	@rm -rf .cache tests/node/node_modules samples/quickstart/node_modules
