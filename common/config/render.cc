@@ -13,6 +13,7 @@ bool IsPlain(const JsonNode& node) { return node.items.empty() && node.members.e
 
 bool FitsOneLine(const JsonNode& node) {
   constexpr size_t kWidth = 60;
+  if (IsPlain(node)) return true;
   return std::all_of(node.items.begin(), node.items.end(), IsPlain) &&
          (node.members.empty() || (node.members.size() == 1 && IsPlain(node.members[0].value))) &&
          ToJson(node).size() <= kWidth;

@@ -38,6 +38,16 @@ TEST(RenderTest, WhatIsRenderedReadsBackEqual) {
   EXPECT_EQ(Read(ConfigToJson(config, all)), config);
 }
 
+TEST(RenderTest, PrettyJsonHasTheSameContent) {
+  for (const std::string& text :
+       {StrCat("\"", std::string(200, 'x'), "\""), StrCat("[\"", std::string(200, 'x'), "\",[]]"),
+        StrCat("{\"", std::string(200, 'x'), "\":{}}"), std::string("[{\"a\":[1,{\"b\":{}}]},[]]"),
+        std::string("{\"a\":[],\"b\":null}"), std::string("{}")}) {
+    const JsonNode node = ParseJsonc(text, "f").root;
+    EXPECT_EQ(ToJson(ParseJsonc(ToPrettyJson(node), "f").root), text);
+  }
+}
+
 TEST(RenderTest, HidesCredentials) {
   Config config;
   config.mcp_servers["a"].command = "x";
