@@ -18,12 +18,13 @@ bool IsConflict(const absl::Status& status) {
   return info && info->reason == "DATABASE_CONFLICT";
 }
 
-// What the driver said wins over what the function made of it, except that the function may
-// replace an error that is about its data.
+// What the driver said wins over what the function made of it, except that the function may reword
+// an error, and replace one that is about its data.
 absl::Status Cause(const absl::Status& returned, const absl::Status& doomed) {
-  if (doomed.ok() || returned == doomed) return returned;
+  if (doomed.ok()) return returned;
+  if (returned.ok() || IsConflict(doomed)) return doomed;
   const bool about_data = absl::IsAlreadyExists(doomed) || absl::IsInvalidArgument(doomed);
-  return about_data && !returned.ok() ? returned : doomed;
+  return about_data || returned.code() == doomed.code() ? returned : doomed;
 }
 
 // 10, 40, 160 ms, each times 0.5 to 1.5.

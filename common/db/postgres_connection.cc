@@ -242,12 +242,20 @@ absl::Status PostgresConnection::Failure(std::string_view sql) {
     throw;
   } catch (const pqxx::broken_connection& e) {
     return Lost(e.what());
+    // libpqxx 6 gives these no SQL state.
+  } catch (const pqxx::serialization_failure& e) {
+    return SqlFailure("40001", e.what(), sql);
+  } catch (const pqxx::deadlock_detected& e) {
+    return SqlFailure("40P01", e.what(), sql);
+  } catch (const pqxx::statement_completion_unknown& e) {
+    return Lost(e.what());
   } catch (const pqxx::sql_error& e) {
     return SqlFailure(e.sqlstate(), e.what(), sql);
   } catch (const std::exception& e) {
     if (!connection_->is_open()) return Lost(e.what());
     Retire();
-    Log(LogLevel::kError, "database.statement_failed", {{"error", e.what()}, {"sql", sql}});
+    Log(LogLevel::kError, "database.statement_failed",
+        {{"error", Loggable("", e.what())}, {"sql", sql}});
     return MakeError("INTERNAL", "database", "a database statement failed; see the log");
   }
 }

@@ -1,0 +1,2 @@
+-- people; with a semicolon
+CREATE TABLE person (id TEXT PRIMARY KEY, name TEXT, photo BYTEA);
