@@ -61,7 +61,7 @@ class HttpClientResponse {
 
 struct HttpClientOptions {
   using Duration = std::chrono::steady_clock::duration;
-  HttpClientOptions() {}
+  HttpClientOptions();  // with the environment of the process
 
   size_t connections_per_host_max = 64;
   size_t waiters_per_host_max = 256;  // above: QUEUE_FULL
