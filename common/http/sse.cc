@@ -95,7 +95,7 @@ absl::Status SseParser::EndLine(absl::FunctionRef<void(SseMessage&)> on_event) {
 
 absl::Status SseParser::Field(std::string_view name, std::string_view value) {
   if (name == "data") {
-    if (message_.data.size() + value.size() + 1 > limits_.event_bytes_max) {
+    if (message_.data.size() + value.size() + (has_data_ ? 1 : 0) > limits_.event_bytes_max) {
       return TooLarge("event", limits_.event_bytes_max);
     }
     if (has_data_) message_.data += '\n';
