@@ -1,5 +1,3 @@
-#include "common/http/http_client.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -10,11 +8,10 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <future>
-#include <map>
 
 #include "common/base/error.h"
 #include "common/base/strings.h"
-#include "common/http/http_test_support.h"
+#include "common/http/http_client_fixture.h"
 
 namespace metamcp::http {
 namespace {
@@ -22,67 +19,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
-using SentResponse = absl::StatusOr<std::unique_ptr<HttpClientResponse>>;
-
-// A client with an event loop that runs while a call is awaited.
-class ClientTest : public ::testing::Test {
- protected:
-  ClientTest() {
-    options_.environment = [this](const char* name) -> const char* {
-      const auto it = environment_.find(name);
-      return it == environment_.end() ? nullptr : it->second.c_str();
-    };
-  }
-
-  HttpClient& client() {
-    if (!client_) client_ = NewHttpClient(io_.get_executor(), options_);
-    return *client_;
-  }
-
-  template <typename T>
-  T Await(Awaitable<T> op, boost::asio::cancellation_signal* signal = nullptr) {
-    std::optional<T> out;
-    auto done = [&out](std::exception_ptr e, T value) {
-      if (e) {
-        out = T(StatusFromException(e));
-      } else {
-        out = std::move(value);
-      }
-    };
-    boost::asio::cancellation_signal none;
-    boost::asio::co_spawn(
-        io_, std::move(op),
-        boost::asio::bind_cancellation_slot((signal ? signal : &none)->slot(), std::move(done)));
-    while (!out) {
-      io_.restart();
-      io_.run_one_for(seconds(20));
-    }
-    return *std::move(out);
-  }
-  // Sends and reads all of a small body.
-  absl::StatusOr<std::string> Fetch(HttpClientRequest request) {
-    SentResponse response = Await(client().Send(ctx_, std::move(request)));
-    if (!response.ok()) return response.status();
-    last_status_ = (*response)->status();
-    return Await((*response)->ReadAll(1 << 20));
-  }
-  std::string Reason(const absl::Status& status) {
-    const auto info = GetErrorInfo(status);
-    return info ? info->reason : "";
-  }
-
-  boost::asio::io_context io_{1};
-  CallContext ctx_;
-  std::map<std::string, std::string> environment_;
-  HttpClientOptions options_;
-  std::unique_ptr<HttpClient> client_;
-  int last_status_ = 0;
-};
-
-std::string UrlOf(const HttpEndpoint& e, std::string_view path = "/") {
-  return StrCat(e.ToString(), path);
-}
-
 // Echoes, and counts the connections it has seen.
 struct EchoServer {
   std::atomic<int> requests{0};
