@@ -13,6 +13,9 @@ target_compile_definitions(metamcp_options INTERFACE
 if(METAMCP_SANITIZE)
   add_compile_options(-fsanitize=${METAMCP_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${METAMCP_SANITIZE})
+  if(METAMCP_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wno-tsan)  # Asio uses atomic_thread_fence, which GCC's TSan ignores
+  endif()
 endif()
 
 # metamcp_library(<name> HDRS ... SRCS ... DEPS ... PRIVATE_DEPS ... [TESTONLY])

@@ -1,8 +1,10 @@
 #include "common/db/sqlite_database.h"
 
 #include <algorithm>
+#include <condition_variable>
 #include <list>
 #include <mutex>
+#include <utility>
 
 #include "common/base/error.h"
 #include "common/db/sqlite_connection.h"
@@ -46,6 +48,33 @@ class Listeners {
   Id last_ = 0;               // guarded by mu_
 };
 
+// Lets one transaction at a time use the connection.
+class Gate {
+ public:
+  // False when the deadline passed first.
+  bool Enter(TransactOptions::Clock::time_point deadline) {
+    std::unique_lock lock(mu_);
+    const auto free = [this] { return !taken_; };
+    if (deadline == TransactOptions::Clock::time_point::max()) {
+      left_.wait(lock, free);
+    } else if (!left_.wait_until(lock, deadline, free)) {
+      return false;
+    }
+    taken_ = true;
+    return true;
+  }
+  void Leave() {
+    std::lock_guard lock(mu_);
+    taken_ = false;
+    left_.notify_one();
+  }
+
+ private:
+  std::mutex mu_;
+  std::condition_variable left_;
+  bool taken_ = false;  // guarded by mu_
+};
+
 class LocalListener : public Listener {
  public:
   LocalListener(std::shared_ptr<Listeners> listeners, Listeners::Id id)
@@ -59,11 +88,12 @@ class LocalListener : public Listener {
 
 class SqliteTransaction : public Transaction {
  public:
-  SqliteTransaction(SqliteConnection& connection, std::unique_lock<std::timed_mutex> turn,
-                    Listeners& listeners, Interrupt* interrupt, bool read_only)
+  // `gate` has been entered and is left at the end.
+  SqliteTransaction(SqliteConnection& connection, Gate& gate, Listeners& listeners,
+                    Interrupt* interrupt, bool read_only)
       : Transaction(Backend::kSqlite, read_only),
         connection_(connection),
-        turn_(std::move(turn)),
+        gate_(gate),
         listeners_(listeners),
         interrupt_(interrupt) {}
   ~SqliteTransaction() override { Rollback(); }
@@ -120,10 +150,10 @@ class SqliteTransaction : public Transaction {
 
   // Rolls back what is still open and gives the connection to the next.
   void End() {
-    if (!turn_.owns_lock()) return;
+    if (std::exchange(ended_, true)) return;
     connection_.SetLimit(TransactOptions::Clock::time_point::max());
     if (connection_.in_transaction()) connection_.Script("ROLLBACK").IgnoreError();
-    turn_.unlock();
+    gate_.Leave();
   }
 
   absl::Status Explain(absl::Status status) const {
@@ -133,10 +163,11 @@ class SqliteTransaction : public Transaction {
   }
 
   SqliteConnection& connection_;
-  std::unique_lock<std::timed_mutex> turn_;
+  Gate& gate_;
   Listeners& listeners_;
   Interrupt* const interrupt_;
   std::vector<Notification> notifications_;
+  bool ended_ = false;
 };
 
 class SqliteDatabase : public Database {
@@ -158,21 +189,18 @@ class SqliteDatabase : public Database {
  protected:
   absl::StatusOr<std::unique_ptr<Transaction>> Begin(const TransactOptions& options,
                                                      Mode mode) override {
-    std::unique_lock turn(mu_, std::defer_lock);
-    if (options.deadline == TransactOptions::Clock::time_point::max()) {
-      turn.lock();
-    } else if (!turn.try_lock_until(options.deadline)) {
+    if (!gate_.Enter(options.deadline)) {
       return MakeError("DEADLINE_EXCEEDED", "database", "waited too long for the connection");
     }
-    auto transaction = std::make_unique<SqliteTransaction>(
-        *connection_, std::move(turn), *listeners_, options.interrupt, mode == kReads);
+    auto transaction = std::make_unique<SqliteTransaction>(*connection_, gate_, *listeners_,
+                                                           options.interrupt, mode == kReads);
     METAMCP_RETURN_IF_ERROR(transaction->Start(options.deadline));
     return transaction;
   }
 
  private:
-  const std::unique_ptr<SqliteConnection> connection_;  // used by who holds mu_
-  std::timed_mutex mu_;
+  const std::unique_ptr<SqliteConnection> connection_;  // used by who is in gate_
+  Gate gate_;
   const std::shared_ptr<Listeners> listeners_ = std::make_shared<Listeners>();
 };
 
