@@ -64,4 +64,4 @@ clean:
 	@rm -rf build .run
 
 distclean: clean
-	@rm -rf .cache tests/node/node_modules samples/quickstart/node_modules
+	@rm -rf .cache tests/node/node_modules tests/node/real/node_modules samples/quickstart/node_modules
