@@ -17,6 +17,8 @@ constexpr ErrorClass kFatal = ErrorClass::kFatal;
 constexpr ErrorEntry kEntries[] = {
     {"ALREADY_EXISTS", StatusCode::kAlreadyExists, kUser, -32602, -32602, 409,
      "Choose another name, or update the existing object."},
+    {"ARGUMENT_INVALID", StatusCode::kInvalidArgument, kUser, -32602, -32602, 400,
+     "Correct the named field of the request."},
     {"AUTH_INVALID", StatusCode::kUnauthenticated, kUser, -31001, -31001, 401,
      "Send a valid key as 'Authorization: Bearer <key>'."},
     {"AUTH_REQUIRED", StatusCode::kUnauthenticated, kUser, -31001, -31001, 401,
@@ -58,6 +60,8 @@ constexpr ErrorEntry kEntries[] = {
     {"NOT_ACCEPTABLE", StatusCode::kInvalidArgument, kUser, -32600, -32600, 406,
      "Send 'Accept: application/json, text/event-stream'."},
     {"NOT_FOUND", StatusCode::kNotFound, kUser, -32602, -32602, 404, "Check the name."},
+    {"OBJECT_READ_ONLY", StatusCode::kFailedPrecondition, kUser, -32602, -32602, 409,
+     "Change the object where it is defined."},
     {"ORIGIN_REFUSED", StatusCode::kPermissionDenied, kUser, -32600, -32600, 403,
      "Add the origin to gateway.allowedOrigins if it is yours."},
     {"PARSE_ERROR", StatusCode::kInvalidArgument, kUser, -32700, -32700, 400,

@@ -1,0 +1,52 @@
+#include "services/catalog/app.h"
+
+#include <chrono>
+#include <utility>
+
+#include "common/async/task_group.h"
+#include "common/base/status_macros.h"
+#include "services/catalog/catalog_service.h"
+#include "services/catalog/db_persistence.h"
+#include "services/catalog/sql_store.h"
+
+namespace metamcp::catalog {
+
+// In order of construction: destruction goes backwards.
+struct CatalogApp::Parts {
+  Parts(boost::asio::any_io_executor executor, db::DbExecutor& database, RegistryOptions options)
+      : persistence(database, options.tenant),
+        registry(executor, persistence, std::move(options)),
+        service(registry),
+        tasks(executor) {}
+
+  DbPersistence persistence;
+  Registry registry;
+  CatalogService service;
+  TaskGroup tasks;
+};
+
+CatalogApp::CatalogApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+CatalogApp::~CatalogApp() = default;
+
+absl::Status CatalogApp::MigrateBlocking(db::Database& database) {
+  return SqlStore::MigrateBlocking(database);
+}
+
+Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> CatalogApp::Create(
+    boost::asio::any_io_executor executor, db::DbExecutor& database, RegistryOptions options) {
+  auto parts = std::make_unique<Parts>(executor, database, std::move(options));
+  METAMCP_CO_RETURN_IF_ERROR(co_await parts->registry.Load());
+  parts->tasks.Spawn("catalog.store", parts->registry.Run());
+  co_return std::unique_ptr<CatalogApp>(new CatalogApp(std::move(parts)));
+}
+
+v1::CatalogService& CatalogApp::service() { return parts_->service; }
+
+Awaitable<absl::Status> CatalogApp::Stop() {
+  parts_->registry.RequestStop();
+  parts_->tasks.CancelAll();
+  co_await parts_->tasks.Join(std::chrono::seconds(10));
+  co_return co_await parts_->registry.Flush();
+}
+
+}  // namespace metamcp::catalog

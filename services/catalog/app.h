@@ -1,0 +1,49 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/async/sink.h"
+#include "common/db/database.h"
+#include "common/db/executor.h"
+#include "services/catalog/registry.h"
+
+namespace metamcp::catalog {
+
+namespace v1 {
+class CatalogService;
+}
+
+// The catalog service, wired. `SqlStore` migrations run in Create's caller:
+//
+//   MigrateBlocking(database);                       // at start-up, before the event loop
+//   auto app = co_await CatalogApp::Create(executor, db_executor);
+//   (*app)->service() ...
+//   co_await (*app)->Stop();
+//
+// Thread: the executor's one thread. Await Stop before destruction.
+class CatalogApp {
+ public:
+  // Brings the schema up to date. Blocks.
+  static absl::Status MigrateBlocking(db::Database& database);
+
+  // Reads the stored catalog and starts. `database` must outlive the app. Errors: the store's.
+  static Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> Create(
+      boost::asio::any_io_executor executor, db::DbExecutor& database,
+      RegistryOptions options = {});
+  ~CatalogApp();
+
+  v1::CatalogService& service();
+
+  // Stores what is pending and ends. Watchers must be cancelled by their owners before.
+  Awaitable<absl::Status> Stop();
+
+ private:
+  struct Parts;
+  explicit CatalogApp(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace metamcp::catalog

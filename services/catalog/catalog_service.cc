@@ -1,0 +1,187 @@
+#include "services/catalog/catalog_service.h"
+
+#include <utility>
+
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "services/catalog/query.h"
+#include "services/catalog/watch.h"
+
+namespace metamcp::catalog {
+namespace {
+
+std::string ActorOf(const CallContext& ctx) {
+  if (ctx.principal == nullptr || ctx.principal->subject.empty()) return "unknown";
+  return ctx.principal->subject;
+}
+
+}  // namespace
+
+// The registry holds one tenant. Another tenant's caller learns nothing of it.
+absl::Status CatalogService::CheckTenant(const CallContext& ctx) const {
+  if (ctx.tenant() == registry_.tenant()) return absl::OkStatus();
+  return MakeError("PERMISSION_DENIED", "catalog", "this catalog does not serve your tenant");
+}
+
+Awaitable<absl::StatusOr<v1::ListUpstreamsResponse>> CatalogService::ListUpstreams(
+    const CallContext& ctx, v1::ListUpstreamsRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  co_return catalog::ListUpstreams(registry_.model(), request);
+}
+
+Awaitable<absl::StatusOr<v1::GetUpstreamResponse>> CatalogService::GetUpstream(
+    const CallContext& ctx, v1::GetUpstreamRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  const Model::UpstreamSlot* slot = registry_.model().FindUpstream(request.name());
+  if (slot == nullptr) {
+    co_return MakeError("NOT_FOUND", "catalog",
+                        StrCat("there is no server '", request.name(), "'"));
+  }
+  v1::GetUpstreamResponse response;
+  *response.mutable_upstream() = slot->record->upstream;
+  co_return response;
+}
+
+Awaitable<absl::StatusOr<v1::CreateUpstreamResponse>> CatalogService::CreateUpstream(
+    const CallContext& ctx, v1::CreateUpstreamRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  auto stored = co_await registry_.CreateUpstream(std::move(*request.mutable_upstream()),
+                                                  request.request_id(), ActorOf(ctx));
+  if (!stored.ok()) co_return stored.status();
+  v1::CreateUpstreamResponse response;
+  *response.mutable_upstream() = *std::move(stored);
+  co_return response;
+}
+
+Awaitable<absl::StatusOr<v1::UpdateUpstreamResponse>> CatalogService::UpdateUpstream(
+    const CallContext& ctx, v1::UpdateUpstreamRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  auto stored = co_await registry_.UpdateUpstream(
+      request.name(), std::move(*request.mutable_upstream()), ActorOf(ctx));
+  if (!stored.ok()) co_return stored.status();
+  v1::UpdateUpstreamResponse response;
+  *response.mutable_upstream() = *std::move(stored);
+  co_return response;
+}
+
+Awaitable<absl::StatusOr<v1::DeleteUpstreamResponse>> CatalogService::DeleteUpstream(
+    const CallContext& ctx, v1::DeleteUpstreamRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  METAMCP_CO_RETURN_IF_ERROR(co_await registry_.DeleteUpstream(request.name(), request.etag()));
+  co_return v1::DeleteUpstreamResponse();
+}
+
+Awaitable<absl::StatusOr<v1::SetUpstreamEnabledResponse>> CatalogService::SetUpstreamEnabled(
+    const CallContext& ctx, v1::SetUpstreamEnabledRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  auto stored =
+      co_await registry_.SetUpstreamEnabled(request.name(), request.enabled(), ActorOf(ctx));
+  if (!stored.ok()) co_return stored.status();
+  v1::SetUpstreamEnabledResponse response;
+  *response.mutable_upstream() = *std::move(stored);
+  co_return response;
+}
+
+Awaitable<absl::StatusOr<v1::ListVirtualServersResponse>> CatalogService::ListVirtualServers(
+    const CallContext& ctx, v1::ListVirtualServersRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  co_return catalog::ListServers(registry_.model(), request);
+}
+
+Awaitable<absl::StatusOr<v1::GetVirtualServerResponse>> CatalogService::GetVirtualServer(
+    const CallContext& ctx, v1::GetVirtualServerRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  co_return DescribeServer(registry_.model(), request.name());
+}
+
+Awaitable<absl::StatusOr<v1::CreateVirtualServerResponse>> CatalogService::CreateVirtualServer(
+    const CallContext& ctx, v1::CreateVirtualServerRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  auto stored = co_await registry_.CreateServer(std::move(*request.mutable_virtual_server()),
+                                                request.request_id(), ActorOf(ctx));
+  if (!stored.ok()) co_return stored.status();
+  v1::CreateVirtualServerResponse response;
+  *response.mutable_virtual_server() = *std::move(stored);
+  co_return response;
+}
+
+Awaitable<absl::StatusOr<v1::UpdateVirtualServerResponse>> CatalogService::UpdateVirtualServer(
+    const CallContext& ctx, v1::UpdateVirtualServerRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  auto stored = co_await registry_.UpdateServer(
+      request.name(), std::move(*request.mutable_virtual_server()), ActorOf(ctx));
+  if (!stored.ok()) co_return stored.status();
+  v1::UpdateVirtualServerResponse response;
+  *response.mutable_virtual_server() = *std::move(stored);
+  co_return response;
+}
+
+Awaitable<absl::StatusOr<v1::DeleteVirtualServerResponse>> CatalogService::DeleteVirtualServer(
+    const CallContext& ctx, v1::DeleteVirtualServerRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  METAMCP_CO_RETURN_IF_ERROR(co_await registry_.DeleteServer(request.name(), request.etag()));
+  co_return v1::DeleteVirtualServerResponse();
+}
+
+Awaitable<absl::StatusOr<v1::SetVirtualServerEnabledResponse>>
+CatalogService::SetVirtualServerEnabled(const CallContext& ctx,
+                                        v1::SetVirtualServerEnabledRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  auto stored =
+      co_await registry_.SetServerEnabled(request.name(), request.enabled(), ActorOf(ctx));
+  if (!stored.ok()) co_return stored.status();
+  v1::SetVirtualServerEnabledResponse response;
+  *response.mutable_virtual_server() = *std::move(stored);
+  co_return response;
+}
+
+Awaitable<absl::StatusOr<v1::ListItemsResponse>> CatalogService::ListItems(
+    const CallContext& ctx, v1::ListItemsRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  co_return catalog::ListItems(registry_.model(), request);
+}
+
+Awaitable<absl::StatusOr<v1::SearchItemsResponse>> CatalogService::SearchItems(
+    const CallContext& ctx, v1::SearchItemsRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  co_return catalog::SearchItems(registry_.model(), request);
+}
+
+Awaitable<absl::StatusOr<v1::ExplainItemResponse>> CatalogService::ExplainItem(
+    const CallContext& ctx, v1::ExplainItemRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  co_return catalog::ExplainItem(registry_.model(), request);
+}
+
+Awaitable<absl::StatusOr<v1::ApplyConfigResponse>> CatalogService::ApplyConfig(
+    const CallContext& ctx, v1::ApplyConfigRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  co_return co_await registry_.ApplyConfig(std::move(request));
+}
+
+Awaitable<absl::StatusOr<v1::ReportResponse>> CatalogService::Report(const CallContext& ctx,
+                                                                     v1::ReportRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  METAMCP_CO_ASSIGN_OR_RETURN(const int64_t revision,
+                              co_await registry_.Report(std::move(request)));
+  v1::ReportResponse response;
+  response.set_revision(revision);
+  co_return response;
+}
+
+Awaitable<absl::Status> CatalogService::WatchCatalog(const CallContext& ctx,
+                                                     v1::WatchCatalogRequest request,
+                                                     Sink<v1::WatchCatalogResponse>& sink) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  co_return co_await catalog::WatchCatalog(registry_, request.revision(), sink);
+}
+
+Awaitable<absl::Status> CatalogService::WatchUpstreams(const CallContext& ctx,
+                                                       v1::WatchUpstreamsRequest,
+                                                       Sink<v1::WatchUpstreamsResponse>& sink) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  co_return co_await catalog::WatchUpstreams(registry_, sink);
+}
+
+}  // namespace metamcp::catalog

@@ -1,0 +1,240 @@
+#include "services/catalog/registry.h"
+
+#include <algorithm>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <utility>
+
+#include "common/async/run.h"
+#include "common/base/ids.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/telemetry/log.h"
+
+namespace metamcp::catalog {
+namespace {
+
+constexpr size_t kRequestsMax = 1000;
+
+// Whether a failed write surely wrote nothing.
+bool SurelyNotWritten(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kAlreadyExists:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kAborted:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+bool ChangeSet::empty() const {
+  return put_upstreams.empty() && remove_upstream_ids.empty() && put_items.empty() &&
+         remove_item_ids.empty() && put_servers.empty() && remove_server_ids.empty() &&
+         !separator.has_value() && !request.has_value();
+}
+
+Registry::Registry(boost::asio::any_io_executor executor, Persistence& persistence,
+                   RegistryOptions options)
+    : executor_(executor),
+      persistence_(persistence),
+      options_(std::move(options)),
+      write_lock_(executor),
+      report_lock_(executor),
+      work_signal_(executor),
+      publication_(executor) {
+  if (!options_.now_us) options_.now_us = NowMicros;
+}
+
+Awaitable<absl::Status> Registry::Load() {
+  auto stored = co_await persistence_.Load();
+  if (!stored.ok()) co_return stored.status();
+  Install(*std::move(stored));
+  co_return absl::OkStatus();
+}
+
+// Brings the model to what is stored, at start and after a write in doubt. Upstreams that are
+// already here keep their observed state and items: those are newer than the stored ones.
+void Registry::Install(StoredCatalog stored) {
+  std::set<std::string> known, wanted;
+  for (const auto& [name, slot] : model_.upstreams()) known.insert(slot.id());
+  model_.SetSeparator(stored.separator);
+  for (auto& at : stored.upstreams) wanted.insert(at.value->upstream.meta().id());
+  for (const std::string& id : known) {
+    if (wanted.count(id) == 0) DropUpstream(model_.FindUpstream(id)->name(), kPending);
+  }
+  for (auto& at : stored.upstreams) ShowUpstream(std::move(at.value), at.revision);
+  for (auto& at : stored.items) {
+    const std::string& id = at.value.entry->item.upstream_id();
+    const Model::UpstreamSlot* slot = model_.FindUpstream(id);
+    if (slot == nullptr || known.count(id) > 0) continue;
+    model_.PutItem(slot->name(), std::move(at.value.entry), at.value.doc, at.revision);
+  }
+  std::set<std::string> servers;
+  for (auto& at : stored.servers) {
+    servers.insert(at.value->server.meta().name());
+    model_.PutServer(std::move(at.value), at.revision);
+  }
+  std::vector<std::string> gone;
+  for (const auto& [name, slot] : model_.servers()) {
+    if (servers.count(name) == 0) gone.push_back(name);
+  }
+  for (const std::string& name : gone) model_.RemoveServer(name, kPending);
+  if (known.empty()) {
+    for (Tombstone& t : stored.tombstones) model_.AddTombstone(std::move(t));
+    model_.SetFloor(std::max(model_.floor(), stored.floor));
+  }
+  model_.SetHead(std::max(model_.head(), stored.revision));
+  requests_.clear();
+  for (auto& r : stored.requests) requests_.emplace_back(r.request_id, r.object_id);
+}
+
+Awaitable<absl::Status> Registry::Settle() {
+  if (!in_doubt_) co_return absl::OkStatus();
+  METAMCP_CO_RETURN_IF_ERROR(co_await Load());
+  in_doubt_ = false;
+  Changed();
+  co_return absl::OkStatus();
+}
+
+// Called with write_lock_ held. The caller's cancellation does not reach the store: a write that
+// has begun is finished, and its result is shown.
+Awaitable<absl::StatusOr<int64_t>> Registry::Commit(ChangeSet changes) {
+  namespace asio = boost::asio;
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  auto revision = co_await persistence_.Apply(std::move(changes));
+  co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
+  if (revision.ok()) {
+    model_.SetHead(std::max(model_.head(), *revision));
+  } else if (!SurelyNotWritten(revision.status())) {
+    in_doubt_ = true;
+  }
+  co_return revision;
+}
+
+void Registry::Changed() {
+  work_ = true;
+  work_signal_.Notify();
+}
+
+void Registry::Publish() {
+  ++generation_;
+  publication_.Notify();
+}
+
+Awaitable<void> Registry::WaitForPublication(uint64_t seen) {
+  while (generation_ == seen) co_await publication_.Wait();
+}
+
+ChangeSet Registry::TakePending() {
+  ChangeSet changes;
+  for (const std::string& name : pending_upstreams_) {
+    if (const auto* slot = model_.FindUpstream(name)) changes.put_upstreams.push_back(slot->record);
+  }
+  for (auto& [id, entry] : pending_items_) {
+    if (entry != nullptr) {
+      changes.put_items.push_back(std::move(entry));
+      continue;
+    }
+    changes.remove_item_ids.push_back(id);
+    changes.tombstones.push_back({0, ObjectType::kItem, id});
+  }
+  pending_upstreams_.clear();
+  pending_items_.clear();
+  return changes;
+}
+
+// What came meanwhile is newer and stays.
+void Registry::ReturnPending(const ChangeSet& changes) {
+  for (const auto& record : changes.put_upstreams) {
+    pending_upstreams_.insert(record->upstream.meta().name());
+  }
+  for (const auto& entry : changes.put_items) {
+    if (model_.FindUpstream(entry->item.upstream_id()) != nullptr) {
+      pending_items_.emplace(entry->item.id(), entry);
+    }
+  }
+  for (const std::string& id : changes.remove_item_ids) pending_items_.emplace(id, nullptr);
+}
+
+Awaitable<absl::Status> Registry::FlushLocked() {
+  METAMCP_CO_RETURN_IF_ERROR(co_await Settle());
+  ChangeSet changes = TakePending();
+  int64_t revision = model_.head();
+  if (!changes.empty()) {
+    ChangeSet copy = changes;
+    auto stored = co_await Commit(std::move(copy));
+    if (!stored.ok()) {
+      ReturnPending(changes);
+      co_return stored.status();
+    }
+    revision = *stored;
+  }
+  model_.Stamp(revision);
+  Publish();
+  co_return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Registry::Flush() {
+  auto guard = co_await write_lock_.Lock();
+  work_ = false;
+  const absl::Status status = co_await FlushLocked();
+  if (!status.ok()) work_ = true;
+  co_return status;
+}
+
+void Registry::RequestStop() {
+  stopping_ = true;
+  work_signal_.Notify();
+}
+
+Awaitable<void> Registry::Run() {
+  while (!stopping_) {
+    while (!work_ && !stopping_) co_await work_signal_.Wait();
+    if (!co_await Sleep(options_.coalesce)) co_return;
+    const absl::Status status = co_await Flush();
+    if (status.ok()) continue;
+    Log(LogLevel::kWarning, "catalog.store_failed",
+        {{"code", absl::StatusCodeToString(status.code())}, {"error", Sv(status.message())}});
+    if (!co_await Sleep(options_.retry)) co_return;
+  }
+}
+
+// Shows a stored record, keeping what was observed since it was read.
+void Registry::ShowUpstream(UpstreamPtr record, int64_t revision) {
+  const Model::UpstreamSlot* slot = model_.FindUpstream(record->upstream.meta().id());
+  if (slot != nullptr) {
+    auto merged = std::make_shared<UpstreamRecord>(*record);
+    *merged->upstream.mutable_status() = slot->record->upstream.status();
+    merged->lists = slot->record->lists;
+    record = std::move(merged);
+  }
+  model_.PutUpstream(std::move(record), revision);
+}
+
+void Registry::DropUpstream(const std::string& name, int64_t revision) {
+  const Model::UpstreamSlot* slot = model_.FindUpstream(name);
+  if (slot == nullptr) return;
+  for (const auto& [key, item] : slot->items) pending_items_.erase(item.entry->item.id());
+  pending_upstreams_.erase(slot->name());
+  model_.RemoveUpstream(name, revision);
+}
+
+std::optional<std::string> Registry::FindRequest(const std::string& request_id) const {
+  if (request_id.empty()) return std::nullopt;
+  for (const auto& [id, object] : requests_) {
+    if (id == request_id) return object;
+  }
+  return std::nullopt;
+}
+
+void Registry::Remember(const std::optional<CreateRequest>& request) {
+  if (!request) return;
+  requests_.emplace_back(request->request_id, request->object_id);
+  if (requests_.size() > kRequestsMax) requests_.erase(requests_.begin());
+}
+
+}  // namespace metamcp::catalog

@@ -1,0 +1,158 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/async/sink.h"
+#include "metamcp/catalog/v1/catalog_service.pb.h"
+#include "services/catalog/async_lock.h"
+#include "services/catalog/model.h"
+#include "services/catalog/persistence.h"
+
+namespace metamcp::catalog {
+
+struct RegistryOptions {
+  std::string tenant = "default";
+  // Changes that come within this time are stored and published together.
+  std::chrono::milliseconds coalesce{20};
+  std::chrono::milliseconds retry{500};  // after the store failed
+  std::function<int64_t()> now_us;       // NowMicros if empty
+};
+
+// The writing side of the catalog: checks a change, stores it, then shows it. What operators and
+// configuration write is stored before the answer; what providers report is served at once and
+// stored by Run within the coalescing time. Watchers hear of a revision only after it was stored.
+//
+// If the store leaves open whether a write took effect, the model is read again before the next
+// write. Writes are not cancelled half way.
+// Thread: one; all coroutines run on `executor`.
+class Registry {
+ public:
+  Registry(boost::asio::any_io_executor executor, Persistence& persistence,
+           RegistryOptions options = {});
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+
+  // Reads the stored catalog. Call once, before anything else.
+  Awaitable<absl::Status> Load();
+
+  // Stores and publishes what is reported, until cancelled or stopped. Spawn it once.
+  Awaitable<void> Run();
+  // Ends Run also where it is in the middle of a write, which cancellation does not reach.
+  void RequestStop();
+  // Stores what is pending. For shutdown and tests.
+  Awaitable<absl::Status> Flush();
+
+  Model& model() { return model_; }
+  const std::string& tenant() const { return options_.tenant; }
+
+  // --- Operators. `actor` is recorded as creator or changer. Errors: INVALID_ARGUMENT
+  // ARGUMENT_INVALID; ALREADY_EXISTS; NOT_FOUND; ABORTED ETAG_MISMATCH (an empty etag matches);
+  // FAILED_PRECONDITION OBJECT_READ_ONLY for objects of the configuration file; the store's.
+  using Actor = std::string;
+  Awaitable<absl::StatusOr<pb::Upstream>> CreateUpstream(pb::Upstream wanted,
+                                                         std::string request_id, Actor actor);
+  Awaitable<absl::StatusOr<pb::Upstream>> UpdateUpstream(std::string name, pb::Upstream wanted,
+                                                         Actor actor);
+  Awaitable<absl::Status> DeleteUpstream(std::string name, std::string etag);
+  Awaitable<absl::StatusOr<pb::Upstream>> SetUpstreamEnabled(std::string name, bool enabled,
+                                                             Actor actor);
+  Awaitable<absl::StatusOr<pb::VirtualServer>> CreateServer(pb::VirtualServer wanted,
+                                                            std::string request_id, Actor actor);
+  Awaitable<absl::StatusOr<pb::VirtualServer>> UpdateServer(std::string name,
+                                                            pb::VirtualServer wanted, Actor actor);
+  Awaitable<absl::Status> DeleteServer(std::string name, std::string etag);
+  Awaitable<absl::StatusOr<pb::VirtualServer>> SetServerEnabled(std::string name, bool enabled,
+                                                                Actor actor);
+
+  // Reconciles the objects of origin "file"; all or nothing. Nothing is written, and the revision
+  // stays, when nothing differs. Errors: INVALID_ARGUMENT; ALREADY_EXISTS for two equal slugs or a
+  // name that an object of another origin has.
+  Awaitable<absl::StatusOr<pb::ApplyConfigResponse>> ApplyConfig(pb::ApplyConfigRequest request);
+
+  // --- Providers. Errors: NOT_FOUND; INVALID_ARGUMENT for an unknown kind.
+  Awaitable<absl::StatusOr<int64_t>> Report(pb::ReportRequest request);
+
+  // --- Watchers. Rises with each publication.
+  uint64_t generation() const { return generation_; }
+  // Returns when generation() is no longer `seen`, or the caller is cancelled.
+  Awaitable<void> WaitForPublication(uint64_t seen);
+
+ private:
+  // What a report changes, worked out before the model is touched.
+  struct ReportPlan {
+    std::vector<AnalyzedItem> changed;
+    std::map<pb::ItemKind, std::set<std::string>> kept;  // original names of each reported kind
+  };
+  template <typename T>
+  struct Reused {
+    bool found = false;
+    T object;
+  };
+
+  int64_t Now() const { return options_.now_us(); }
+  void Install(StoredCatalog stored);
+  Awaitable<absl::Status> Settle();
+  Awaitable<absl::StatusOr<int64_t>> Commit(ChangeSet changes);
+  Awaitable<absl::Status> FlushLocked();
+  ChangeSet TakePending();
+  void ReturnPending(const ChangeSet& changes);
+  void Changed();
+  void Publish();
+
+  void FillNew(common::v1::ObjectMeta* meta, const Actor& actor) const;
+  void FillChanged(const common::v1::ObjectMeta& old, const Actor& actor,
+                   common::v1::ObjectMeta* meta) const;
+  void ShowUpstream(UpstreamPtr record, int64_t revision);
+  void DropUpstream(const std::string& name, int64_t revision);
+  std::optional<std::string> FindRequest(const std::string& request_id) const;
+  void Remember(const std::optional<CreateRequest>& request);
+  Awaitable<absl::StatusOr<pb::Upstream>> StoreUpstream(UpstreamPtr record,
+                                                        std::optional<CreateRequest> request);
+  Awaitable<absl::StatusOr<pb::VirtualServer>> StoreServer(VirtualServerPtr record,
+                                                           std::optional<CreateRequest> request);
+
+  struct ConfigPlan;
+  absl::StatusOr<ConfigPlan> PlanConfig(pb::ApplyConfigRequest request) const;
+  absl::Status PlanUpstream(pb::Upstream wanted, ConfigPlan* plan) const;
+  absl::Status PlanServer(pb::VirtualServer wanted, ConfigPlan* plan) const;
+  void PlanRemovals(ConfigPlan* plan) const;
+
+  Awaitable<absl::StatusOr<ReportPlan>> PlanReport(const pb::ReportRequest& request);
+  std::optional<AnalyzedItem> PlanItem(const Model::UpstreamSlot& slot, pb::ItemKind kind,
+                                       const pb::Item& item, const std::string& name,
+                                       size_t* work) const;
+  void ApplyReport(const pb::ReportRequest& request, ReportPlan plan);
+  bool ApplyItems(const std::string& upstream, ReportPlan plan);
+
+  const boost::asio::any_io_executor executor_;
+  Persistence& persistence_;
+  RegistryOptions options_;
+  Model model_;
+  AsyncLock write_lock_;   // around each use of the store
+  AsyncLock report_lock_;  // reports in order of arrival
+  Signal work_signal_;
+  Signal publication_;
+  bool work_ = false;
+  bool in_doubt_ = false;
+  bool stopping_ = false;
+  uint64_t generation_ = 1;
+
+  // Shown but not stored yet.
+  std::set<std::string> pending_upstreams_;       // names
+  std::map<std::string, ItemPtr> pending_items_;  // by id; null: removed
+  std::vector<std::pair<std::string, std::string>>
+      requests_;  // request id, object id; oldest first
+};
+
+}  // namespace metamcp::catalog
