@@ -1,0 +1,101 @@
+#include "common/auth/authenticator.h"
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+
+#include "common/base/error.h"
+#include "common/base/strings.h"
+
+namespace metamcp::auth {
+namespace {
+
+constexpr size_t kSecretBytesMin = 16;  // 128 bits at one byte a character
+
+// The token of "Bearer <token>" (RFC 6750, section 2.1); the scheme has no case.
+std::string_view BearerToken(std::string_view header) {
+  constexpr std::string_view kScheme = "bearer ";
+  if (header.size() <= kScheme.size()) return {};
+  for (size_t i = 0; i < kScheme.size(); ++i) {
+    const char c =
+        header[i] >= 'A' && header[i] <= 'Z' ? static_cast<char>(header[i] + 32) : header[i];
+    if (c != kScheme[i]) return {};
+  }
+  header.remove_prefix(kScheme.size());
+  while (!header.empty() && header.front() == ' ') header.remove_prefix(1);
+  return header;
+}
+
+std::shared_ptr<const Principal> MakePrincipal(std::string subject, std::string method,
+                                               std::vector<std::string> roles) {
+  auto principal = std::make_shared<Principal>();
+  principal->subject = std::move(subject);
+  principal->method = std::move(method);
+  principal->roles = std::move(roles);
+  return principal;
+}
+
+int Rank(std::string_view role) {
+  if (role == "admin") return 3;
+  if (role == "operator") return 2;
+  if (role == "viewer" || role == "developer" || role == "auditor") return 1;
+  return 0;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Authenticator>> Authenticator::Create(
+    const std::vector<StaticKey>& keys, bool anonymous_loopback, const KeyRing& ring) {
+  std::unique_ptr<Authenticator> out(new Authenticator(ring));
+  for (const StaticKey& key : keys) {
+    if (key.secret.size() < kSecretBytesMin) {
+      return MakeError("CONFIG_INVALID", "gateway",
+                       StrCat("auth.keys: key \"", key.name, "\" has fewer than ", kSecretBytesMin,
+                              " characters"));
+    }
+    Key entry;
+    entry.mac = ring.Mac(SealPurpose::kToken, key.secret);
+    const bool duplicate = std::any_of(out->keys_.begin(), out->keys_.end(),
+                                       [&](const Key& k) { return k.mac == entry.mac; });
+    if (duplicate) {
+      return MakeError("CONFIG_INVALID", "gateway",
+                       StrCat("auth.keys: key \"", key.name, "\" is listed twice"));
+    }
+    auto principal = std::make_shared<Principal>();
+    principal->tenant = key.tenant;
+    principal->subject = key.name;
+    principal->kind = "service";
+    principal->roles = key.roles;
+    principal->method = StrCat("key:", key.name);
+    entry.principal = std::move(principal);
+    out->keys_.push_back(std::move(entry));
+  }
+  if (anonymous_loopback) out->loopback_ = MakePrincipal("local", "loopback", {"admin"});
+  out->socket_ = MakePrincipal("local", "socket", {"admin"});
+  return out;
+}
+
+absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::Authenticate(
+    const Credentials& credentials) const {
+  if (credentials.unix_socket) return socket_;
+  std::string_view secret = BearerToken(credentials.authorization);
+  if (secret.empty()) secret = credentials.api_key;
+  if (secret.empty() && credentials.authorization.empty()) {
+    if (credentials.loopback && loopback_) return loopback_;
+    return MakeError("AUTH_REQUIRED", "gateway", "this gateway needs a key");
+  }
+  const std::string mac = ring_.Mac(SealPurpose::kToken, secret);
+  const Key* found = nullptr;
+  for (const Key& key : keys_) {
+    if (CRYPTO_memcmp(key.mac.data(), mac.data(), mac.size()) == 0) found = &key;
+  }
+  if (found != nullptr) return found->principal;
+  return MakeError("AUTH_INVALID", "gateway", "the key is not known");
+}
+
+bool HasRole(const Principal& principal, std::string_view role) {
+  return std::any_of(principal.roles.begin(), principal.roles.end(),
+                     [&](const std::string& r) { return Rank(r) >= Rank(role); });
+}
+
+}  // namespace metamcp::auth

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/key_ring.h"
+#include "common/base/principal.h"
+
+namespace metamcp::auth {
+
+// One static bearer key of the configuration.
+struct StaticKey {
+  std::string name;
+  std::string secret;
+  std::string tenant = "default";
+  std::vector<std::string> roles;
+};
+
+// What a request shows of who sends it.
+struct Credentials {
+  std::string_view authorization;  // the Authorization header, empty where absent
+  std::string_view api_key;        // the X-API-Key header, empty where absent
+  bool loopback = false;           // the peer is this machine
+  bool unix_socket = false;        // the peer passed the file permissions of our socket
+};
+
+// The chain of authenticators: unix socket (its permissions are the credential), static bearer
+// keys, anonymous loopback. A credential that is shown and wrong is refused even where none is
+// needed. Keys are compared as HMACs in constant time; they are not kept in clear.
+// Immutable; thread: any.
+class Authenticator {
+ public:
+  // `ring` gives the HMAC key and must outlive the authenticator. Errors: INVALID_ARGUMENT for a
+  // key shorter than 16 characters or a duplicate.
+  static absl::StatusOr<std::unique_ptr<Authenticator>> Create(const std::vector<StaticKey>& keys,
+                                                               bool anonymous_loopback,
+                                                               const KeyRing& ring);
+
+  // Errors: AUTH_REQUIRED, AUTH_INVALID.
+  absl::StatusOr<std::shared_ptr<const Principal>> Authenticate(
+      const Credentials& credentials) const;
+
+  bool has_keys() const { return !keys_.empty(); }
+
+ private:
+  struct Key {
+    std::string mac;
+    std::shared_ptr<const Principal> principal;
+  };
+  explicit Authenticator(const KeyRing& ring) : ring_(ring) {}
+  const KeyRing& ring_;
+  std::vector<Key> keys_;
+  std::shared_ptr<const Principal> loopback_;
+  std::shared_ptr<const Principal> socket_;
+};
+
+// Whether `principal` may do what needs `role`: admin > operator > viewer.
+bool HasRole(const Principal& principal, std::string_view role);
+
+}  // namespace metamcp::auth

@@ -1,0 +1,66 @@
+#include "common/auth/authenticator.h"
+
+#include <gtest/gtest.h>
+
+#include "common/base/error.h"
+
+namespace metamcp::auth {
+namespace {
+
+constexpr char kSecret[] = "0123456789abcdef0123";
+
+class AuthenticatorTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Authenticator> Make(bool anonymous) {
+    StaticKey key;
+    key.name = "ci";
+    key.secret = kSecret;
+    key.roles = {"operator"};
+    return *Authenticator::Create({key}, anonymous, ring_);
+  }
+  static Credentials Show(std::string_view authorization, bool loopback) {
+    Credentials c;
+    c.authorization = authorization;
+    c.loopback = loopback;
+    return c;
+  }
+  KeyRing ring_ = KeyRing::Ephemeral();
+};
+
+TEST_F(AuthenticatorTest, AKeyGivesItsPrincipal) {
+  const auto who = Make(false)->Authenticate(Show("bEARER  0123456789abcdef0123", false));
+  ASSERT_TRUE(who.ok()) << who.status();
+  EXPECT_EQ((*who)->subject, "ci");
+  EXPECT_TRUE(HasRole(**who, "viewer"));
+  EXPECT_FALSE(HasRole(**who, "admin"));
+  Credentials api_key;
+  api_key.api_key = kSecret;
+  EXPECT_TRUE(Make(false)->Authenticate(api_key).ok());
+}
+
+TEST_F(AuthenticatorTest, AWrongKeyIsRefusedEvenOnLoopback) {
+  for (const char* header : {"Bearer wrong", "Bearer ", "Basic abc", "0123456789abcdef0123"}) {
+    const auto who = Make(true)->Authenticate(Show(header, true));
+    EXPECT_EQ(GetErrorInfo(who.status()).value_or(ErrorInfo()).reason, "AUTH_INVALID") << header;
+  }
+}
+
+TEST_F(AuthenticatorTest, OnlyLoopbackMayBeAnonymousAndOnlyWhereAllowed) {
+  EXPECT_TRUE(Make(true)->Authenticate(Show("", true)).ok());
+  for (const auto& who :
+       {Make(true)->Authenticate(Show("", false)), Make(false)->Authenticate(Show("", true))}) {
+    EXPECT_EQ(GetErrorInfo(who.status()).value_or(ErrorInfo()).reason, "AUTH_REQUIRED");
+  }
+}
+
+TEST_F(AuthenticatorTest, RefusesWeakAndDoubleKeys) {
+  StaticKey weak;
+  weak.secret = "short";
+  EXPECT_FALSE(Authenticator::Create({weak}, true, ring_).ok());
+  StaticKey key;
+  key.secret = kSecret;
+  EXPECT_FALSE(Authenticator::Create({key, key}, true, ring_).ok());
+}
+
+}  // namespace
+}  // namespace metamcp::auth

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/async/sink.h"
+#include "common/base/key_ring.h"
+#include "common/config/config.h"
+#include "common/http/http_server.h"
+#include "metamcp/catalog/v1/catalog_service.metamcp.h"
+#include "metamcp/connector/v1/connector_service.metamcp.h"
+#include "metamcp/gateway/v1/calls_service.metamcp.h"
+#include "metamcp/provider/v1/provider_service.metamcp.h"
+
+namespace metamcp::gateway {
+
+// What the gateway stands on; references must outlive the app.
+struct GatewayDeps {
+  GatewayDeps(catalog::v1::CatalogService& c, provider::v1::ProviderService& p,
+              connector::v1::ConnectorService& n, const KeyRing& k)
+      : catalog(c), provider(p), connector(n), keys(k) {}
+  catalog::v1::CatalogService& catalog;
+  provider::v1::ProviderService& provider;
+  connector::v1::ConnectorService& connector;
+  const KeyRing& keys;
+  // Reads the configuration again and returns what changed as a JSON object, for POST
+  // /api/v1/config:reload. May be empty.
+  std::function<Awaitable<absl::StatusOr<std::string>>()> reload;
+};
+
+// The gateway: MCP edge, call chain and admin edge, wired. Thread: the executor's one thread.
+class GatewayApp {
+ public:
+  // Errors: CONFIG_INVALID, among them a listener that other machines reach without keys.
+  static absl::StatusOr<std::unique_ptr<GatewayApp>> Create(boost::asio::any_io_executor executor,
+                                                            const config::Config& config,
+                                                            GatewayDeps deps);
+  virtual ~GatewayApp() = default;
+
+  // Starts to follow the catalog and waits, at most `limit`, for the first snapshot.
+  virtual Awaitable<absl::Status> Start(std::chrono::steady_clock::duration limit) = 0;
+  // Listens on gateway.listen and, if `unix_path` is not empty, on that socket. Returns the base
+  // URL, for example http://127.0.0.1:8931.
+  virtual absl::StatusOr<std::string> Listen(const std::string& unix_path) = 0;
+  // Stops accepting, lets calls finish for `grace`, ends streams and sessions.
+  virtual Awaitable<void> Stop(std::chrono::steady_clock::duration grace) = 0;
+
+  virtual v1::CallsService& calls() = 0;
+  // Open connections of clients now.
+  virtual size_t connections() const = 0;
+};
+
+}  // namespace metamcp::gateway

@@ -1,0 +1,99 @@
+#include "gateway/calls_service.h"
+
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/json/scan.h"
+#include "common/json/splice.h"
+
+namespace metamcp::gateway {
+namespace {
+
+// A caller of Call sees the result only.
+class NoEvents final : public CallEvents {
+ public:
+  Awaitable<absl::Status> Progress(std::string) override { co_return absl::OkStatus(); }
+  Awaitable<absl::Status> LogMessage(std::string) override { co_return absl::OkStatus(); }
+};
+
+absl::StatusOr<std::string> MakeParams(const v1::CallRequest& request) {
+  if (request.method() == "completion/complete") return request.arguments();
+  json::ObjectWriter params;
+  params.AddString(request.method() == "resources/read" ? "uri" : "name", request.target());
+  if (!request.arguments().empty()) {
+    auto view = json::ScanObject(request.arguments());
+    if (!view.ok()) {
+      return MakeError("INVALID_PARAMS", "gateway",
+                       StrCat("arguments must be a JSON object: ", Sv(view.status().message())));
+    }
+    params.Add("arguments", view->text());
+  }
+  return std::move(params).Build();
+}
+
+}  // namespace
+
+Awaitable<absl::StatusOr<v1::CallResponse>> GatewayCallsService::Call(const CallContext& ctx,
+                                                                      v1::CallRequest request) {
+  const std::string name = request.virtual_server().empty() ? "default" : request.virtual_server();
+  CallSpec spec;
+  spec.view = deps_.mirror.snapshot()->Find(name);
+  if (spec.view == nullptr || !spec.view->active()) {
+    co_return MakeError("NOT_FOUND", "gateway", StrCat("no virtual server \"", name, "\""));
+  }
+  spec.method = request.method().empty() ? "tools/call" : request.method();
+  request.set_method(spec.method);
+  METAMCP_CO_ASSIGN_OR_RETURN(spec.params, MakeParams(request));
+  spec.affinity = ctx.principal ? ctx.principal->subject : "";
+  CallContext capped = ctx;
+  if (request.timeout_ms() > 0) {
+    capped = ctx.Capped(std::chrono::milliseconds(request.timeout_ms()));
+  }
+  NoEvents events;
+  METAMCP_CO_ASSIGN_OR_RETURN(CallOutcome outcome, co_await deps_.chain.Run(capped, spec, events));
+  if (outcome.failed) {
+    co_return MakeError("UPSTREAM_ERROR", StrCat("upstream:", outcome.upstream),
+                        outcome.error.message, {{"code", StrCat(outcome.error.code)}});
+  }
+  if (outcome.kind == provider::v1::RESULT_KIND_INPUT_REQUIRED) {
+    co_return MakeError("CAPABILITY_MISSING", StrCat("upstream:", outcome.upstream),
+                        "the tool asks its user a question; call it from an MCP client");
+  }
+  v1::CallResponse response;
+  if (auto view = json::ScanObject(outcome.result); view.ok()) {
+    response.set_is_error(view->Raw("isError") == "true");
+  }
+  response.set_result(std::move(outcome.result));
+  response.set_upstream(outcome.upstream);
+  co_return response;
+}
+
+Awaitable<absl::StatusOr<v1::ListSessionsResponse>> GatewayCallsService::ListSessions(
+    const CallContext&, v1::ListSessionsRequest) {
+  v1::ListSessionsResponse response;
+  for (const auto& session : deps_.sessions.List()) {
+    auto& out = *response.add_sessions();
+    out.set_id(session->handle);
+    out.set_virtual_server(session->virtual_server);
+    out.set_subject(session->subject);
+    if (auto info = json::ScanObject(session->client_info); info.ok()) {
+      out.set_client(
+          StrCat(info->String("name").value_or(""), " ", info->String("version").value_or("")));
+    }
+    out.set_protocol_version(std::string(mcp::RevisionName(session->revision)));
+    out.set_created_us(session->created_us);
+    out.set_last_used_us(session->last_used_us);
+    out.set_transport(session->transport);
+  }
+  co_return response;
+}
+
+Awaitable<absl::StatusOr<v1::RevokeSessionResponse>> GatewayCallsService::RevokeSession(
+    const CallContext&, v1::RevokeSessionRequest request) {
+  if (!deps_.sessions.Revoke(request.id())) {
+    co_return MakeError("NOT_FOUND", "gateway", StrCat("no session \"", request.id(), "\""));
+  }
+  co_return v1::RevokeSessionResponse();
+}
+
+}  // namespace metamcp::gateway

@@ -1,0 +1,111 @@
+#include "gateway/protocol/front_common.h"
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
+#include "common/async/run.h"
+#include "common/base/error.h"
+#include "common/base/ids.h"
+#include "common/base/strings.h"
+#include "common/json/splice.h"
+#include "common/mcp/convert.h"
+#include "gateway/protocol/error_map.h"
+#include "gateway/protocol/results.h"
+
+namespace metamcp::gateway {
+
+namespace asio = boost::asio;
+
+CallContext MakeContext(const FrontDeps& deps, const Incoming& in, const mcp::RequestMeta& meta) {
+  CallContext ctx(in.principal, CallContext::Clock::now() + deps.request_timeout);
+  ctx.request_id = NewUuidV7();
+  ctx.trace.traceparent = meta.traceparent;
+  ctx.trace.tracestate = meta.tracestate;
+  ctx.trace.baggage = meta.baggage;
+  if (ctx.trace.traceparent.empty() && in.header) {
+    if (auto header = in.header("traceparent")) ctx.trace.traceparent = std::string(*header);
+    if (auto header = in.header("tracestate")) ctx.trace.tracestate = std::string(*header);
+  }
+  return ctx;
+}
+
+Awaitable<absl::StatusOr<CallOutcome>> RunWhileConnected(
+    const FrontDeps& deps, Reply& reply, bool cancel_when_gone,
+    std::function<void(std::function<void()>)> register_cancel,
+    Awaitable<absl::StatusOr<CallOutcome>> op) {
+  using asio::experimental::awaitable_operators::operator||;
+  auto gone =
+      std::make_shared<asio::steady_timer>(deps.executor, asio::steady_timer::time_point::max());
+  auto stopped = std::make_shared<bool>(false);
+  auto cancel = [gone, stopped] {
+    *stopped = true;
+    gone->cancel();
+  };
+  if (cancel_when_gone) reply.OnGone(cancel);
+  if (register_cancel) register_cancel(cancel);
+  if (*stopped) co_return MakeError("CANCELLED", "gateway", "the client cancelled the request");
+  auto caught = CatchStatus(std::move(op));
+  auto wait = gone->async_wait(asio::as_tuple(asio::use_awaitable));
+  auto result = co_await (std::move(caught) || std::move(wait));
+  if (result.index() == 0) co_return std::get<0>(std::move(result));
+  co_return MakeError("CANCELLED", "gateway", "the client cancelled the request");
+}
+
+Awaitable<void> RespondError(Reply& reply, const jsonrpc::Id& id, const absl::Status& status,
+                             mcp::Era era) {
+  const WireError wire = ToWireError(status, era);
+  std::string message = jsonrpc::MakeErrorResponse(id, wire.error);
+  (void)co_await reply.Respond(HttpStatusOf(wire, era), std::move(message));
+}
+
+std::optional<ItemKind> ListKind(std::string_view method) {
+  if (method == "tools/list") return catalog::v1::ITEM_KIND_TOOL;
+  if (method == "prompts/list") return catalog::v1::ITEM_KIND_PROMPT;
+  if (method == "resources/list") return catalog::v1::ITEM_KIND_RESOURCE;
+  if (method == "resources/templates/list") return catalog::v1::ITEM_KIND_TEMPLATE;
+  return std::nullopt;
+}
+
+absl::StatusOr<std::string> AnswerList(const FrontDeps& deps, const Incoming& in, ItemKind kind,
+                                       mcp::Revision revision) {
+  const auto& params = in.envelope->params;
+  std::string cursor;
+  const bool has_cursor = params.Has("cursor");
+  if (has_cursor) {
+    auto text = params.String("cursor");
+    if (!text) return MakeError("CURSOR_INVALID", "gateway", "params.cursor must be a string");
+    cursor = *std::move(text);
+  }
+  return ListResult(*in.view, kind, revision, cursor, has_cursor, deps.page_size, deps.keys);
+}
+
+std::string ForwardedMeta(const mcp::RequestMeta& meta) {
+  if (meta.other.empty()) return {};
+  json::ObjectWriter out;
+  for (const auto& [key, raw] : meta.other) out.Add(key, raw);
+  return std::move(out).Build();
+}
+
+Awaitable<absl::Status> FrontEvents::Progress(std::string params) {
+  if (!token_.present() || !reply_.can_push()) co_return absl::OkStatus();
+  auto converted = mcp::NotificationToRevision("notifications/progress", params, revision_);
+  if (!converted.ok()) co_return absl::OkStatus();
+  auto view = json::ScanObject(*converted);
+  if (!view.ok()) co_return absl::OkStatus();
+  json::Splicer splicer(*view);
+  splicer.Set("progressToken", token_.raw());
+  std::string message = jsonrpc::MakeNotification("notifications/progress", splicer.Build());
+  co_return co_await reply_.Notify(std::move(message));
+}
+
+Awaitable<absl::Status> FrontEvents::LogMessage(std::string params) {
+  if (log_level_.empty() || !reply_.can_push()) co_return absl::OkStatus();
+  auto view = json::ScanObject(params);
+  if (!view.ok()) co_return absl::OkStatus();
+  const auto severity = mcp::LogSeverity(view->String("level").value_or(""));
+  const auto wanted = mcp::LogSeverity(log_level_);
+  if (!severity || !wanted || *severity < *wanted) co_return absl::OkStatus();
+  std::string message = jsonrpc::MakeNotification("notifications/message", params);
+  co_return co_await reply_.Notify(std::move(message));
+}
+
+}  // namespace metamcp::gateway

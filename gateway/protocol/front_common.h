@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "gateway/protocol/front.h"
+
+namespace metamcp::gateway {
+
+// The page of a list request; `params` may be absent. Errors: CURSOR_INVALID, INVALID_PARAMS.
+absl::StatusOr<std::string> AnswerList(const FrontDeps& deps, const Incoming& in, ItemKind kind,
+                                       mcp::Revision revision);
+
+// The kind that a list method lists, if it is one.
+std::optional<ItemKind> ListKind(std::string_view method);
+
+// A raw object of the further members of `_meta` that travel to the upstream; empty for none.
+std::string ForwardedMeta(const mcp::RequestMeta& meta);
+
+// Sends progress and log notifications of a call to its client.
+class FrontEvents final : public CallEvents {
+ public:
+  FrontEvents(Reply& reply, mcp::Revision revision, jsonrpc::Id progress_token,
+              std::string log_level)
+      : reply_(reply),
+        revision_(revision),
+        token_(std::move(progress_token)),
+        log_level_(std::move(log_level)) {}
+  Awaitable<absl::Status> Progress(std::string params) override;
+  Awaitable<absl::Status> LogMessage(std::string params) override;
+
+ private:
+  Reply& reply_;
+  const mcp::Revision revision_;
+  const jsonrpc::Id token_;
+  const std::string log_level_;
+};
+
+}  // namespace metamcp::gateway

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/base/key_ring.h"
+#include "common/base/principal.h"
+#include "common/mcp/jsonrpc.h"
+#include "common/mcp/version.h"
+#include "gateway/protocol/outbox.h"
+#include "gateway/protocol/subscriptions.h"
+
+namespace metamcp::gateway {
+
+// A question that was sent to a legacy client and waits for its answer.
+struct PendingAsk {
+  explicit PendingAsk(boost::asio::any_io_executor executor)
+      : done(std::move(executor), boost::asio::steady_timer::time_point::max()) {}
+  boost::asio::steady_timer done;  // cancelled when answered
+  bool answered = false;
+  std::string result;  // raw
+  std::optional<jsonrpc::ErrorObject> error;
+};
+
+// What was negotiated with one legacy client, and what runs for it in this process.
+// Single-threaded.
+class LegacySession {
+ public:
+  LegacySession(boost::asio::any_io_executor executor, size_t outbox_messages_max)
+      : outbox(std::move(executor), outbox_messages_max, 4u << 20) {}
+
+  // Sealed into the id; constant after construction.
+  std::string id;      // what the client sends; a secret of the client
+  std::string handle;  // names the session in lists and as affinity
+  std::string virtual_server;
+  std::string tenant;
+  std::string subject;
+  mcp::Revision revision = mcp::kLatestLegacy;
+  std::string client_info;          // raw object or empty
+  std::string client_capabilities;  // raw object in the shape of 2026-07-28
+  std::string transport;            // http, stdio, sse, ws
+  int64_t created_us = 0;
+
+  int64_t last_used_us = 0;
+  std::string log_level;                                    // empty until logging/setLevel
+  std::map<jsonrpc::Id, std::function<void()>> in_flight;   // cancels a running request
+  std::map<std::string, std::shared_ptr<PendingAsk>> asks;  // by our request id
+  std::map<std::string, std::unique_ptr<ResourceWatch>> watches;
+  std::shared_ptr<void> interest;
+  Outbox outbox;  // for the GET stream: what belongs to no request
+  int streams = 0;
+  int64_t next_ask = 0;
+};
+
+// The legacy sessions of this process. Ids are sealed with the key ring and carry what was
+// negotiated, so that a session survives a restart and can be served by any replica; running
+// streams and questions live in the process that holds them. Single-threaded.
+class SessionRegistry {
+ public:
+  struct Options {
+    Options() {}
+    std::chrono::microseconds idle = std::chrono::minutes(30);
+    size_t sessions_max = 20000;
+    size_t outbox_messages_max = 256;
+  };
+  SessionRegistry(boost::asio::any_io_executor executor, const KeyRing& keys, Options options)
+      : executor_(std::move(executor)), keys_(keys), options_(options) {}
+
+  // Seals the members of `session` into an id and registers it. Errors: QUEUE_FULL.
+  absl::StatusOr<std::shared_ptr<LegacySession>> Create(const LegacySession& negotiated);
+
+  // The session of an id, for this principal and virtual server; opened anew if this process does
+  // not know it. Errors: SESSION_NOT_FOUND (unknown, ended, expired, or another's).
+  absl::StatusOr<std::shared_ptr<LegacySession>> Find(std::string_view id,
+                                                      std::string_view virtual_server,
+                                                      const Principal& principal);
+
+  // Ends a session: running requests are cancelled, streams close, the id is refused from now on.
+  void Remove(const std::shared_ptr<LegacySession>& session);
+  // By handle. False where there is none.
+  bool Revoke(std::string_view handle);
+  std::vector<std::shared_ptr<LegacySession>> List() const;
+
+  // Ends sessions that were not used for the idle time and have no open stream. Call regularly.
+  void Sweep(int64_t now_us);
+  void Clear();
+
+  std::function<void(LegacySession&)> on_open;  // called for each session that becomes known here
+
+ private:
+  std::shared_ptr<LegacySession> Register(std::shared_ptr<LegacySession> session);
+
+  boost::asio::any_io_executor executor_;
+  const KeyRing& keys_;
+  const Options options_;
+  std::map<std::string, std::shared_ptr<LegacySession>, std::less<>> by_id_;
+  // Handles of ended sessions until their ids have expired (a day).
+  std::map<std::string, int64_t, std::less<>> ended_;
+};
+
+}  // namespace metamcp::gateway

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+
+#include "common/async/call_context.h"
+#include "common/async/task_group.h"
+#include "gateway/routing/call_chain.h"
+#include "gateway/routing/mirror.h"
+
+namespace metamcp::gateway {
+
+// A client's wish to hear of changes of one virtual server's lists.
+struct ListInterest {
+  std::string virtual_server;
+  bool tools = false;
+  bool resources = false;
+  bool prompts = false;
+  // Called with "tools", "resources" or "prompts".
+  std::function<void(std::string_view)> changed;
+  // Called when the gateway stops: end the client's stream.
+  std::function<void()> closing;
+};
+
+// One watched resource: as long as it lives, `updated` is called for each change. Made by
+// SubscriptionHub; destroy it to unsubscribe.
+class ResourceWatch {
+ public:
+  virtual ~ResourceWatch() = default;
+  // Waits until the upstream has taken or refused the subscription, at most `limit`. OK, or why
+  // not (UPSTREAM_*, METHOD_NOT_FOUND where the upstream has no subscriptions).
+  virtual Awaitable<absl::Status> Ready(std::chrono::steady_clock::duration limit) = 0;
+};
+
+// Delivers changes to clients: list changes from the catalog mirror, resource updates from the
+// providers' Listen streams (reopened with backoff when they break). Single-threaded.
+class SubscriptionHub {
+ public:
+  SubscriptionHub(boost::asio::any_io_executor executor, CatalogMirror& mirror,
+                  ProviderDirectory& providers);
+
+  // Registers an interest until the returned token is destroyed.
+  std::shared_ptr<void> AddInterest(ListInterest interest);
+
+  // Watches `uri` (as exposed by `view`). Errors: RESOURCE_NOT_FOUND.
+  absl::StatusOr<std::unique_ptr<ResourceWatch>> Watch(
+      std::shared_ptr<const ServerView> view, std::string uri, std::string affinity,
+      std::string client_capabilities, std::shared_ptr<const Principal> principal,
+      std::function<void(const std::string& uri)> updated);
+
+  size_t watches() const { return tasks_.running(); }
+  // Tells every interest that the gateway stops, so that streams end in order.
+  void Close();
+  Awaitable<void> Stop();
+
+ private:
+  void OnChanges(const std::vector<SnapshotChange>& changes);
+
+  boost::asio::any_io_executor executor_;
+  ProviderDirectory& providers_;
+  std::list<ListInterest> interests_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  TaskGroup tasks_;
+};
+
+}  // namespace metamcp::gateway

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/async/call_context.h"
+#include "common/async/sink.h"
+#include "common/base/key_ring.h"
+#include "common/mcp/jsonrpc.h"
+#include "gateway/routing/snapshot.h"
+#include "metamcp/provider/v1/provider_service.metamcp.h"
+
+namespace metamcp::gateway {
+
+// Finds the provider that serves an upstream. The gateway never branches on its kind.
+class ProviderDirectory {
+ public:
+  virtual ~ProviderDirectory() = default;
+  // Null where nobody serves it. Valid as long as the directory.
+  virtual provider::v1::ProviderService* Find(const UpstreamInfo& upstream) = 0;
+};
+
+// One request of whoever starts a call, in the shape of MCP 2026-07-28.
+struct CallSpec {
+  std::shared_ptr<const ServerView> view;
+  std::string method;  // tools/call, prompts/get, resources/read, completion/complete
+  std::string params;  // raw JSON object with exposed names; _meta, inputResponses and
+                       // requestState in it are ignored
+  std::string client_capabilities = "{}";
+  std::string client_info;
+  std::string log_level;
+  std::string meta;  // further _meta members to pass on, raw object or empty
+  std::string input_responses;
+  std::string request_state;
+  bool has_request_state = false;
+  bool wants_progress = false;
+  std::string affinity;
+};
+
+// What a call ended with: a result in the shape of 2026-07-28 (with resultType), or the JSON-RPC
+// error that the upstream answered (codes of 2026-07-28).
+struct CallOutcome {
+  provider::v1::ResultKind kind = provider::v1::RESULT_KIND_COMPLETE;
+  std::string result;
+  bool failed = false;
+  jsonrpc::ErrorObject error;
+  std::string upstream;  // slug of who answered
+};
+
+// Where the events of a running call go.
+class CallEvents {
+ public:
+  virtual ~CallEvents() = default;
+  // params of the notification as JSON; progress without its token.
+  virtual Awaitable<absl::Status> Progress(std::string params) = 0;
+  virtual Awaitable<absl::Status> LogMessage(std::string params) = 0;
+};
+
+// The one call chain: every call, whoever starts it, runs through Run. Resolves the exposed name
+// against the view, maps arguments, chooses a route, calls the provider, seals the state of an
+// unfinished call. Stateless but for counters; thread: the io thread.
+class CallChain {
+ public:
+  struct Options {
+    Options() {}
+    std::string gateway_id;
+    size_t hops_max = 4;
+    size_t result_bytes_max = 32u << 20;
+    size_t state_bytes_max = 8192;  // mcp-digest 19
+    std::chrono::minutes state_lifetime{15};
+  };
+  // All three must outlive the chain.
+  CallChain(ProviderDirectory& providers, const KeyRing& keys, Options options)
+      : providers_(providers), keys_(keys), options_(std::move(options)) {}
+
+  // Errors: TOOL_NOT_FOUND, PROMPT_NOT_FOUND, RESOURCE_NOT_FOUND (metadata uri), INVALID_PARAMS,
+  // STATE_INVALID, CALL_LOOP, UPSTREAM_* attributed "upstream:<slug>", DEADLINE_EXCEEDED,
+  // CANCELLED.
+  Awaitable<absl::StatusOr<CallOutcome>> Run(const CallContext& ctx, const CallSpec& spec,
+                                             CallEvents& events);
+
+ private:
+  struct Target;
+  absl::StatusOr<Target> Resolve(const CallSpec& spec) const;
+  absl::Status OpenState(const CallContext& ctx, const CallSpec& spec, Target& target) const;
+  absl::Status SealState(const CallContext& ctx, const CallSpec& spec, const Target& target,
+                         const catalog::v1::Route& route, CallOutcome& outcome) const;
+  absl::StatusOr<provider::v1::CallRequest> MakeRequest(const CallSpec& spec, const Target& target,
+                                                        const catalog::v1::Route& route) const;
+  std::vector<catalog::v1::Route> OrderRoutes(const CallSpec& spec, const Target& target) const;
+  Awaitable<absl::StatusOr<CallOutcome>> CallRoute(const CallContext& ctx, const CallSpec& spec,
+                                                   const Target& target, catalog::v1::Route route,
+                                                   CallEvents& events);
+
+  ProviderDirectory& providers_;
+  const KeyRing& keys_;
+  const Options options_;
+  std::map<std::string, int> in_flight_;  // by upstream id
+};
+
+}  // namespace metamcp::gateway

@@ -1,0 +1,200 @@
+#include "gateway/routing/mirror.h"
+
+#include "common/base/strings.h"
+#include "common/json/scan.h"
+#include "common/json/splice.h"
+
+namespace metamcp::gateway {
+namespace {
+
+// Instructions of all upstreams together; longer texts cost every client's context window.
+constexpr size_t kInstructionsBytesMax = 16 * 1024;
+
+// Returns the definition with its name, URI or template member set to what is exposed.
+std::string WithExposedName(ItemKind kind, const std::string& definition, std::string_view name) {
+  auto view = json::ScanObject(definition);
+  if (!view.ok()) return definition;
+  json::Splicer splicer(*view);
+  const std::string_view member = kind == catalog::v1::ITEM_KIND_RESOURCE   ? "uri"
+                                  : kind == catalog::v1::ITEM_KIND_TEMPLATE ? "uriTemplate"
+                                                                            : "name";
+  if (view->String(member) == name) return definition;
+  splicer.SetString(member, name);
+  return splicer.Build();
+}
+
+std::vector<mcp::ParamHeader> HeadersOf(const std::string& definition) {
+  if (definition.find("x-mcp-header") == std::string::npos) return {};
+  auto view = json::ScanObject(definition);
+  if (!view.ok()) return {};
+  auto headers = mcp::ExtractParamHeaders(view->Raw("inputSchema"));
+  return headers.ok() ? *std::move(headers) : std::vector<mcp::ParamHeader>();
+}
+
+std::shared_ptr<const UpstreamInfo> MakeUpstream(const catalog::v1::Upstream& upstream) {
+  auto info = std::make_shared<UpstreamInfo>();
+  info->id = upstream.meta().id();
+  info->name = upstream.meta().name();
+  info->state = upstream.status().state();
+  info->detail = upstream.status().detail();
+  info->enabled = upstream.enabled();
+  info->reachable = upstream.status().reachable();
+  info->provider = upstream.status().provider();
+  info->timeout_ms = upstream.spec().timeout_ms();
+  for (const auto& [tool, ms] : upstream.spec().tool_timeouts_ms()) {
+    info->tool_timeouts_ms[tool] = ms;
+  }
+  if (auto view = json::ScanObject(upstream.status().capabilities()); view.ok()) {
+    info->has_completions = view->Has("completions");
+    if (auto resources = json::ScanObject(view->Raw("resources")); resources.ok()) {
+      info->has_subscribe = resources->Raw("subscribe") == "true";
+    }
+  }
+  return info;
+}
+
+}  // namespace
+
+CatalogMirror::CatalogMirror() : snapshot_(std::make_shared<Snapshot>()) {}
+
+void CatalogMirror::Apply(const catalog::v1::WatchCatalogResponse& message) {
+  if (message.begin()) {
+    upstreams_.clear();
+    instructions_.clear();
+    items_.clear();
+    views_.clear();
+    full_ = true;
+  }
+  for (const auto& upstream : message.upstreams()) {
+    upstreams_[upstream.meta().id()] = MakeUpstream(upstream);
+    instructions_[upstream.meta().id()] = upstream.status().instructions();
+    dirty_upstreams_.insert(upstream.meta().id());
+  }
+  for (const auto& id : message.removed_upstream_ids()) {
+    upstreams_.erase(id);
+    instructions_.erase(id);
+    dirty_upstreams_.insert(id);
+  }
+  for (const auto& item : message.items()) {
+    items_[item.id()] = item;
+    dirty_items_.insert(item.id());
+  }
+  for (const auto& id : message.removed_item_ids()) {
+    items_.erase(id);
+    dirty_items_.insert(id);
+  }
+  for (const auto& view : message.views()) {
+    auto& held = views_[view.name()];
+    if (batch_views_.insert(view.name()).second) {
+      held = view;
+    } else {
+      held.mutable_items()->MergeFrom(view.items());
+    }
+    dirty_views_.insert(view.name());
+  }
+  for (const auto& name : message.removed_views()) {
+    views_.erase(name);
+    dirty_views_.insert(name);
+  }
+  if (!message.end()) return;
+  batch_views_.clear();
+  const int64_t revision = message.revision();
+  Rebuild();
+  auto stamped = std::make_shared<Snapshot>(*snapshot_);
+  stamped->revision = revision;
+  snapshot_ = std::move(stamped);
+}
+
+EntryPtr CatalogMirror::MakeEntry(const catalog::v1::ExposedItem& exposed) const {
+  const auto item = items_.find(exposed.item_id());
+  if (item == items_.end() || exposed.routes().empty()) return nullptr;
+  auto entry = std::make_shared<ExposedEntry>();
+  entry->kind = exposed.kind();
+  entry->name = exposed.name();
+  entry->qualified_name = exposed.qualified_name();
+  entry->routes.assign(exposed.routes().begin(), exposed.routes().end());
+  const std::string& base =
+      exposed.definition().empty() ? item->second.definition() : exposed.definition();
+  entry->definition = WithExposedName(exposed.kind(), base, exposed.name());
+  for (const auto& [name, rule] : exposed.arguments()) entry->arguments[name] = rule;
+  if (exposed.kind() == catalog::v1::ITEM_KIND_TOOL) {
+    entry->front_headers = HeadersOf(entry->definition);
+    entry->back_headers = HeadersOf(item->second.definition());
+  }
+  return entry;
+}
+
+std::shared_ptr<const ServerView> CatalogMirror::MakeView(
+    const catalog::v1::VirtualServerView& view) const {
+  ServerView::Parts parts;
+  parts.name = view.name();
+  parts.title = view.title();
+  parts.active = view.active();
+  parts.metrics_label = view.metrics_label().empty() ? view.name() : view.metrics_label();
+  parts.instructions = view.instructions();
+  for (const auto& id : view.upstream_ids()) {
+    const auto it = upstreams_.find(id);
+    if (it == upstreams_.end()) continue;
+    parts.upstreams.push_back(it->second);
+    const std::string& text = instructions_.at(id);
+    if (!view.instructions().empty() || text.empty()) continue;
+    if (parts.instructions.size() + text.size() > kInstructionsBytesMax) continue;
+    parts.instructions +=
+        StrCat(parts.instructions.empty() ? "" : "\n\n", "## ", it->second->name, "\n", text);
+  }
+  // An entry that did not change is shared with the snapshot before.
+  const auto old = snapshot_->Find(view.name());
+  for (const auto& exposed : view.items()) {
+    EntryPtr kept = old && !full_ && dirty_items_.count(exposed.item_id()) == 0 &&
+                            exposed.definition().empty() && exposed.arguments().empty()
+                        ? old->Find(exposed.kind(), exposed.name())
+                        : nullptr;
+    const bool same_routes =
+        kept && kept->name == exposed.name() &&
+        kept->routes.size() == static_cast<size_t>(exposed.routes_size()) &&
+        kept->arguments.empty() && kept->qualified_name == exposed.qualified_name() &&
+        std::equal(kept->routes.begin(), kept->routes.end(), exposed.routes().begin(),
+                   [](const auto& a, const auto& b) {
+                     return a.item_id() == b.item_id() && a.fallback() == b.fallback();
+                   });
+    if (!same_routes) kept = MakeEntry(exposed);
+    if (kept) parts.entries.push_back(std::move(kept));
+  }
+  return std::make_shared<ServerView>(std::move(parts));
+}
+
+void CatalogMirror::Rebuild() {
+  auto next = std::make_shared<Snapshot>();
+  std::vector<SnapshotChange> changes;
+  for (const auto& [name, view] : views_) {
+    const auto old = snapshot_->Find(name);
+    bool dirty = full_ || !old || dirty_views_.count(name) > 0;
+    for (const auto& id : view.upstream_ids()) dirty = dirty || dirty_upstreams_.count(id) > 0;
+    for (int i = 0; !dirty && i < view.items_size() && !dirty_items_.empty(); ++i) {
+      dirty = dirty_items_.count(view.items(i).item_id()) > 0;
+    }
+    const auto made = dirty ? MakeView(view) : old;
+    next->views[name] = made;
+    if (!old || !dirty) continue;
+    using catalog::v1::ITEM_KIND_PROMPT;
+    using catalog::v1::ITEM_KIND_RESOURCE;
+    using catalog::v1::ITEM_KIND_TEMPLATE;
+    using catalog::v1::ITEM_KIND_TOOL;
+    const auto differs = [&](ItemKind kind) { return made->ListHash(kind) != old->ListHash(kind); };
+    SnapshotChange change;
+    change.virtual_server = name;
+    change.tools = differs(ITEM_KIND_TOOL);
+    change.resources = differs(ITEM_KIND_RESOURCE) || differs(ITEM_KIND_TEMPLATE);
+    change.prompts = differs(ITEM_KIND_PROMPT);
+    if (change.tools || change.resources || change.prompts) changes.push_back(std::move(change));
+  }
+  snapshot_ = std::move(next);
+  ready_ = true;
+  full_ = false;
+  dirty_views_.clear();
+  dirty_upstreams_.clear();
+  dirty_items_.clear();
+  if (listener_ && !changes.empty()) listener_(changes);
+}
+
+}  // namespace metamcp::gateway

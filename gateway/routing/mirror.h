@@ -1,0 +1,55 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "gateway/routing/snapshot.h"
+#include "metamcp/catalog/v1/catalog_service.pb.h"
+
+namespace metamcp::gateway {
+
+// Which lists of which virtual servers changed with a new snapshot.
+struct SnapshotChange {
+  std::string virtual_server;
+  bool tools = false;
+  bool resources = false;  // resources or templates
+  bool prompts = false;
+};
+
+// Follows WatchCatalog messages and makes an immutable snapshot of each complete batch. Views that
+// did not change are shared with the snapshot before. Single-threaded.
+class CatalogMirror {
+ public:
+  using Listener = std::function<void(const std::vector<SnapshotChange>&)>;
+
+  CatalogMirror();
+  // Takes one watch message; at the end of a batch swaps the snapshot and calls the listener.
+  void Apply(const catalog::v1::WatchCatalogResponse& message);
+  std::shared_ptr<const Snapshot> snapshot() const { return snapshot_; }
+  // The first batch has arrived.
+  bool ready() const { return ready_; }
+  void SetListener(Listener listener) { listener_ = std::move(listener); }
+
+ private:
+  void Rebuild();
+  EntryPtr MakeEntry(const catalog::v1::ExposedItem& exposed) const;
+  std::shared_ptr<const ServerView> MakeView(const catalog::v1::VirtualServerView& view) const;
+
+  std::map<std::string, std::shared_ptr<const UpstreamInfo>> upstreams_;
+  std::map<std::string, std::string> instructions_;  // by upstream id
+  std::map<std::string, catalog::v1::Item> items_;
+  std::map<std::string, catalog::v1::VirtualServerView> views_;
+  std::set<std::string> dirty_views_;
+  std::set<std::string> batch_views_;  // named in the batch so far
+  std::set<std::string> dirty_upstreams_;
+  std::set<std::string> dirty_items_;
+  bool full_ = false;
+  bool ready_ = false;
+  std::shared_ptr<const Snapshot> snapshot_;
+  Listener listener_;
+};
+
+}  // namespace metamcp::gateway

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "common/mcp/headers.h"
+#include "common/mcp/version.h"
+#include "gateway/routing/uri_template.h"
+#include "metamcp/catalog/v1/catalog.pb.h"
+
+namespace metamcp::gateway {
+
+using catalog::v1::ItemKind;
+
+// What a call needs to know of an upstream.
+struct UpstreamInfo {
+  std::string id;
+  std::string name;  // slug
+  std::string state;
+  std::string detail;
+  bool enabled = true;
+  bool reachable = false;
+  bool has_completions = false;
+  bool has_subscribe = false;
+  std::string provider;
+  int64_t timeout_ms = 0;
+  std::map<std::string, int64_t> tool_timeouts_ms;
+};
+
+// One exposed item. Immutable; shared between snapshots while it does not change.
+struct ExposedEntry {
+  ItemKind kind{};
+  std::string name;  // exposed name, URI or URI template
+  std::string qualified_name;
+  std::vector<catalog::v1::Route> routes;
+  // The exposed definition in the shape of 2026-07-28.
+  std::string definition;
+  // Argument rules by original name; empty for most.
+  std::map<std::string, catalog::v1::ArgumentOverride> arguments;
+  // x-mcp-header mirrors of the exposed schema (what clients send) and of the upstream's own.
+  std::vector<mcp::ParamHeader> front_headers;
+  std::vector<mcp::ParamHeader> back_headers;
+};
+using EntryPtr = std::shared_ptr<const ExposedEntry>;
+
+// What one virtual server exposes. Immutable after construction, except for the cache of list
+// bytes, which is filled on the io thread.
+class ServerView {
+ public:
+  struct Parts {
+    std::string name, title, instructions, metrics_label;
+    bool active = true;
+    std::vector<EntryPtr> entries;
+    std::vector<std::shared_ptr<const UpstreamInfo>> upstreams;
+  };
+  explicit ServerView(Parts parts);
+
+  const std::string& name() const { return parts_.name; }
+  const std::string& title() const { return parts_.title; }
+  const std::string& metrics_label() const { return parts_.metrics_label; }
+  bool active() const { return parts_.active; }
+  // Instructions of the virtual server, else of its upstreams under headings.
+  const std::string& instructions() const { return parts_.instructions; }
+
+  // The entry by exposed or qualified name (tools, prompts) or exact URI (resources).
+  EntryPtr Find(ItemKind kind, std::string_view name) const;
+
+  // Where a resource URI is read: exact, else the template with the longest literal part. `entry`
+  // is null where only an upstream could be guessed (the only one, or the only one that offers
+  // this scheme).
+  struct ResourceRoute {
+    EntryPtr entry;
+    std::vector<catalog::v1::Route> routes;
+  };
+  std::optional<ResourceRoute> RouteResource(std::string_view uri) const;
+
+  // All entries of a kind, in the order of lists.
+  const std::vector<EntryPtr>& Entries(ItemKind kind) const;
+
+  // Changes when a client of this kind's list would see a difference.
+  uint64_t ListHash(ItemKind kind) const {
+    const auto it = hashes_.find(kind);
+    return it == hashes_.end() ? 0 : it->second;
+  }
+
+  const std::vector<std::shared_ptr<const UpstreamInfo>>& upstreams() const {
+    return parts_.upstreams;
+  }
+  std::shared_ptr<const UpstreamInfo> FindUpstream(std::string_view id) const;
+
+  // Bytes of one page of a list, made on first use: the members of the result without braces, for
+  // example `"tools":[…]`. `first` is the index of the page's first entry.
+  const std::string& ListPage(ItemKind kind, mcp::Revision revision, size_t first,
+                              size_t page_size) const;
+
+ private:
+  Parts parts_;
+  std::map<int, std::vector<EntryPtr>> by_kind_;
+  std::unordered_map<std::string, EntryPtr> index_;  // "<kind>:<name>"
+  std::vector<std::pair<UriTemplate, EntryPtr>> templates_;
+  std::map<int, uint64_t> hashes_;
+  mutable std::map<std::tuple<int, int, size_t>, std::string> pages_;
+};
+
+// All virtual servers at one catalog revision. Immutable.
+struct Snapshot {
+  int64_t revision = 0;
+  std::map<std::string, std::shared_ptr<const ServerView>, std::less<>> views;
+
+  std::shared_ptr<const ServerView> Find(std::string_view virtual_server) const {
+    const auto it = views.find(virtual_server);
+    return it == views.end() ? nullptr : it->second;
+  }
+};
+
+}  // namespace metamcp::gateway

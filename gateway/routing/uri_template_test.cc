@@ -1,0 +1,47 @@
+#include "gateway/routing/uri_template.h"
+
+#include <gtest/gtest.h>
+
+namespace metamcp::gateway {
+namespace {
+
+struct Case {
+  const char* uri_template;
+  const char* uri;
+  bool matches;
+};
+
+class UriTemplateTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(UriTemplateTest, Matches) {
+  EXPECT_EQ(UriTemplate(GetParam().uri_template).Matches(GetParam().uri), GetParam().matches)
+      << GetParam().uri_template << " " << GetParam().uri;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, UriTemplateTest,
+    ::testing::Values(Case{"test://template/{id}/data", "test://template/123/data", true},
+                      Case{"test://template/{id}/data", "test://template/1/2/data", false},
+                      Case{"test://template/{id}/data", "test://template//data", false},
+                      Case{"file:///{+path}", "file:///a/b/c.txt", true},
+                      Case{"file:///{+path}", "file:///", false}, Case{"x://a{?q}", "x://a", true},
+                      Case{"x://a{?q}", "x://a?q=1", true}, Case{"x://a{?q}", "x://ab", false},
+                      Case{"x://{a}-{b}.txt", "x://1-2.txt", true},
+                      Case{"x://literal", "x://literal", true},
+                      Case{"x://literal", "x://literal/", false}, Case{"{}", "{}", true},
+                      Case{"x://{a", "x://{a", true}));
+
+TEST(UriTemplateTest, AHostileTemplateGivesUpInsteadOfHanging) {
+  std::string text = "x://";
+  for (int i = 0; i < 200; ++i) text += "{a}-";
+  EXPECT_FALSE(UriTemplate(text).Matches("x://" + std::string(5000, '-')));
+}
+
+TEST(UriSchemeTest, ReadsTheScheme) {
+  EXPECT_EQ(UriScheme("HTTPS://x"), "https");
+  EXPECT_EQ(UriScheme("no scheme"), "");
+  EXPECT_EQ(UriScheme("a b:c"), "");
+}
+
+}  // namespace
+}  // namespace metamcp::gateway

@@ -1,0 +1,436 @@
+#include "gateway/transport/mcp_endpoint.h"
+
+#include "common/async/run.h"
+#include "common/base/error.h"
+#include "common/base/strings.h"
+#include "common/http/sse.h"
+#include "common/json/splice.h"
+#include "common/mcp/headers.h"
+#include "common/mcp/methods.h"
+#include "gateway/protocol/error_map.h"
+
+namespace metamcp::gateway {
+namespace {
+
+using mcp::Era;
+
+bool Accepts(const http::HttpRequest& request, std::string_view type) {
+  const std::string_view accept = request.headers.Get("Accept");
+  if (!request.headers.Has("Accept")) return true;
+  const std::string_view family = type.substr(0, type.find('/'));
+  return accept.find(type) != std::string_view::npos ||
+         accept.find("*/*") != std::string_view::npos ||
+         accept.find(StrCat(family, "/*")) != std::string_view::npos;
+}
+
+std::optional<std::string_view> Header(const http::HttpRequest& request, std::string_view name) {
+  if (!request.headers.Has(name)) return std::nullopt;
+  return request.headers.Get(name);
+}
+
+// A modern revision in the version header.
+bool NamesModern(std::optional<std::string_view> header) {
+  const auto revision = header ? mcp::ParseRevision(*header) : std::nullopt;
+  return revision && mcp::IsModern(*revision);
+}
+
+absl::Status HeaderMismatch(std::string_view name, std::string_view why) {
+  return MakeError("HEADER_MISMATCH", "gateway", StrCat("header ", name, " ", why));
+}
+
+}  // namespace
+
+struct McpEndpoint::Exchange {
+  http::HttpRequest& request;
+  http::HttpResponder& responder;
+  std::string virtual_server;
+  http::HttpHeaders cors;
+  std::shared_ptr<const ServerView> view;
+  std::shared_ptr<const Principal> principal;
+
+  Incoming MakeIncoming(const jsonrpc::Envelope& envelope) const {
+    Incoming in;
+    in.envelope = &envelope;
+    in.view = view;
+    in.principal = principal;
+    in.has_headers = true;
+    in.header = [r = &request](std::string_view name) { return Header(*r, name); };
+    return in;
+  }
+  // A failure that belongs to the HTTP exchange.
+  Awaitable<void> Fail(const absl::Status& status, Era era, const jsonrpc::Id& id = {}) {
+    const WireError wire = ToWireError(status, era);
+    http::HttpResponse response(wire.http, "application/json",
+                                jsonrpc::MakeErrorResponse(id, wire.error));
+    for (size_t i = 0; i < cors.size(); ++i)
+      response.headers.Add(cors.at(i).name, cors.at(i).value);
+    if (wire.http == 401) {
+      response.headers.Add("WWW-Authenticate", "Bearer realm=\"meta-mcp\"");
+    } else if (wire.http == 405) {
+      response.headers.Add("Allow", "POST");
+    } else if (wire.http == 429 || wire.http == 503) {
+      response.headers.Add("Retry-After", "1");
+    }
+    (void)co_await responder.Send(std::move(response));
+  }
+};
+
+McpEndpoint::McpEndpoint(FrontDeps deps, const auth::Authenticator& authenticator,
+                         KeepAlive& keep_alive, Options options)
+    : deps_(deps),
+      authenticator_(authenticator),
+      keep_alive_(keep_alive),
+      options_(options),
+      modern_(deps),
+      legacy_(deps) {}
+
+bool McpEndpoint::Match(std::string_view path, std::string* name) {
+  if (path == "/mcp" || path == "/mcp/") {
+    *name = "default";
+    return true;
+  }
+  constexpr std::string_view kPrefix = "/servers/";
+  constexpr std::string_view kSuffix = "/mcp";
+  if (path.size() <= kPrefix.size() + kSuffix.size() || path.substr(0, kPrefix.size()) != kPrefix ||
+      path.substr(path.size() - kSuffix.size()) != kSuffix) {
+    return false;
+  }
+  *name = path.substr(kPrefix.size(), path.size() - kPrefix.size() - kSuffix.size());
+  return name->find('/') == std::string::npos;
+}
+
+Awaitable<void> McpEndpoint::Handle(http::HttpRequest& request, http::HttpResponder& responder,
+                                    std::string virtual_server, http::HttpHeaders cors) {
+  Exchange x{request, responder, std::move(virtual_server), std::move(cors), nullptr, nullptr};
+  auth::Credentials credentials;
+  credentials.authorization = request.headers.Get("Authorization");
+  credentials.api_key = request.headers.Get("X-API-Key");
+  credentials.loopback = request.is_loopback;
+  credentials.unix_socket = request.is_unix_socket;
+  auto principal = authenticator_.Authenticate(credentials);
+  if (!principal.ok()) {
+    co_await x.Fail(principal.status(), Era::kModern);
+    co_return;
+  }
+  x.principal = *std::move(principal);
+  x.view = deps_.mirror.snapshot()->Find(x.virtual_server);
+  if (x.view == nullptr || !x.view->active()) {
+    const absl::Status status =
+        deps_.mirror.ready()
+            ? MakeError("NOT_FOUND", "gateway",
+                        StrCat("no virtual server \"", x.virtual_server, "\""))
+            : MakeError("DATABASE_UNAVAILABLE", "catalog", "the catalog is not loaded yet");
+    co_await x.Fail(status, Era::kModern);
+    co_return;
+  }
+  if (request.method == "POST") {
+    co_await HandlePost(x);
+  } else if (request.method == "GET") {
+    co_await HandleGet(x);
+  } else if (request.method == "DELETE") {
+    co_await HandleDelete(x);
+  } else {
+    http::HttpResponse response(405);
+    response.headers.Add("Allow", "GET, POST, DELETE");
+    (void)co_await responder.Send(std::move(response));
+  }
+}
+
+Awaitable<void> McpEndpoint::HandlePost(Exchange& x) {
+  std::string_view type = x.request.headers.Get("Content-Type");
+  type = type.substr(0, type.find(';'));
+  while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
+  if (!http::EqualsNoCase(type, "application/json")) {
+    const absl::Status status =
+        MakeError("UNSUPPORTED_MEDIA_TYPE", "gateway", "Content-Type must be application/json");
+    co_await x.Fail(status, Era::kLegacy);
+    co_return;
+  }
+  if (!Accepts(x.request, "application/json") && !Accepts(x.request, "text/event-stream")) {
+    const absl::Status status = MakeError(
+        "NOT_ACCEPTABLE", "gateway", "Accept must list application/json and text/event-stream");
+    co_await x.Fail(status, Era::kLegacy);
+    co_return;
+  }
+  if (jsonrpc::IsBatch(x.request.body)) {
+    co_await HandleBatch(x);
+    co_return;
+  }
+  auto reply = std::make_shared<HttpReply>(deps_.executor, x.responder, x.cors,
+                                           Accepts(x.request, "text/event-stream"));
+  keep_alive_.Add(reply);
+  auto work = HandleMessage(x, x.request.body, *reply);
+  std::exception_ptr failed;
+  try {
+    co_await std::move(work);
+  } catch (...) {
+    failed = std::current_exception();
+  }
+  keep_alive_.Remove(reply);
+  if (failed) std::rethrow_exception(failed);
+  co_await reply->Finish();
+}
+
+Awaitable<void> McpEndpoint::HandleMessage(Exchange& x, std::string_view text, Reply& reply) {
+  json::ScanLimits limits;
+  limits.depth_max = options_.json_depth_max;
+  const jsonrpc::ParseOutcome parsed = jsonrpc::ParseEnvelope(text, limits);
+  if (!parsed.ok()) {
+    std::string message = jsonrpc::MakeErrorResponse(parsed.id, parsed.error);
+    (void)co_await reply.Respond(400, std::move(message));
+    co_return;
+  }
+  const jsonrpc::Envelope& envelope = *parsed.envelope;
+  const bool modern_header = NamesModern(Header(x.request, mcp::kHeaderProtocolVersion));
+  const bool claim = !envelope.is_response() && mcp::HasModernClaim(envelope.meta);
+  if (envelope.kind == jsonrpc::MessageKind::kNotification && (claim || modern_header)) {
+    (void)co_await reply.End(202);
+    co_return;
+  }
+  if (claim) {
+    co_await HandleModern(x, envelope, reply);
+    co_return;
+  }
+  if (modern_header && !envelope.is_response()) {
+    const absl::Status status =
+        envelope.method == "initialize"
+            ? HeaderMismatch(mcp::kHeaderProtocolVersion,
+                             "names a revision without initialize; send server/discover")
+            : MakeError("INVALID_REQUEST", "gateway",
+                        StrCat("params._meta lacks ", mcp::kMetaProtocolVersion, " and ",
+                               mcp::kMetaClientCapabilities));
+    WireError wire = ToWireError(status, Era::kModern);
+    if (envelope.method != "initialize") wire.error.code = jsonrpc::kInvalidParams;
+    std::string message = jsonrpc::MakeErrorResponse(envelope.id, wire.error);
+    (void)co_await reply.Respond(400, std::move(message));
+    co_return;
+  }
+  co_await HandleLegacy(x, envelope, reply);
+}
+
+Awaitable<void> McpEndpoint::HandleModern(Exchange& x, const jsonrpc::Envelope& envelope,
+                                          Reply& reply) {
+  auto meta = mcp::ParseModernMeta(envelope.meta);
+  absl::Status status = meta.status();
+  int http = 400;
+  if (status.ok()) {
+    const auto version_header = Header(x.request, mcp::kHeaderProtocolVersion);
+    const auto method_header = Header(x.request, mcp::kHeaderMethod);
+    const auto revision = mcp::ParseRevision(meta->protocol_version);
+    const mcp::MethodInfo* info = mcp::FindMethod(envelope.method);
+    if (!version_header) {
+      status = HeaderMismatch(mcp::kHeaderProtocolVersion, "is missing");
+    } else if (*version_header != meta->protocol_version) {
+      status = HeaderMismatch(mcp::kHeaderProtocolVersion, "differs from params._meta");
+    } else if (!revision || !mcp::IsModern(*revision)) {
+      json::ObjectWriter quoted;
+      status = MakeError(
+          "UNSUPPORTED_VERSION", "gateway",
+          StrCat("protocol version \"", meta->protocol_version,
+                 "\" is not supported in requests without a session"),
+          {{"supported.json", R"(["2026-07-28"])"}, {"requested", meta->protocol_version}});
+    } else if (!method_header) {
+      status = HeaderMismatch(mcp::kHeaderMethod, "is missing");
+    } else if (*method_header != envelope.method) {
+      status = HeaderMismatch(mcp::kHeaderMethod, "differs from the body");
+    } else if (info != nullptr && !info->target.empty() && !info->extension &&
+               mcp::ServerAccepts(*info, *revision)) {
+      if (const auto target = envelope.params.String(info->target)) {
+        status = mcp::CheckMirror(mcp::kHeaderName, Header(x.request, mcp::kHeaderName), *target);
+      }
+    }
+  }
+  if (!status.ok()) {
+    const WireError wire = ToWireError(status, Era::kModern);
+    std::string message = jsonrpc::MakeErrorResponse(envelope.id, wire.error);
+    (void)co_await reply.Respond(http, std::move(message));
+    co_return;
+  }
+  Incoming in = x.MakeIncoming(envelope);
+  co_await modern_.Handle(std::move(in), *std::move(meta), reply);
+}
+
+absl::StatusOr<std::shared_ptr<LegacySession>> McpEndpoint::FindSession(const Exchange& x) const {
+  const auto id = Header(x.request, mcp::kHeaderSessionId);
+  if (!id) {
+    return MakeError("SESSION_REQUIRED", "gateway",
+                     "this request needs the header Mcp-Session-Id that initialize gave");
+  }
+  return deps_.sessions.Find(*id, x.virtual_server, *x.principal);
+}
+
+absl::Status McpEndpoint::CheckLegacyVersion(const Exchange& x, const LegacySession&) const {
+  const auto header = Header(x.request, mcp::kHeaderProtocolVersion);
+  if (!header || mcp::ParseRevision(*header)) return absl::OkStatus();
+  return MakeError("INVALID_REQUEST", "gateway",
+                   StrCat("MCP-Protocol-Version \"", *header, "\" is not supported"));
+}
+
+Awaitable<void> McpEndpoint::HandleLegacy(Exchange& x, const jsonrpc::Envelope& envelope,
+                                          Reply& reply) {
+  Incoming in = x.MakeIncoming(envelope);
+  if (envelope.is_call() && envelope.method == "initialize") {
+    (void)co_await legacy_.Initialize(std::move(in), "http", reply);
+    co_return;
+  }
+  auto session = FindSession(x);
+  absl::Status status = session.status();
+  if (status.ok()) status = CheckLegacyVersion(x, **session);
+  if (!status.ok()) {
+    const WireError wire = ToWireError(status, Era::kLegacy);
+    std::string message = jsonrpc::MakeErrorResponse(envelope.id, wire.error);
+    (void)co_await reply.Respond(wire.http, std::move(message));
+    co_return;
+  }
+  if (envelope.is_call()) {
+    co_await legacy_.HandleRequest(std::move(in), *session, reply);
+    co_return;
+  }
+  if (envelope.is_response()) {
+    (void)legacy_.HandleAnswer(envelope, **session);
+  } else {
+    legacy_.HandleNotification(in, **session);
+  }
+  (void)co_await reply.End(202);
+}
+
+namespace {
+
+// Collects the responses of a batch; other messages go out at once on the exchange's stream.
+class BatchReply final : public Reply {
+ public:
+  explicit BatchReply(Reply& outer) : outer_(outer) {}
+  Awaitable<absl::Status> Notify(std::string message) override {
+    co_return co_await outer_.Notify(std::move(message));
+  }
+  Awaitable<absl::Status> Respond(int, std::string message) override {
+    responses.push_back(std::move(message));
+    co_return absl::OkStatus();
+  }
+  Awaitable<absl::Status> End(int) override { co_return absl::OkStatus(); }
+  Awaitable<absl::Status> Open() override { co_return co_await outer_.Open(); }
+  bool can_push() const override { return outer_.can_push(); }
+  bool started() const override { return outer_.started(); }
+  void OnGone(std::function<void()>) override {}
+  void SetHeader(std::string_view, std::string_view) override {}
+  std::vector<std::string> responses;
+
+ private:
+  Reply& outer_;
+};
+
+}  // namespace
+
+Awaitable<void> McpEndpoint::HandleBatch(Exchange& x) {
+  json::ScanLimits limits;
+  limits.depth_max = options_.json_depth_max;
+  auto messages = jsonrpc::ParseBatch(x.request.body, options_.batch_max, limits);
+  auto session = FindSession(x);
+  absl::Status status = messages.ok() ? session.status() : messages.status();
+  if (status.ok() && (!mcp::ToleratesBatch((*session)->revision) ||
+                      NamesModern(Header(x.request, mcp::kHeaderProtocolVersion)))) {
+    status =
+        MakeError("INVALID_REQUEST", "gateway",
+                  StrCat("batches are not part of MCP ", mcp::RevisionName((*session)->revision)));
+  }
+  if (!status.ok()) {
+    co_await x.Fail(status, Era::kLegacy);
+    co_return;
+  }
+  auto reply = std::make_shared<HttpReply>(deps_.executor, x.responder, x.cors,
+                                           Accepts(x.request, "text/event-stream"));
+  BatchReply batch(*reply);
+  for (const std::string_view text : *messages) {
+    const jsonrpc::ParseOutcome parsed = jsonrpc::ParseEnvelope(text, limits);
+    if (!parsed.ok()) {
+      batch.responses.push_back(jsonrpc::MakeErrorResponse(parsed.id, parsed.error));
+    } else if (mcp::HasModernClaim(parsed.envelope->meta) ||
+               parsed.envelope->method == "initialize") {
+      const absl::Status refused =
+          MakeError("INVALID_REQUEST", "gateway", "this message must not be part of a batch");
+      co_await RespondError(batch, parsed.id, refused, Era::kLegacy);
+    } else {
+      co_await HandleLegacy(x, *parsed.envelope, batch);
+    }
+  }
+  if (batch.responses.empty()) {
+    (void)co_await reply->End(202);
+  } else {
+    std::string joined = jsonrpc::MakeBatch(batch.responses);
+    (void)co_await reply->Respond(200, std::move(joined));
+  }
+}
+
+Awaitable<void> McpEndpoint::HandleGet(Exchange& x) {
+  const bool has_id = x.request.headers.Has(mcp::kHeaderSessionId);
+  auto session = has_id ? FindSession(x) : absl::StatusOr<std::shared_ptr<LegacySession>>(nullptr);
+  const bool stream = Accepts(x.request, "text/event-stream") && x.request.headers.Has("Accept");
+  if (!has_id || (session.ok() && !stream)) {
+    http::HttpResponse response(has_id ? 406 : 405, "application/json",
+                                has_id ? R"({"error":"GET needs Accept: text/event-stream"})"
+                                       : R"({"error":"GET needs the header Mcp-Session-Id; send )"
+                                         R"(messages with POST"})");
+    response.headers.Add("Allow", "POST, DELETE");
+    (void)co_await x.responder.Send(std::move(response));
+    co_return;
+  }
+  if (!session.ok()) {
+    co_await x.Fail(session.status(), Era::kLegacy);
+    co_return;
+  }
+  const std::shared_ptr<LegacySession> own = *session;
+  if (static_cast<size_t>(own->streams) >= options_.streams_per_session_max) {
+    const absl::Status status =
+        MakeError("RATE_LIMITED", "gateway", "this session has too many open streams");
+    co_await x.Fail(status, Era::kLegacy);
+    co_return;
+  }
+  auto reply = std::make_shared<HttpReply>(deps_.executor, x.responder, x.cors, true);
+  keep_alive_.Add(reply);
+  // The registry may end the session while the stream is open; the session outlives it here.
+  struct Count {
+    Count(LegacySession& s, KeepAlive& k, std::shared_ptr<HttpReply> r)
+        : session(s), keep_alive(k), reply_(std::move(r)) {
+      ++session.streams;
+    }
+    ~Count() {
+      --session.streams;
+      keep_alive.Remove(reply_);
+    }
+    LegacySession& session;
+    KeepAlive& keep_alive;
+    std::shared_ptr<HttpReply> reply_;
+  } count(*own, keep_alive_, reply);
+  auto gone = std::make_shared<bool>(false);
+  reply->OnGone([gone] { *gone = true; });
+  absl::Status sent = co_await reply->Open();
+  while (sent.ok() && !*gone) {
+    std::optional<std::string> message = co_await own->outbox.Next(std::chrono::seconds(1));
+    if (message) {
+      sent = co_await reply->Notify(*std::move(message));
+    } else if (own->outbox.closed()) {
+      break;
+    }
+  }
+  (void)co_await reply->End(200);
+  co_await reply->Finish();
+}
+
+Awaitable<void> McpEndpoint::HandleDelete(Exchange& x) {
+  if (!x.request.headers.Has(mcp::kHeaderSessionId)) {
+    http::HttpResponse response(405);
+    response.headers.Add("Allow", "POST");
+    (void)co_await x.responder.Send(std::move(response));
+    co_return;
+  }
+  auto session = FindSession(x);
+  if (!session.ok()) {
+    co_await x.Fail(session.status(), Era::kLegacy);
+    co_return;
+  }
+  deps_.sessions.Remove(*session);
+  http::HttpResponse done(204);
+  (void)co_await x.responder.Send(std::move(done));
+}
+
+}  // namespace metamcp::gateway
