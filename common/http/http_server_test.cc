@@ -191,7 +191,7 @@ TEST(HttpServerTest, RefusesAmbiguousOrMalformedMessages) {
       {"two hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
       {"not HTTP", "\x16\x03\x01\x02\x01\x01\x01\x01\x01\r\n\r\n", 400},
       {"control in header", "GET / HTTP/1.1\r\nHost: h\r\nX: a\x01z\r\n\r\n", 400},
-      {"NUL in header", std::string("GET / HTTP/1.1\r\nHost: h\r\nX: a\0z\r\n\r\n", 38), 400},
+      {"NUL in header", std::string("GET / HTTP/1.1\r\nHost: h\r\nX: a\0z\r\n\r\n", 35), 400},
       {"dot segments", "GET /a/%2e%2e/b HTTP/1.1\r\nHost: h\r\n\r\n", 400},
       {"escaped slash", "GET /a%2Fb HTTP/1.1\r\nHost: h\r\n\r\n", 400},
       {"CONNECT", "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", 501},
