@@ -41,7 +41,7 @@ struct MethodInfo {
   Revision legacy_since = Revision::k20241105;
   Direction modern = Direction::kNone;  // none: removed in 2026-07-28
   // The params member that names what is addressed, mirrored in Mcp-Name; empty if none.
-  std::string_view target;
+  std::string_view target = {};
   bool may_require_input = false;  // may answer resultType "input_required"
   bool cacheable = false;          // a complete modern result needs ttlMs and cacheScope
   Capability capability = Capability::kNone;
