@@ -31,6 +31,8 @@ class ChannelHandler {
   // One message. `stream_of` is the id of the request whose own stream carried it, 0 where the
   // channel is shared. The text lives during the call only.
   virtual void OnMessage(std::string_view json, uint64_t stream_of) = 0;
+  // Whether the answer to a request is still expected.
+  virtual bool Expects(uint64_t request_id) const = 0;
   // This request will get no answer; the channel lives on.
   virtual void OnRequestFailed(uint64_t request_id, absl::Status why) = 0;
   // The channel is gone; nothing follows. Called once, also after Close.
@@ -42,8 +44,8 @@ class ChannelHandler {
 class Channel {
  public:
   virtual ~Channel() = default;
-  // Begins to read. The handler must live until OnClosed.
-  virtual void Start(ChannelHandler& handler) = 0;
+  // Begins to read. Nothing is delivered to a handler that is gone.
+  virtual void Start(std::weak_ptr<ChannelHandler> handler) = 0;
   // Queues a message. Errors: UNAVAILABLE when closed, RESOURCE_EXHAUSTED when the queue is full.
   virtual absl::Status Send(Outgoing message) = 0;
   // Stops listening for the answer of a request. Where CancelsByAbandon, this is the cancellation.
@@ -55,6 +57,8 @@ class Channel {
   virtual void SetProtocol(bool modern, std::string_view version) = 0;
   // Ends the connection and waits until nothing of it is left. Idempotent.
   virtual Awaitable<void> Close() = 0;
+  // Begins to close without waiting. Idempotent.
+  virtual void Drop() = 0;
   // The child's process id; 0 for others.
   virtual int pid() const { return 0; }
 };

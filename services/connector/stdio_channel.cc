@@ -2,6 +2,7 @@
 
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
@@ -36,8 +37,9 @@ StdioChannel::StdioChannel(std::unique_ptr<ChildProcess> child, TaskGroup& tasks
 
 StdioChannel::~StdioChannel() = default;
 
-void StdioChannel::Start(ChannelHandler& handler) {
-  handler_ = &handler;
+void StdioChannel::Start(std::weak_ptr<ChannelHandler> handler) {
+  handler_ = std::move(handler);
+  started_ = true;
   tasks_.Spawn("stdio.out", ReadOutput(shared_from_this()));
   tasks_.Spawn("stdio.err", ReadErrors(shared_from_this()));
   tasks_.Spawn("stdio.watch", Watch(shared_from_this()));
@@ -48,6 +50,9 @@ absl::Status StdioChannel::Send(Outgoing message) {
   if (queue_bytes_ + message.json.size() > limits_.queue_bytes_max) {
     return MakeError("QUEUE_FULL", "connector", "the upstream does not read its stdin");
   }
+  // Line breaks between JSON tokens are white space; here they would end the message.
+  std::replace_if(
+      message.json.begin(), message.json.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
   message.json.push_back('\n');
   queue_bytes_ += message.json.size();
   queue_.push_back(std::move(message.json));
@@ -99,6 +104,8 @@ void StdioChannel::Flush() {
 
 size_t StdioChannel::DeliverLines(std::string_view buffer, size_t scan_from) {
   size_t used = 0;
+  const auto handler = handler_.lock();
+  if (handler == nullptr) return buffer.size();
   while (!closed_) {
     const size_t newline = buffer.find('\n', std::max(used, scan_from));
     if (newline == std::string_view::npos) {
@@ -108,7 +115,7 @@ size_t StdioChannel::DeliverLines(std::string_view buffer, size_t scan_from) {
     used = newline + 1;
     if (line.size() > limits_.line_bytes_max) return std::string_view::npos;
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    if (!line.empty()) handler_->OnMessage(line, 0);
+    if (!line.empty()) handler->OnMessage(line, 0);
   }
   return buffer.size();
 }
@@ -191,24 +198,24 @@ void StdioChannel::Fail(absl::Status why) {
     stopping_ = true;
     tasks_.Spawn("stdio.stop", StopChild(shared_from_this()));
   }
-  if (handler_ != nullptr) handler_->OnClosed(std::move(why));
+  if (const auto handler = handler_.lock()) handler->OnClosed(std::move(why));
 }
 
 Awaitable<void> StdioChannel::StopChild(std::shared_ptr<StdioChannel> self) {
   co_await self->child_->Stop(self->limits_.stop_grace);
 }
 
-Awaitable<void> StdioChannel::Close() {
-  auto self = shared_from_this();
-  if (!stopping_ && !child_->exited()) {
-    stopping_ = true;
-    tasks_.Spawn("stdio.stop", StopChild(self));
-  }
+void StdioChannel::Drop() {
   Fail(MakeError("UPSTREAM_LOST", "connector", "the connection was closed"));
-  if (handler_ == nullptr) {
-    co_await child_->WaitExit();
-  } else {
+}
+
+Awaitable<void> StdioChannel::Close() {
+  const auto self = shared_from_this();
+  Drop();
+  if (started_) {
     co_await gone_.async_wait(Tuple());
+  } else {
+    co_await child_->WaitExit();
   }
 }
 

@@ -28,13 +28,14 @@ class StdioChannel final : public Channel, public std::enable_shared_from_this<S
                StdioLimits limits);
   ~StdioChannel() override;
 
-  void Start(ChannelHandler& handler) override;
+  void Start(std::weak_ptr<ChannelHandler> handler) override;
   absl::Status Send(Outgoing message) override;
   void Abandon(uint64_t) override {}
   bool CancelsByAbandon() const override { return false; }
   bool Correlates() const override { return false; }
   void SetProtocol(bool, std::string_view) override {}
   Awaitable<void> Close() override;
+  void Drop() override;
   int pid() const override { return child_->pid(); }
 
  private:
@@ -51,7 +52,8 @@ class StdioChannel final : public Channel, public std::enable_shared_from_this<S
   TaskGroup& tasks_;
   std::shared_ptr<LogRing> log_;
   const StdioLimits limits_;
-  ChannelHandler* handler_ = nullptr;
+  std::weak_ptr<ChannelHandler> handler_;
+  bool started_ = false;
   std::deque<std::string> queue_;
   size_t queue_bytes_ = 0;
   size_t front_sent_ = 0;

@@ -17,6 +17,7 @@ using ::testing::HasSubstr;
 class Recorder : public ChannelHandler {
  public:
   void OnMessage(std::string_view json, uint64_t) override { messages.emplace_back(json); }
+  bool Expects(uint64_t) const override { return false; }
   void OnRequestFailed(uint64_t, absl::Status) override {}
   void OnClosed(absl::Status why) override {
     ++closes;
@@ -41,7 +42,7 @@ class StdioChannelTest : public ::testing::Test {
     auto child = ChildProcess::Spawn(io_.get_executor(), options, budget_);
     ASSERT_TRUE(child.ok()) << child.status();
     channel_ = std::make_shared<StdioChannel>(std::move(*child), tasks_, log_, limits);
-    channel_->Start(recorder_);
+    channel_->Start(recorder_ptr_);
   }
   bool Until(const std::function<bool()>& condition) { return RunUntilTrue(io_, condition); }
 
@@ -49,7 +50,8 @@ class StdioChannelTest : public ::testing::Test {
   TaskGroup tasks_{io_.get_executor()};
   ProcessBudget budget_{10};
   std::shared_ptr<LogRing> log_ = std::make_shared<LogRing>();
-  Recorder recorder_;
+  std::shared_ptr<Recorder> recorder_ptr_ = std::make_shared<Recorder>();
+  Recorder& recorder_ = *recorder_ptr_;
   std::shared_ptr<StdioChannel> channel_;
 };
 

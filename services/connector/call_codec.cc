@@ -1,0 +1,183 @@
+#include "services/connector/call_codec.h"
+
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/json/scan.h"
+#include "common/json/splice.h"
+#include "common/mcp/meta.h"
+#include "common/mcp/methods.h"
+
+namespace metamcp::connector {
+namespace {
+
+absl::Status CheckObject(const std::string& text, std::string_view name) {
+  if (text.empty() || text == "{}") return absl::OkStatus();
+  const auto value = json::ScanValue(text);
+  if (!value.ok() || !value->is_object()) {
+    return MakeError("INVALID_PARAMS", "connector", StrCat(name, " must be a JSON object"));
+  }
+  return absl::OkStatus();
+}
+
+// The members of a raw object without its braces.
+std::string_view Inner(std::string_view object) {
+  const size_t begin = object.find('{');
+  const size_t end = object.rfind('}');
+  if (begin == std::string_view::npos || end == std::string_view::npos || end <= begin) return {};
+  object = object.substr(begin + 1, end - begin - 1);
+  const size_t first = object.find_first_not_of(" \t\r\n");
+  return first == std::string_view::npos ? std::string_view() : object.substr(first);
+}
+
+void AddMember(std::string& out, std::string_view key, std::string_view raw) {
+  if (!out.empty()) out += ',';
+  out += '"';
+  out += key;
+  out += "\":";
+  out += raw;
+}
+
+void AddTrace(std::string& out, std::string_view given, std::string_view key,
+              const std::string& value) {
+  if (value.empty() || given.find(StrCat("\"", key, "\"")) != std::string_view::npos) return;
+  AddMember(out, key, json::JsonQuote(value));
+}
+
+std::string MetaTail(const pb::CallRequest& request, const TraceContext& trace,
+                     const Negotiated& peer, std::string_view gateway_info) {
+  std::string out;
+  if (peer.modern()) {
+    AddMember(out, mcp::kMetaProtocolVersion, StrCat("\"", mcp::RevisionName(peer.revision), "\""));
+    AddMember(
+        out, mcp::kMetaClientInfo,
+        request.client_info().empty() ? gateway_info : std::string_view(request.client_info()));
+    AddMember(out, mcp::kMetaClientCapabilities,
+              request.client_capabilities().empty()
+                  ? std::string_view("{}")
+                  : std::string_view(request.client_capabilities()));
+    if (!request.log_level().empty()) {
+      AddMember(out, mcp::kMetaLogLevel, json::JsonQuote(request.log_level()));
+    }
+  }
+  const std::string_view given = Inner(request.meta());
+  if (!given.empty()) {
+    if (!out.empty()) out += ',';
+    out += given;
+  }
+  AddTrace(out, given, mcp::kMetaTraceparent, trace.traceparent);
+  AddTrace(out, given, mcp::kMetaTracestate, trace.tracestate);
+  AddTrace(out, given, mcp::kMetaBaggage, trace.baggage);
+  return out;
+}
+
+// Adds the answers of a retried call to its params (2026-07-28, patterns/mrtr).
+std::string ParamsWithAnswers(const pb::CallRequest& request) {
+  std::string members(Inner(request.params()));
+  if (!request.input_responses().empty()) {
+    AddMember(members, "inputResponses", request.input_responses());
+  }
+  if (request.has_request_state()) {
+    AddMember(members, "requestState", json::JsonQuote(request.request_state()));
+  }
+  return StrCat("{", members, "}");
+}
+
+absl::Status Broken(std::string_view what) {
+  return MakeError("UPSTREAM_PROTOCOL", "connector", what);
+}
+
+}  // namespace
+
+absl::Status CheckCall(const pb::CallRequest& request) {
+  const std::string& method = request.method();
+  if (method != "tools/call" && method != "prompts/get" && method != "resources/read" &&
+      method != "completion/complete") {
+    return MakeError("METHOD_NOT_FOUND", "connector", StrCat("no such method: ", method));
+  }
+  METAMCP_RETURN_IF_ERROR(CheckObject(request.params(), "params"));
+  METAMCP_RETURN_IF_ERROR(CheckObject(request.meta(), "_meta"));
+  METAMCP_RETURN_IF_ERROR(CheckObject(request.input_responses(), "inputResponses"));
+  METAMCP_RETURN_IF_ERROR(CheckObject(request.client_info(), "clientInfo"));
+  return CheckObject(request.client_capabilities(), "clientCapabilities");
+}
+
+RequestSpec EncodeCall(const pb::CallRequest& request, const TraceContext& trace,
+                       const Negotiated& peer, std::string_view gateway_info) {
+  const bool answers =
+      peer.modern() && (!request.input_responses().empty() || request.has_request_state());
+  RequestSpec spec(request.method(), answers ? ParamsWithAnswers(request) : request.params());
+  spec.meta_tail = MetaTail(request, trace, peer, gateway_info);
+  spec.wants_progress = request.wants_progress();
+  if (!request.log_level().empty()) {
+    spec.log_severity = mcp::LogSeverity(request.log_level()).value_or(-1);
+  }
+  if (request.method() != "completion/complete") spec.name = request.target();
+  if (peer.modern()) {
+    for (const auto& [name, value] : request.param_headers())
+      spec.headers.emplace_back(name, value);
+  }
+  return spec;
+}
+
+absl::StatusOr<DecodedResult> DecodeResult(std::string_view method, std::string result,
+                                           const Negotiated& peer) {
+  const auto view = json::ScanObject(result);
+  if (!view.ok()) return Broken(StrCat("the result of ", method, " is not a JSON object"));
+  DecodedResult out;
+  if (peer.modern() && view->Has("resultType")) {
+    const std::string type = view->String("resultType").value_or("");
+    if (type == "input_required") {
+      if (!view->Has("inputRequests") && !view->Has("requestState")) {
+        return Broken("an input_required result has neither inputRequests nor requestState");
+      }
+      out.kind = pb::RESULT_KIND_INPUT_REQUIRED;
+    } else if (type == "task") {
+      out.kind = pb::RESULT_KIND_TASK;
+    } else if (type != "complete") {
+      return Broken(StrCat("unknown resultType '", type.substr(0, 40), "'"));
+    }
+  }
+  if (out.kind != pb::RESULT_KIND_COMPLETE) {
+    out.json = std::move(result);
+    return out;
+  }
+  json::Splicer splicer(*view);
+  if (!peer.modern() || !view->Has("resultType")) splicer.SetString("resultType", "complete");
+  if (method == "tools/call") splicer.SetIfAbsent("content", "[]");
+  if (method == "resources/read") {
+    splicer.SetIfAbsent("ttlMs", "0");
+    splicer.SetIfAbsent("cacheScope", "\"private\"");
+  }
+  out.json = splicer.changed() ? splicer.Build() : std::move(result);
+  return out;
+}
+
+pb::UpstreamError DecodeError(const RpcError& error, const Negotiated& peer,
+                              std::string_view target) {
+  pb::UpstreamError out;
+  out.set_code(error.code);
+  out.set_message(error.message);
+  out.set_data(error.data);
+  // Resource not found has another code since 2026-07-28; clients accept the old one only from
+  // legacy servers.
+  if (error.code == -32002) {
+    out.set_code(-32602);
+    const auto data = json::ScanObject(error.data.empty() ? std::string_view("{}")
+                                                          : std::string_view(error.data));
+    if (data.ok() && !data->Has("uri") && !target.empty()) {
+      json::Splicer splicer(*data);
+      splicer.SetString("uri", target);
+      out.set_data(splicer.Build());
+    }
+  }
+  // These two speak about our leg, which the caller knows nothing of.
+  if (peer.modern() && (error.code == -32020 || error.code == -32022)) {
+    out.set_code(-32603);
+    out.set_message(StrCat("the upstream refused the gateway's request: ", error.message));
+    out.clear_data();
+  }
+  return out;
+}
+
+}  // namespace metamcp::connector

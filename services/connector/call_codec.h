@@ -1,0 +1,38 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "common/async/call_context.h"
+#include "metamcp/provider/v1/provider_service.pb.h"
+#include "services/connector/session.h"
+
+namespace metamcp::connector {
+
+namespace pb = ::metamcp::provider::v1;
+
+// Between the inner call (MCP 2026-07-28 in shape) and what an upstream speaks. Pure.
+
+// INVALID_PARAMS unless the request is one that a provider runs, with JSON objects where objects
+// belong.
+absl::Status CheckCall(const pb::CallRequest& request);
+
+// The upstream's form of a call. `gateway_info` is our Implementation object, used where the
+// caller names no client.
+RequestSpec EncodeCall(const pb::CallRequest& request, const TraceContext& trace,
+                       const Negotiated& peer, std::string_view gateway_info);
+
+struct DecodedResult {
+  pb::ResultKind kind = pb::RESULT_KIND_COMPLETE;
+  std::string json;
+};
+// The canonical form of an upstream's result. Errors: UPSTREAM_PROTOCOL.
+absl::StatusOr<DecodedResult> DecodeResult(std::string_view method, std::string result,
+                                           const Negotiated& peer);
+
+// The canonical form of an upstream's error; `target` is the call's.
+pb::UpstreamError DecodeError(const RpcError& error, const Negotiated& peer,
+                              std::string_view target);
+
+}  // namespace metamcp::connector

@@ -1,0 +1,73 @@
+#include "services/connector/exchange.h"
+
+#include <algorithm>
+
+#include "common/async/run.h"
+
+namespace metamcp::connector {
+
+bool Capset::Allows(std::string_view method) const {
+  if (method == "elicitation/create") return elicitation;
+  if (method == "sampling/createMessage") return sampling;
+  if (method == "roots/list") return roots;
+  return false;
+}
+
+Awaitable<Exchange::Wake> Exchange::Wait(Clock::time_point until) {
+  if (!signalled_) {
+    waiting_ = true;
+    timer_.expires_at(until);
+    co_await timer_.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+    waiting_ = false;
+    const auto state = co_await boost::asio::this_coro::cancellation_state;
+    if (state.cancelled() != boost::asio::cancellation_type::none) co_return Wake::kCancelled;
+    if (!signalled_) co_return Wake::kTimeout;
+  }
+  signalled_ = false;
+  co_return Wake::kSignalled;
+}
+
+void Exchange::Signal() {
+  signalled_ = true;
+  if (waiting_) timer_.cancel();
+}
+
+void Exchange::AddNote(bool progress, std::string params) {
+  active_at = Clock::now();
+  if (notes.size() >= kNotesMax) {
+    // A slow reader loses old progress before anything else: the newest supersedes it.
+    auto old = std::find_if(notes.begin(), notes.end(), [](const Note& n) { return n.progress; });
+    notes.erase(old != notes.end() ? old : notes.begin());
+  }
+  notes.push_back(Note{progress, std::move(params)});
+  Signal();
+}
+
+void Exchange::AddQuestion(Question question) {
+  active_at = Clock::now();
+  questions.push_back(std::move(question));
+  Signal();
+}
+
+void Exchange::Finish(std::string text) {
+  if (done) return;
+  done = true;
+  result = std::move(text);
+  Signal();
+}
+
+void Exchange::FinishError(RpcError why) {
+  if (done) return;
+  done = true;
+  error = std::move(why);
+  Signal();
+}
+
+void Exchange::FinishFailure(absl::Status why) {
+  if (done) return;
+  done = true;
+  failure = std::move(why);
+  Signal();
+}
+
+}  // namespace metamcp::connector

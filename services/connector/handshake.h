@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "services/connector/session.h"
+
+namespace metamcp::connector {
+
+// Reads an InitializeResult. Errors: UPSTREAM_PROTOCOL, also for a revision that we do not speak.
+absl::StatusOr<Negotiated> ReadInitializeResult(std::string_view result);
+
+// Reads a DiscoverResult. Errors: UPSTREAM_PROTOCOL when it is none (no supportedVersions), or has
+// no revision in common with us.
+absl::StatusOr<Negotiated> ReadDiscoverResult(std::string_view result);
+
+// What an answer to server/discover says about an upstream's era.
+enum class EraVerdict { kModern, kLegacy };
+EraVerdict JudgeDiscover(const Session::Answer& answer);
+
+// Reads client capabilities (raw object, empty means {}) into what lets an upstream ask back.
+Capset ReadCapset(std::string_view raw_capabilities);
+// The object to declare to a legacy upstream of that set; also without parts that only the newest
+// legacy revision knows how to carry.
+std::string LegacyCapabilities(const Capset& capset);
+
+}  // namespace metamcp::connector

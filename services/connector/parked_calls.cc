@@ -1,0 +1,209 @@
+#include "services/connector/parked_calls.h"
+
+#include "common/base/error.h"
+#include "common/base/ids.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/json/scan.h"
+#include "common/json/splice.h"
+
+namespace metamcp::connector {
+namespace {
+
+constexpr std::chrono::seconds kSweepEvery(5);
+
+absl::Status Invalid(std::string_view why) {
+  return MakeError("STATE_INVALID", "connector", StrCat("this requestState ", why));
+}
+
+// The question in the shape of 2026-07-28: 2025-11-25 members that it does not have are removed.
+std::string QuestionParams(const Question& question) {
+  if (question.method != "elicitation/create" && question.method != "sampling/createMessage") {
+    return question.params;
+  }
+  const auto view = json::ScanObject(question.params);
+  if (!view.ok()) return question.params;
+  json::Splicer splicer(*view);
+  if (view->Has("elicitationId")) splicer.Remove("elicitationId");
+  if (view->Has("task")) splicer.Remove("task");
+  if (view->Has("_meta")) splicer.Remove("_meta");
+  return splicer.Build();
+}
+
+}  // namespace
+
+ParkedCalls::ParkedCalls(boost::asio::any_io_executor executor, const KeyRing& keys,
+                         Options options)
+    : executor_(executor), keys_(keys), options_(options), sweep_(executor) {}
+
+ParkedCalls::~ParkedCalls() { *alive_ = false; }
+
+void ParkedCalls::TakeQuestions(Call& call) {
+  ++call.round;
+  int number = 0;
+  for (Question& question : call.lease.exchange->questions) {
+    call.questions.emplace(StrCat("r", call.round, "_", ++number), std::move(question));
+  }
+  call.lease.exchange->questions.clear();
+}
+
+std::string ParkedCalls::Ask(const std::string& id, Call& call) {
+  call.phase = Phase::kSuspended;
+  call.expiry = Clock::now() + options_.ttl;
+  json::ObjectWriter requests;
+  for (const auto& [key, question] : call.questions) {
+    json::ObjectWriter request;
+    request.AddString("method", question.method);
+    request.Add("params", QuestionParams(question));
+    requests.Add(key, std::move(request).Build());
+  }
+  json::ObjectWriter result;
+  result.AddString("resultType", "input_required");
+  result.Add("inputRequests", std::move(requests).Build());
+  result.AddString("requestState",
+                   keys_.Seal(SealPurpose::kCall, StrCat(id, ".", call.round), call.binding));
+  return std::move(result).Build();
+}
+
+absl::StatusOr<std::string> ParkedCalls::Park(Lease lease, const std::string& upstream_id,
+                                              const std::string& binding) {
+  if (calls_.size() >= options_.calls_max) {
+    return MakeError("QUEUE_FULL", "connector", "too many calls wait for answers");
+  }
+  const std::string id = NewUuidV7();
+  auto call = std::make_unique<Call>();
+  call->upstream_id = upstream_id;
+  call->binding = binding;
+  call->lease = std::move(lease);
+  TakeQuestions(*call);
+  std::string result = Ask(id, *call);
+  calls_.emplace(id, std::move(call));
+  if (!sweeping_) Sweep();
+  return result;
+}
+
+absl::StatusOr<ParkedCalls::Resumed> ParkedCalls::Resume(const std::string& state,
+                                                         const std::string& binding,
+                                                         const std::string& responses) {
+  const auto opened = keys_.Open(SealPurpose::kCall, state, binding);
+  if (!opened) return Invalid("is not of this call, or was altered");
+  const size_t dot = opened->find('.');
+  const std::string id = opened->substr(0, dot);
+  const auto it = calls_.find(id);
+  if (it == calls_.end()) return Invalid("has expired; start the call again");
+  Call& call = *it->second;
+  const std::string digest = Sha256(responses);
+  Resumed out;
+  out.call_id = id;
+  if (call.answered_state == state) {
+    if (call.phase == Phase::kDone && call.answered_digest == digest && call.outcome) {
+      out.outcome = call.outcome;
+      return out;
+    }
+    return Invalid("was used already");
+  }
+  if (call.phase != Phase::kSuspended || opened->substr(dot + 1) != std::to_string(call.round)) {
+    return Invalid("belongs to an earlier round");
+  }
+  const auto answers =
+      json::ScanObject(responses.empty() ? std::string_view("{}") : std::string_view(responses));
+  if (!answers.ok()) {
+    return MakeError("INVALID_PARAMS", "connector", "inputResponses must be an object");
+  }
+  for (const auto& [key, question] : call.questions) {
+    const json::Member* answer = answers->Find(key);
+    if (answer != nullptr && !answer->value.is_object()) {
+      return MakeError("INVALID_PARAMS", "connector",
+                       StrCat("inputResponses.", key, " must be an object"));
+    }
+  }
+  call.answered_state = state;
+  call.answered_digest = digest;
+  for (auto question = call.questions.begin(); question != call.questions.end();) {
+    const json::Member* answer = answers->Find(question->first);
+    if (answer == nullptr) {
+      ++question;
+      continue;
+    }
+    if (!call.lease.exchange->done) {
+      call.lease.session->AnswerQuestion(question->second, answer->value.raw);
+    }
+    question = call.questions.erase(question);
+  }
+  if (!call.questions.empty() && !call.lease.exchange->done) {
+    TakeQuestions(call);
+    out.asked_again = Ask(id, call);
+    return out;
+  }
+  call.phase = Phase::kDelivering;
+  call.lease.exchange->active_at = Clock::now();
+  out.lease = std::move(call.lease);
+  call.lease = Lease();
+  return out;
+}
+
+absl::StatusOr<std::string> ParkedCalls::ParkAgain(const std::string& call_id, Lease lease) {
+  const auto it = calls_.find(call_id);
+  if (it == calls_.end()) return Invalid("has expired; start the call again");
+  it->second->lease = std::move(lease);
+  TakeQuestions(*it->second);
+  return Ask(call_id, *it->second);
+}
+
+void ParkedCalls::Finished(const std::string& call_id, const CallOutcome& outcome) {
+  const auto it = calls_.find(call_id);
+  if (it == calls_.end()) return;
+  Call& call = *it->second;
+  call.phase = Phase::kDone;
+  call.expiry = Clock::now() + options_.hold;
+  if (outcome.result.json.size() <= options_.held_bytes_max) call.outcome = outcome;
+}
+
+void ParkedCalls::Dropped(const std::string& call_id) { calls_.erase(call_id); }
+
+void ParkedCalls::GiveUp(Call& call) {
+  if (call.lease.session == nullptr) return;
+  for (const auto& [key, question] : call.questions) call.lease.session->RefuseQuestion(question);
+  call.questions.clear();
+  call.lease.session->Cancel(*call.lease.exchange, "nobody answered in time");
+}
+
+void ParkedCalls::DropUpstream(const std::string& upstream_id) {
+  for (auto it = calls_.begin(); it != calls_.end();) {
+    if (upstream_id.empty() || it->second->upstream_id == upstream_id) {
+      GiveUp(*it->second);
+      calls_.erase(it++);
+    } else {
+      ++it;
+    }
+  }
+}
+
+size_t ParkedCalls::Count(const std::string& upstream_id) const {
+  size_t count = 0;
+  for (const auto& [id, call] : calls_) {
+    count += call->upstream_id == upstream_id && call->phase == Phase::kSuspended;
+  }
+  return count;
+}
+
+void ParkedCalls::Sweep() {
+  const auto now = Clock::now();
+  for (auto it = calls_.begin(); it != calls_.end();) {
+    if (it->second->expiry <= now && it->second->phase != Phase::kDelivering) {
+      GiveUp(*it->second);
+      calls_.erase(it++);
+    } else {
+      ++it;
+    }
+  }
+  sweeping_ = !calls_.empty();
+  if (!sweeping_) return;
+  sweep_.expires_after(std::min<Clock::duration>(kSweepEvery, options_.hold));
+  auto again = [this, alive = alive_](boost::system::error_code error) {
+    if (!error && *alive) Sweep();
+  };
+  sweep_.async_wait(std::move(again));
+}
+
+}  // namespace metamcp::connector

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "common/base/key_ring.h"
+#include "services/connector/call_codec.h"
+#include "services/connector/limiter.h"
+#include "services/connector/session.h"
+
+namespace metamcp::connector {
+
+// How a call ended, for a caller that comes back for it.
+struct CallOutcome {
+  absl::Status status;
+  std::optional<pb::UpstreamError> error;
+  DecodedResult result;
+};
+
+// Calls of legacy upstreams that wait for answers: the upstream asked something in the middle of a
+// call, the caller got `input_required` with a sealed state, and comes back with a new call. States
+// of one process are worthless in another and after `ttl`. Single-threaded.
+// Source: MCP 2026-07-28, patterns/mrtr.
+class ParkedCalls {
+ public:
+  using Clock = std::chrono::steady_clock;
+  struct Options {
+    Options() = default;
+    Clock::duration ttl = std::chrono::minutes(10);
+    Clock::duration hold = std::chrono::seconds(60);
+    size_t calls_max = 1000;
+    size_t held_bytes_max = 1u << 20;  // a larger outcome is not kept
+  };
+  // What a parked call keeps alive until it is resumed.
+  struct Lease {
+    std::shared_ptr<Session> session;
+    std::shared_ptr<Exchange> exchange;
+    std::shared_ptr<void> instance;
+    std::shared_ptr<Limiter::Permit> permit;
+  };
+
+  ParkedCalls(boost::asio::any_io_executor executor, const KeyRing& keys, Options options);
+  ~ParkedCalls();
+
+  // Takes a call whose exchange has open questions and returns the input_required result.
+  // `binding` names who may come back and with what. Errors: QUEUE_FULL.
+  absl::StatusOr<std::string> Park(Lease lease, const std::string& upstream_id,
+                                   const std::string& binding);
+
+  struct Resumed {
+    std::string call_id;
+    std::optional<Lease> lease;          // drive it on
+    std::optional<CallOutcome> outcome;  // already over: the same answers were sent before
+    std::string asked_again;             // input_required result: answers are missing
+  };
+  // Delivers answers. Errors: STATE_INVALID for a state that is not ours, belongs to someone or
+  // something else, expired, or was used; INVALID_PARAMS for malformed answers.
+  absl::StatusOr<Resumed> Resume(const std::string& state, const std::string& binding,
+                                 const std::string& responses);
+  // Parks a resumed call for its next round.
+  absl::StatusOr<std::string> ParkAgain(const std::string& call_id, Lease lease);
+  // Keeps the outcome of a resumed call for a caller whose connection broke.
+  void Finished(const std::string& call_id, const CallOutcome& outcome);
+  // The resumed call was cancelled.
+  void Dropped(const std::string& call_id);
+
+  // Gives up every call of an upstream (all of them for an empty id).
+  void DropUpstream(const std::string& upstream_id);
+  size_t Count(const std::string& upstream_id) const;
+
+ private:
+  enum class Phase { kSuspended, kDelivering, kDone };
+  struct Call {
+    std::string upstream_id;
+    std::string binding;
+    Lease lease;
+    int round = 0;
+    Phase phase = Phase::kSuspended;
+    std::map<std::string, Question> questions;  // by key
+    Clock::time_point expiry;
+    std::string answered_state;   // the state that was used last
+    std::string answered_digest;  // and the answers it came with
+    std::optional<CallOutcome> outcome;
+  };
+  std::string Ask(const std::string& id, Call& call);
+  void TakeQuestions(Call& call);
+  void GiveUp(Call& call);
+  void Sweep();
+
+  boost::asio::any_io_executor executor_;
+  const KeyRing& keys_;
+  const Options options_;
+  absl::flat_hash_map<std::string, std::unique_ptr<Call>> calls_;
+  boost::asio::steady_timer sweep_;
+  bool sweeping_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace metamcp::connector

@@ -1,0 +1,34 @@
+#include "services/connector/provider_service.h"
+
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "services/connector/call_codec.h"
+
+namespace metamcp::connector {
+namespace {
+
+absl::Status Unknown() {
+  return MakeError("NOT_FOUND", "connector", "this connector does not have that upstream");
+}
+
+}  // namespace
+
+Awaitable<absl::Status> ProviderServiceImpl::Call(const CallContext& ctx, pb::CallRequest request,
+                                                  Sink<pb::CallResponse>& sink) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckCall(request));
+  const std::shared_ptr<Upstream> upstream = manager_.Find(request.upstream_id());
+  if (upstream == nullptr) co_return Unknown();
+  auto calling = upstream->Call(ctx, std::move(request), sink);
+  co_return co_await std::move(calling);
+}
+
+Awaitable<absl::Status> ProviderServiceImpl::Listen(const CallContext& ctx,
+                                                    pb::ListenRequest request,
+                                                    Sink<pb::ListenResponse>& sink) {
+  const std::shared_ptr<Upstream> upstream = manager_.Find(request.upstream_id());
+  if (upstream == nullptr) co_return Unknown();
+  auto listening = upstream->Listen(ctx, std::move(request), sink);
+  co_return co_await std::move(listening);
+}
+
+}  // namespace metamcp::connector

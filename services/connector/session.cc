@@ -1,0 +1,464 @@
+#include "services/connector/session.h"
+
+#include <algorithm>
+
+#include "common/async/run.h"
+#include "common/base/error.h"
+#include "common/base/strings.h"
+#include "common/json/scan.h"
+#include "common/json/splice.h"
+#include "common/mcp/meta.h"
+#include "services/connector/handshake.h"
+
+namespace metamcp::connector {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kHeldMax = 16;
+// A misbehaving upstream must not fill its own log.
+constexpr int kRemarksMax = 100;
+
+constexpr std::string_view kGatewayCapabilities =
+    R"({"roots":{},"sampling":{},"elicitation":{"form":{},"url":{}}})";
+
+// What clients asked for, as opposed to the gateway's own requests.
+bool IsCall(std::string_view method) {
+  return method == "tools/call" || method == "prompts/get" || method == "resources/read" ||
+         method == "completion/complete";
+}
+
+}  // namespace
+
+Session::Session(boost::asio::any_io_executor executor, std::shared_ptr<Channel> channel,
+                 SessionOptions options, SessionObserver& observer)
+    : executor_(executor),
+      channel_(std::move(channel)),
+      options_(std::move(options)),
+      observer_(&observer),
+      held_timer_(executor) {}
+
+Session::~Session() { channel_->Drop(); }
+
+void Session::Start() {
+  started_ = true;
+  channel_->Start(weak_from_this());
+}
+
+void Session::Adopt(Negotiated negotiated) {
+  negotiated_ = std::move(negotiated);
+  adopted_ = true;
+  channel_->SetProtocol(negotiated_.modern(), mcp::RevisionName(negotiated_.revision));
+}
+
+std::string Session::OwnMeta() const {
+  return StrCat("\"", mcp::kMetaProtocolVersion, "\":\"", mcp::RevisionName(mcp::kLatestModern),
+                "\",\"", mcp::kMetaClientInfo, "\":", options_.client_info, ",\"",
+                mcp::kMetaClientCapabilities, "\":", kGatewayCapabilities);
+}
+
+std::string Session::RequestText(const Exchange& exchange) const {
+  const RequestSpec& spec = exchange.spec;
+  std::string_view params = spec.params.empty() ? std::string_view("{}") : spec.params;
+  while (!params.empty() && params.back() != '}') params.remove_suffix(1);
+  if (!params.empty()) params.remove_suffix(1);
+  const bool bare = params.find_first_not_of(" \t\r\n{") == std::string_view::npos;
+  std::string out;
+  out.reserve(params.size() + spec.meta_tail.size() + spec.method.size() + 128);
+  out += R"({"jsonrpc":"2.0","id":)";
+  out += std::to_string(exchange.id);
+  out += R"(,"method":")";
+  out += spec.method;
+  out += R"(","params":)";
+  out += params;
+  if (!spec.meta_tail.empty() || spec.wants_progress) {
+    if (!bare) out += ',';
+    out += R"("_meta":{)";
+    if (spec.wants_progress) {
+      out += R"("progressToken":)";
+      out += std::to_string(exchange.id);
+      if (!spec.meta_tail.empty()) out += ',';
+    }
+    out += spec.meta_tail;
+    out += '}';
+  }
+  out += "}}";
+  return out;
+}
+
+absl::StatusOr<std::shared_ptr<Exchange>> Session::Begin(RequestSpec spec) {
+  if (lost_) return lost_why_;
+  if (pending_.size() >= options_.pending_max) {
+    return MakeError("QUEUE_FULL", options_.domain, "too many requests are in flight");
+  }
+  if (spec.log_severity >= 0 && adopted_ && !negotiated_.modern() && negotiated_.logging &&
+      (log_severity_set_ < 0 || spec.log_severity < log_severity_set_)) {
+    // One level for the whole session: the most talkative that anybody wants; the rest is filtered.
+    log_severity_set_ = spec.log_severity;
+    static constexpr std::string_view kLevels[] = {"debug", "info",     "notice", "warning",
+                                                   "error", "critical", "alert",  "emergency"};
+    SendText(StrCat(R"({"jsonrpc":"2.0","id":)", ++last_id_,
+                    R"(,"method":"logging/setLevel","params":{"level":")",
+                    kLevels[spec.log_severity], "\"}}"));
+  }
+  auto exchange = std::make_shared<Exchange>(executor_, ++last_id_, std::move(spec));
+  Outgoing message(RequestText(*exchange));
+  message.request_id = exchange->id;
+  message.method = exchange->spec.method;
+  message.name = exchange->spec.name;
+  message.headers = exchange->spec.headers;
+  if (absl::Status sent = channel_->Send(std::move(message)); !sent.ok()) return sent;
+  pending_.emplace(exchange->id, exchange);
+  if (!held_.empty()) TakeHeld(*exchange);
+  return exchange;
+}
+
+Awaitable<absl::StatusOr<Session::Answer>> Session::Ask(RequestSpec spec,
+                                                        std::chrono::milliseconds timeout) {
+  auto self = shared_from_this();
+  if (adopted_ && negotiated_.modern() && spec.meta_tail.empty()) {
+    spec.meta_tail = OwnMeta();
+  }
+  const std::string method = spec.method;
+  auto begun = Begin(std::move(spec));
+  if (!begun.ok()) co_return begun.status();
+  const std::shared_ptr<Exchange> exchange = *begun;
+  const auto until = Clock::now() + timeout;
+  while (!exchange->done) {
+    const auto wake = co_await exchange->Wait(until);
+    if (wake == Exchange::Wake::kSignalled) continue;
+    Cancel(*exchange, "the gateway stopped waiting");
+    if (wake == Exchange::Wake::kCancelled) co_return absl::CancelledError("cancelled");
+    co_return MakeError("UPSTREAM_TIMEOUT", options_.domain,
+                        StrCat("no answer to ", method, " within ", timeout.count(), " ms"));
+  }
+  if (!exchange->failure.ok()) co_return exchange->failure;
+  Answer answer;
+  answer.result = std::move(exchange->result);
+  answer.error = std::move(exchange->error);
+  co_return answer;
+}
+
+Awaitable<absl::StatusOr<Negotiated>> Session::Initialize(std::chrono::milliseconds timeout) {
+  RequestSpec spec("initialize",
+                   StrCat(R"({"protocolVersion":")", mcp::RevisionName(mcp::kLatestLegacy),
+                          R"(","capabilities":)", options_.client_capabilities, R"(,"clientInfo":)",
+                          options_.client_info, "}"));
+  auto asked = Ask(std::move(spec), timeout);
+  auto answer = co_await std::move(asked);
+  if (!answer.ok()) co_return answer.status();
+  if (answer->error) {
+    co_return MakeError("UPSTREAM_PROTOCOL", options_.domain,
+                        StrCat("initialize was refused: ", answer->error->code, " ",
+                               answer->error->message.substr(0, 200)));
+  }
+  auto negotiated = ReadInitializeResult(answer->result);
+  if (!negotiated.ok()) co_return negotiated.status();
+  channel_->SetProtocol(false, mcp::RevisionName(negotiated->revision));
+  const absl::Status sent = Notify("notifications/initialized", "");
+  if (!sent.ok()) co_return sent;
+  co_return negotiated;
+}
+
+Awaitable<absl::StatusOr<Session::Answer>> Session::Discover(std::chrono::milliseconds timeout) {
+  RequestSpec spec("server/discover", "");
+  spec.meta_tail = OwnMeta();
+  auto asked = Ask(std::move(spec), timeout);
+  co_return co_await std::move(asked);
+}
+
+void Session::Cancel(Exchange& exchange, std::string_view reason) {
+  const auto it = pending_.find(exchange.id);
+  if (it == pending_.end()) return;
+  const std::shared_ptr<Exchange> keep = it->second;
+  pending_.erase(it);
+  for (const Question& question : keep->questions) RefuseQuestion(question);
+  keep->questions.clear();
+  keep->FinishFailure(absl::CancelledError("cancelled"));
+  if (lost_) return;
+  // initialize must not be cancelled (2025-11-25, basic/utilities/cancellation).
+  if (!channel_->CancelsByAbandon() && keep->spec.method != "initialize") {
+    SendText(StrCat(R"({"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":)",
+                    keep->id, R"(,"reason":)", json::JsonQuote(reason), "}}"));
+  }
+  channel_->Abandon(keep->id);
+}
+
+void Session::AnswerQuestion(const Question& question, std::string_view raw_result) {
+  SendText(StrCat(R"({"jsonrpc":"2.0","id":)", question.id, R"(,"result":)", raw_result, "}"));
+}
+
+void Session::RefuseQuestion(const Question& question) {
+  if (question.method == "elicitation/create") {
+    AnswerQuestion(question, R"({"action":"cancel"})");
+    return;
+  }
+  const bool sampling = question.method == "sampling/createMessage";
+  SendText(StrCat(
+      R"({"jsonrpc":"2.0","id":)", question.id, R"(,"error":{"code":)", sampling ? -1 : -32603,
+      R"(,"message":)",
+      sampling ? R"("User rejected sampling request")" : R"("No client is there to answer this")",
+      "}}"));
+}
+
+absl::Status Session::Notify(std::string_view method, std::string_view raw_params) {
+  return channel_->Send(Outgoing(jsonrpc::MakeNotification(method, raw_params)));
+}
+
+void Session::SendText(std::string text) {
+  // A full queue ends in the upstream's death by heartbeat; nothing more can be done here.
+  if (!lost_) channel_->Send(Outgoing(std::move(text))).IgnoreError();
+}
+
+size_t Session::in_flight() const {
+  return static_cast<size_t>(std::count_if(pending_.begin(), pending_.end(), [](const auto& entry) {
+    return IsCall(entry.second->spec.method);
+  }));
+}
+
+std::shared_ptr<Exchange> Session::OnlyCall() const {
+  std::shared_ptr<Exchange> only;
+  for (const auto& [id, exchange] : pending_) {
+    if (!IsCall(exchange->spec.method)) continue;
+    if (only != nullptr) return nullptr;
+    only = exchange;
+  }
+  return only;
+}
+
+size_t Session::capable_in_flight() const {
+  return static_cast<size_t>(std::count_if(pending_.begin(), pending_.end(), [](const auto& entry) {
+    return entry.second->spec.capset.any();
+  }));
+}
+
+std::shared_ptr<Exchange> Session::Find(uint64_t id) const {
+  const auto it = pending_.find(id);
+  return it == pending_.end() ? nullptr : it->second;
+}
+
+void Session::Remark(std::string_view text) {
+  if (observer_ != nullptr && remarks_ < kRemarksMax) {
+    ++remarks_;
+    observer_->OnRemark(text);
+  }
+}
+
+void Session::OnMessage(std::string_view text, uint64_t stream_of) {
+  const auto keep = shared_from_this();
+  if (jsonrpc::IsBatch(text)) {
+    // 2025-03-26 servers may answer in batches.
+    const auto messages = jsonrpc::ParseBatch(text);
+    if (!messages.ok()) return Remark("a malformed batch was dropped");
+    for (const std::string_view message : *messages) {
+      if (!jsonrpc::IsBatch(message)) OnMessage(message, stream_of);
+    }
+    return;
+  }
+  const jsonrpc::ParseOutcome outcome = jsonrpc::ParseEnvelope(text);
+  if (!outcome.ok()) {
+    Remark(StrCat("a malformed message was dropped (", outcome.error.message,
+                  "): ", text.substr(0, 120)));
+    // An answer that cannot be read is still the only one that will come.
+    const auto id = outcome.id.AsInt();
+    const auto exchange = id ? Find(static_cast<uint64_t>(*id)) : Find(stream_of);
+    if (exchange == nullptr) return;
+    pending_.erase(exchange->id);
+    exchange->FinishFailure(MakeError("UPSTREAM_PROTOCOL", options_.domain,
+                                      StrCat("the upstream's answer to ", exchange->spec.method,
+                                             " is malformed: ", outcome.error.message)));
+    return;
+  }
+  const jsonrpc::Envelope& envelope = *outcome.envelope;
+  switch (envelope.kind) {
+    case jsonrpc::MessageKind::kResult:
+    case jsonrpc::MessageKind::kError:
+      return OnResponse(envelope);
+    case jsonrpc::MessageKind::kNotification:
+      return OnNotification(envelope, stream_of);
+    case jsonrpc::MessageKind::kRequest:
+      return OnUpstreamRequest(envelope, stream_of);
+  }
+}
+
+void Session::OnResponse(const jsonrpc::Envelope& envelope) {
+  const auto id = envelope.id.AsInt();
+  const std::shared_ptr<Exchange> exchange =
+      id && *id > 0 ? Find(static_cast<uint64_t>(*id)) : nullptr;
+  if (exchange == nullptr) {
+    // Late answers of cancelled requests and of our own setLevel are ordinary.
+    if (!id || *id <= 0 || static_cast<uint64_t>(*id) > last_id_) {
+      Remark(StrCat("an answer to an unknown request was dropped: id ", envelope.id.raw()));
+    }
+    return;
+  }
+  pending_.erase(exchange->id);
+  // A call that ends leaves its questions without anybody to answer them.
+  for (const Question& question : exchange->questions) RefuseQuestion(question);
+  exchange->questions.clear();
+  if (envelope.kind == jsonrpc::MessageKind::kResult) {
+    exchange->Finish(std::string(envelope.result));
+    return;
+  }
+  RpcError error;
+  error.code = envelope.error.code;
+  error.message = envelope.error.message;
+  error.data = envelope.error.data;
+  exchange->FinishError(std::move(error));
+}
+
+void Session::OnNotification(const jsonrpc::Envelope& envelope, uint64_t stream_of) {
+  const std::string_view method = envelope.method;
+  if (method == "notifications/progress") return OnProgress(envelope);
+  if (method == "notifications/message") return OnLog(envelope, stream_of);
+  if (method == "notifications/subscriptions/acknowledged") {
+    const auto id = json::RawInt64(envelope.meta.Raw(mcp::kMetaSubscriptionId));
+    const auto exchange = id ? Find(static_cast<uint64_t>(*id)) : Find(stream_of);
+    if (exchange != nullptr) exchange->AddNote(false, std::string(envelope.raw_params()));
+    return;
+  }
+  if (observer_ == nullptr) return;
+  if (method == "notifications/tools/list_changed") observer_->OnListChanged(ListKind::kTools);
+  if (method == "notifications/resources/list_changed") {
+    observer_->OnListChanged(ListKind::kResources);
+  }
+  if (method == "notifications/prompts/list_changed") observer_->OnListChanged(ListKind::kPrompts);
+  if (method == "notifications/resources/updated") {
+    if (const auto uri = envelope.params.String("uri")) observer_->OnResourceUpdated(*uri);
+  }
+}
+
+void Session::OnProgress(const jsonrpc::Envelope& envelope) {
+  const auto token = json::RawInt64(envelope.params.Raw("progressToken"));
+  const auto exchange = token ? Find(static_cast<uint64_t>(*token)) : nullptr;
+  if (exchange == nullptr || !exchange->spec.wants_progress) return;
+  json::Splicer splicer(envelope.params);
+  splicer.Remove("progressToken");
+  exchange->AddNote(true, splicer.Build());
+}
+
+void Session::OnLog(const jsonrpc::Envelope& envelope, uint64_t stream_of) {
+  const auto level = envelope.params.String("level");
+  const auto severity = level ? mcp::LogSeverity(*level) : std::nullopt;
+  if (!severity) return;
+  std::shared_ptr<Exchange> target = Find(stream_of);
+  if (target == nullptr) target = OnlyCall();
+  if (target == nullptr || target->spec.log_severity < 0) return;
+  if (*severity < target->spec.log_severity) return;
+  target->AddNote(false, std::string(envelope.raw_params()));
+}
+
+void Session::OnUpstreamRequest(const jsonrpc::Envelope& envelope, uint64_t stream_of) {
+  if (envelope.method == "ping") {
+    SendText(jsonrpc::MakeResult(envelope.id, "{}"));
+    return;
+  }
+  if (adopted_ && negotiated_.modern()) {
+    Remark(StrCat("a request that 2026-07-28 does not allow was dropped: ", envelope.method));
+    return;
+  }
+  Question question;
+  question.id = std::string(envelope.id.raw());
+  question.method = std::string(envelope.method);
+  question.params = envelope.params.present() ? std::string(envelope.raw_params()) : "{}";
+  Capset all;
+  all.roots = all.sampling = all.elicitation = true;
+  if (!all.Allows(question.method)) {
+    SendText(jsonrpc::MakeErrorResponse(envelope.id, jsonrpc::kMethodNotFound, "Method not found"));
+    return;
+  }
+  Route(std::move(question), stream_of);
+}
+
+void Session::Route(Question question, uint64_t stream_of) {
+  std::shared_ptr<Exchange> target;
+  if (stream_of != 0) target = Find(stream_of);
+  if (target != nullptr && !target->spec.capset.Allows(question.method)) {
+    return RefuseQuestion(question);
+  }
+  // Nothing links a question on a shared channel to a call, so only a call that is alone may be
+  // asked; a second one could belong to somebody else.
+  if (target == nullptr) {
+    target = OnlyCall();
+    if (target != nullptr && !target->spec.capset.Allows(question.method)) target = nullptr;
+  }
+  if (target != nullptr) {
+    target->AddQuestion(std::move(question));
+    return;
+  }
+  if (in_flight() == 0 && options_.hold_questions.count() > 0 && held_.size() < kHeldMax) {
+    held_.push_back(Held{std::move(question), Clock::now() + options_.hold_questions});
+    DropStaleHeld();
+    return;
+  }
+  RefuseQuestion(question);
+  if (capable_in_flight() > 0) {
+    Remark("a question could not be attributed to one call and was refused");
+    if (observer_ != nullptr) observer_->OnAmbiguousQuestion();
+  }
+}
+
+void Session::TakeHeld(Exchange& exchange) {
+  std::vector<Held> rest;
+  for (Held& held : held_) {
+    if (exchange.spec.capset.Allows(held.question.method)) {
+      exchange.AddQuestion(std::move(held.question));
+    } else {
+      rest.push_back(std::move(held));
+    }
+  }
+  held_ = std::move(rest);
+}
+
+void Session::DropStaleHeld() {
+  const auto now = Clock::now();
+  std::vector<Held> rest;
+  for (Held& held : held_) {
+    if (held.until <= now) {
+      RefuseQuestion(held.question);
+    } else {
+      rest.push_back(std::move(held));
+    }
+  }
+  held_ = std::move(rest);
+  if (held_.empty()) return;
+  held_timer_.expires_at(held_.front().until);
+  auto again = [weak = weak_from_this()](boost::system::error_code error) {
+    const auto self = weak.lock();
+    if (!error && self != nullptr) self->DropStaleHeld();
+  };
+  held_timer_.async_wait(std::move(again));
+}
+
+void Session::OnRequestFailed(uint64_t request_id, absl::Status why) {
+  const auto keep = shared_from_this();
+  const auto exchange = Find(request_id);
+  if (exchange == nullptr) return;
+  pending_.erase(request_id);
+  exchange->FinishFailure(std::move(why));
+}
+
+void Session::OnClosed(absl::Status why) {
+  const auto keep = shared_from_this();
+  if (lost_) return;
+  lost_ = true;
+  ErrorInfo info;
+  info.reason = "UPSTREAM_LOST";
+  if (const auto known = GetErrorInfo(why)) info = *known;
+  info.domain = options_.domain;
+  lost_why_ = WithErrorInfo(std::move(why), info);
+  held_.clear();
+  held_timer_.cancel();
+  auto pending = std::move(pending_);
+  pending_.clear();
+  for (const auto& [id, exchange] : pending) exchange->FinishFailure(lost_why_);
+  if (observer_ != nullptr) observer_->OnLost(lost_why_);
+}
+
+Awaitable<void> Session::Close() {
+  const auto keep = shared_from_this();
+  auto closing = channel_->Close();
+  co_await std::move(closing);
+}
+
+}  // namespace metamcp::connector

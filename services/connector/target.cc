@@ -1,0 +1,47 @@
+#include "services/connector/target.h"
+
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/http/http_types.h"
+
+namespace metamcp::connector {
+
+absl::StatusOr<Target> ResolveTarget(const std::string& slug,
+                                     const metamcp::catalog::v1::UpstreamSpec& spec,
+                                     const config::Environment& environment) {
+  Target out;
+  out.slug = slug;
+  out.domain = StrCat("upstream:", slug);
+  out.type = spec.type();
+  out.era = spec.era().empty() ? "auto" : spec.era();
+  if (out.type.empty()) out.type = spec.command().empty() ? "http" : "stdio";
+  METAMCP_ASSIGN_OR_RETURN(out.spawn.command, config::Expand(spec.command(), environment));
+  METAMCP_ASSIGN_OR_RETURN(out.spawn.cwd, config::Expand(spec.cwd(), environment));
+  METAMCP_ASSIGN_OR_RETURN(out.url, config::Expand(spec.url(), environment));
+  METAMCP_ASSIGN_OR_RETURN(out.ca_file, config::Expand(spec.ca_file(), environment));
+  for (const std::string& argument : spec.args()) {
+    METAMCP_ASSIGN_OR_RETURN(std::string value, config::Expand(argument, environment));
+    out.spawn.args.push_back(std::move(value));
+  }
+  for (const auto& [name, text] : spec.env()) {
+    METAMCP_ASSIGN_OR_RETURN(out.spawn.env[name], config::Expand(text, environment));
+  }
+  for (const auto& [name, text] : spec.headers()) {
+    METAMCP_ASSIGN_OR_RETURN(std::string value, config::Expand(text, environment));
+    if (!http::IsHttpToken(name) || !http::IsHeaderValue(value)) {
+      return MakeError("CONFIG_INVALID", out.domain,
+                       StrCat("the header '", name.substr(0, 60), "' is malformed"));
+    }
+    out.headers.emplace_back(name, std::move(value));
+  }
+  out.allow_tls12 = spec.allow_tls12();
+  out.allow_plain_http = spec.allow_plain_http();
+  if (out.type != "stdio" && out.type != "http" && out.type != "sse") {
+    return MakeError("CONFIG_INVALID", out.domain,
+                     StrCat("the type '", out.type, "' is not supported; use stdio, http or sse"));
+  }
+  return out;
+}
+
+}  // namespace metamcp::connector

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/config/expand.h"
+#include "metamcp/catalog/v1/catalog.pb.h"
+#include "services/connector/child_process.h"
+
+namespace metamcp::connector {
+
+// How one upstream is reached, with every ${VAR} replaced. Holds secrets: never logged.
+struct Target {
+  std::string slug;
+  std::string domain;  // "upstream:<slug>"
+  std::string type;    // stdio, http or sse
+  std::string era;     // auto, legacy or modern
+  SpawnOptions spawn;
+  std::string url;
+  std::vector<std::pair<std::string, std::string>> headers;
+  bool allow_tls12 = false;
+  bool allow_plain_http = false;
+  std::string ca_file;
+};
+
+// Errors: NOT_FOUND and INVALID_ARGUMENT naming the reference that cannot be resolved or the
+// member that is wrong.
+absl::StatusOr<Target> ResolveTarget(const std::string& slug,
+                                     const metamcp::catalog::v1::UpstreamSpec& spec,
+                                     const config::Environment& environment);
+
+}  // namespace metamcp::connector
