@@ -137,9 +137,14 @@ async function main() {
 
   const port = await freePort();
   const everything = join(SERVERS, 'server-everything', 'dist', 'index.js');
-  start('everything over HTTP', process.execPath, ['--require', join(HERE, 'loopback.cjs'), everything, 'streamableHttp'], {
-    env: { ...process.env, PORT: String(port) },
-  }).stdout.resume();
+  start(
+    'everything over HTTP',
+    process.execPath,
+    ['--require', join(HERE, 'loopback.cjs'), everything, 'streamableHttp'],
+    {
+      env: { ...process.env, PORT: String(port) },
+    },
+  ).stdout.resume();
 
   const listen = process.env.LISTEN ? ['--listen', process.env.LISTEN] : [];
   const args = ['serve', '--config', join(HERE, 'config.json'), '--data-dir', STATE, ...listen];

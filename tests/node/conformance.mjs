@@ -45,7 +45,12 @@ function parseSummary(output) {
   const line = /^[✓✗] (\S+): (\d+) passed, (\d+) failed(?:, (\d+) warnings)?/gmu;
   for (const [, name, passed, failed, warnings] of output.matchAll(line)) {
     if (UNSCORED.test(name)) continue;
-    scenarios.push({ name, passed: Number(passed), failed: Number(failed), warnings: Number(warnings ?? 0) });
+    scenarios.push({
+      name,
+      passed: Number(passed),
+      failed: Number(failed),
+      warnings: Number(warnings ?? 0),
+    });
   }
   const sum = (field) => scenarios.reduce((total, scenario) => total + scenario[field], 0);
   return { scenarios, passed: sum('passed'), failed: sum('failed'), warnings: sum('warnings') };
@@ -53,7 +58,11 @@ function parseSummary(output) {
 
 // What the suite says about failed checks, for the reader of a red run.
 function complaints(output) {
-  return output.split('\n').filter((line) => /^\s+- |FAILURE|errorMessage/.test(line)).slice(0, 60).map((line) => line.slice(0, 300));
+  return output
+    .split('\n')
+    .filter((line) => /^\s+- |FAILURE|errorMessage/.test(line))
+    .slice(0, 60)
+    .map((line) => line.slice(0, 300));
 }
 
 async function runLeg(url, leg, expected, verbose) {
@@ -73,7 +82,12 @@ async function runLeg(url, leg, expected, verbose) {
       }
       console.log([...complaints(stdout), stderr.trim().slice(-2000)].join('\n'));
     }
-    return { ...result, bad: bad + missing, missing, code: unscoredOnly ? `${code} (unscored)` : code };
+    return {
+      ...result,
+      bad: bad + missing,
+      missing,
+      code: unscoredOnly ? `${code} (unscored)` : code,
+    };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -123,11 +137,24 @@ async function main() {
     try {
       const url = await target(RUNS[name], values.direct, stops);
       for (const leg of RUNS[name].legs) {
-        const result = await runLeg(url, leg, values.direct ? undefined : RUNS[name].expected, values.verbose);
+        const result = await runLeg(
+          url,
+          leg,
+          values.direct ? undefined : RUNS[name].expected,
+          values.verbose,
+        );
         passed += result.passed;
         failed += result.bad;
-        rows.push({ run: name, set: leg.name, scenarios: result.scenarios.length, passed: result.passed,
-          failed: result.failed, warnings: result.warnings, missing: result.missing, exit: result.code });
+        rows.push({
+          run: name,
+          set: leg.name,
+          scenarios: result.scenarios.length,
+          passed: result.passed,
+          failed: result.failed,
+          warnings: result.warnings,
+          missing: result.missing,
+          exit: result.code,
+        });
       }
     } catch (error) {
       failed += 1;

@@ -25,12 +25,18 @@ for (const back of BACKS) {
 
     const inspect = async (front, ...options) => {
       const endpoint = world.endpoints[front.name];
-      const target = endpoint.url ? [endpoint.url, '--transport', 'http'] : [endpoint.command, ...endpoint.args];
+      const target = endpoint.url
+        ? [endpoint.url, '--transport', 'http']
+        : [endpoint.command, ...endpoint.args];
       // What follows `--` is the server's own command line; options of the Inspector come first.
       const args = endpoint.url
         ? [INSPECTOR, '--cli', ...target, ...options]
         : [INSPECTOR, '--cli', ...options, '--', ...target];
-      const { code, stdout, stderr } = await run(NODE, args, { env: { HOME: home }, cwd: home, timeoutMs: 60000 });
+      const { code, stdout, stderr } = await run(NODE, args, {
+        env: { HOME: home },
+        cwd: home,
+        timeoutMs: 60000,
+      });
       assert.equal(code, 0, `${stdout}\n${stderr}`);
       return JSON.parse(stdout);
     };
@@ -46,7 +52,13 @@ for (const back of BACKS) {
         assert.deepEqual(result.structuredContent, { sum: 42 });
       });
       test(`reads a resource through ${front.name} (M-FR-001.3 ${front.req})`, async () => {
-        const { contents } = await inspect(front, '--method', 'resources/read', '--uri', 'test://static-text');
+        const { contents } = await inspect(
+          front,
+          '--method',
+          'resources/read',
+          '--uri',
+          'test://static-text',
+        );
         assert.match(contents[0].text, /static text resource/);
       });
     }

@@ -12,22 +12,31 @@ const SCRIPT = join(NODE_TESTS, 'python', 'client_check.py');
 const CHECKS_MIN = 9;
 
 async function checks(endpoint, mode) {
-  const target = endpoint.url ? ['--url', endpoint.url] : ['--', endpoint.command, ...endpoint.args];
+  const target = endpoint.url
+    ? ['--url', endpoint.url]
+    : ['--', endpoint.command, ...endpoint.args];
   const args = [SCRIPT, '--mode', mode, ...(prefix ? ['--prefix', prefix] : []), ...target];
   const { code, stdout, stderr } = await run(PYTHON, args, { timeoutMs: 240000 });
   assert.equal(code, 0, stderr);
-  return stdout.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
+  return stdout
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line));
 }
 
 describe('Python SDK', () => {
-  test('is installed (scripts/setup puts it into .cache/venv)', () => assert.ok(existsSync(PYTHON), PYTHON));
+  test('is installed (scripts/setup puts it into .cache/venv)', () =>
+    assert.ok(existsSync(PYTHON), PYTHON));
   for (const era of ERAS) {
     for (const back of BACKS) {
       test(`${era} upstream over ${back.name} (${back.req})`, { timeout: 600000 }, async (t) => {
         const world = await startWorld(back, era);
         try {
           for (const front of FRONTS.filter((each) => possible(each, back))) {
-            const lines = await checks(world.endpoints[front.name], era === 'legacy' ? 'legacy' : 'auto');
+            const lines = await checks(
+              world.endpoints[front.name],
+              era === 'legacy' ? 'legacy' : 'auto',
+            );
             for (const { name, req, error } of lines) {
               await t.test(`${front.name}: ${name} (${req} ${front.req})`, () => {
                 if (error) throw new Error(error.slice(-1500));

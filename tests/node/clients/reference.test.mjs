@@ -9,7 +9,14 @@ import { after, before, describe, test } from 'node:test';
 import { NODE } from '../lib/paths.mjs';
 import { assertProgress } from '../lib/scenarios.mjs';
 import { SDKS } from '../lib/sdk.mjs';
-import { EVERYTHING, FILESYSTEM, MEMORY, startEverythingHttp, startGateway, waitForTools } from '../lib/servers.mjs';
+import {
+  EVERYTHING,
+  FILESYSTEM,
+  MEMORY,
+  startEverythingHttp,
+  startGateway,
+  waitForTools,
+} from '../lib/servers.mjs';
 import { FRONTS, direct } from '../lib/world.mjs';
 
 const TINY_PNG = /^iVBORw0KGgo/;
@@ -62,7 +69,8 @@ function endpoint(front, server) {
 async function using(sdk, front, server, handlers, act) {
   const session = await sdk.connect(endpoint(front, server), handlers);
   const name = (plain) => (direct ? plain : `${server}__${plain}`);
-  const call = (plain, args = {}, options) => session.callTool({ name: name(plain), arguments: args }, options);
+  const call = (plain, args = {}, options) =>
+    session.callTool({ name: name(plain), arguments: args }, options);
   try {
     return await act({ session, client: session.client, name, call });
   } finally {
@@ -92,7 +100,10 @@ function everythingTests(sdk, front, server) {
       const { resourceTemplates } = await client.listResourceTemplates();
       assert.ok(resourceTemplates.some((each) => each.uriTemplate.includes('{')));
       const arguments_ = { department: 'Engineering', name: 'Alice' };
-      const prompt = await client.getPrompt({ name: name('completable-prompt'), arguments: arguments_ });
+      const prompt = await client.getPrompt({
+        name: name('completable-prompt'),
+        arguments: arguments_,
+      });
       assert.match(prompt.messages[0].content.text, /Alice/);
       const { completion } = await client.complete({
         ref: { type: 'ref/prompt', name: name('completable-prompt') },
@@ -104,7 +115,11 @@ function everythingTests(sdk, front, server) {
     use({}, async ({ call }) => {
       const seen = [];
       const onprogress = ({ progress }) => seen.push(progress);
-      const result = await call('trigger-long-running-operation', { duration: 0.4, steps: 4 }, { onprogress });
+      const result = await call(
+        'trigger-long-running-operation',
+        { duration: 0.4, steps: 4 },
+        { onprogress },
+      );
       assert.match(textOf(result), /completed/i);
       assertProgress(seen, [1, 2, 3, 4]);
     }));
@@ -113,7 +128,10 @@ function everythingTests(sdk, front, server) {
 function stateTests(sdk, front) {
   test('filesystem: reads a file that we wrote, writes one that we read (M02-AC-I.1 M-AC-5.2.1)', () =>
     using(sdk, front, 'filesystem', {}, async ({ call }) => {
-      assert.match(textOf(await call('read_text_file', { path: join(directory, 'hello.txt') })), /hello from a file/);
+      assert.match(
+        textOf(await call('read_text_file', { path: join(directory, 'hello.txt') })),
+        /hello from a file/,
+      );
       const path = join(directory, 'written.txt');
       await call('write_file', { path, content: `by ${sdk.name}` });
       assert.equal(await readFile(path, 'utf8'), `by ${sdk.name}`);
@@ -122,7 +140,11 @@ function stateTests(sdk, front) {
     }));
   test('memory: remembers between calls (M02-AC-I.1 M-AC-5.2.1)', () =>
     using(sdk, front, 'memory', {}, async ({ call }) => {
-      const entity = { name: `${sdk.name} ${front.name}`, entityType: 'client', observations: ['was here'] };
+      const entity = {
+        name: `${sdk.name} ${front.name}`,
+        entityType: 'client',
+        observations: ['was here'],
+      };
       await call('create_entities', { entities: [entity] });
       assert.match(textOf(await call('search_nodes', { query: entity.name })), /was here/);
     }));
@@ -140,16 +162,26 @@ for (const sdk of SDKS) {
   }
 }
 
-test('a virtual server of read-only tools lists nothing that writes (M-AC-5.1.2)', { skip: direct }, async () => {
-  const session = await SDKS[0].connect({ url: gateway.virtualUrl('readers') });
-  try {
-    const { tools } = await session.client.listTools();
-    assert.ok(tools.some((tool) => tool.name === 'filesystem__read_text_file'));
-    assert.ok(tools.every((tool) => tool.annotations?.readOnlyHint === true));
-    const hidden = session.callTool({ name: 'filesystem__write_file', arguments: { path: 'x', content: 'y' } });
-    const outcome = await hidden.then((result) => ({ result }), (error) => ({ error }));
-    assert.ok(outcome.error, 'a tool that is not listed cannot be called');
-  } finally {
-    await session.close();
-  }
-});
+test(
+  'a virtual server of read-only tools lists nothing that writes (M-AC-5.1.2)',
+  { skip: direct },
+  async () => {
+    const session = await SDKS[0].connect({ url: gateway.virtualUrl('readers') });
+    try {
+      const { tools } = await session.client.listTools();
+      assert.ok(tools.some((tool) => tool.name === 'filesystem__read_text_file'));
+      assert.ok(tools.every((tool) => tool.annotations?.readOnlyHint === true));
+      const hidden = session.callTool({
+        name: 'filesystem__write_file',
+        arguments: { path: 'x', content: 'y' },
+      });
+      const outcome = await hidden.then(
+        (result) => ({ result }),
+        (error) => ({ error }),
+      );
+      assert.ok(outcome.error, 'a tool that is not listed cannot be called');
+    } finally {
+      await session.close();
+    }
+  },
+);

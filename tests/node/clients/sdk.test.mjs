@@ -30,7 +30,8 @@ for (const era of ERAS) {
       });
       after(() => running?.stop());
       for (const sdk of SDKS.filter((each) => each.era === era)) {
-        for (const front of FRONTS.filter((each) => possible(each, back))) suite(sdk, front, era, () => running);
+        for (const front of FRONTS.filter((each) => possible(each, back)))
+          suite(sdk, front, era, () => running);
       }
     });
   }

@@ -8,10 +8,19 @@ export const NODE_TESTS = dirname(dirname(fileURLToPath(import.meta.url)));
 export const ROOT = dirname(dirname(NODE_TESTS));
 export const FIXTURE = join(NODE_TESTS, 'fixture', 'server.mjs');
 export const LOOPBACK_PRELOAD = join(ROOT, 'samples', 'quickstart', 'loopback.cjs');
-export const PYTHON = process.env.METAMCP_TEST_PYTHON ?? join(ROOT, '.cache', 'venv', 'bin', 'python');
+export const PYTHON =
+  process.env.METAMCP_TEST_PYTHON ?? join(ROOT, '.cache', 'venv', 'bin', 'python');
 
 // Node 22 is what the conformance suite and the Inspector need; setup puts one into .cache/node.
-const localNode = join(ROOT, '.cache', 'node', 'node_modules', `node-linux-${process.arch}`, 'bin', 'node');
+const localNode = join(
+  ROOT,
+  '.cache',
+  'node',
+  'node_modules',
+  `node-linux-${process.arch}`,
+  'bin',
+  'node',
+);
 const ownMajor = Number(process.versions.node.split('.')[0]);
 export const NODE = ownMajor < 22 && existsSync(localNode) ? localNode : process.execPath;
 

@@ -18,7 +18,11 @@ export class Child {
 
   constructor(command, args, { cwd, env } = {}) {
     this.command = [command, ...args].join(' ');
-    this.#process = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#process = spawn(command, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     live.add(this.#process);
     this.#process.stdin.on('error', () => {});
     this.#process.stderr.on('data', (data) => {
@@ -50,7 +54,9 @@ export class Child {
 
   #failure(what) {
     const status = this.ended ? ` (${JSON.stringify(this.ended)})` : '';
-    return new Error(`${this.command} ${what}${status}\nstdout: ${this.stdout}\nstderr: ${this.#stderr}`);
+    return new Error(
+      `${this.command} ${what}${status}\nstdout: ${this.stdout}\nstderr: ${this.#stderr}`,
+    );
   }
 
   #line(line) {
@@ -102,4 +108,3 @@ export async function run(command, args, { timeoutMs = 120000, ...options } = {}
   if (error) throw error;
   return { code: code ?? `signal ${signal}`, stdout: child.stdout, stderr: child.stderr };
 }
-

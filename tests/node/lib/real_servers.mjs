@@ -10,13 +10,17 @@ const npmFile = (name, file) => join(REAL, 'node_modules', ...name.split('/'), f
 
 function npm(name, { bin, args = [], env, cwd, call }) {
   const manifest = JSON.parse(readFileSync(npmFile(name, 'package.json'), 'utf8'));
-  const file = bin ?? (typeof manifest.bin === 'string' ? manifest.bin : Object.values(manifest.bin)[0]);
+  const file =
+    bin ?? (typeof manifest.bin === 'string' ? manifest.bin : Object.values(manifest.bin)[0]);
   const upstream = { command: NODE, args: [npmFile(name, file), ...args], env, cwd };
   return { registry: 'npm', name, version: manifest.version, upstream, call };
 }
 
 const pinned = Object.fromEntries(
-  readFileSync(join(REAL, 'python.txt'), 'utf8').trim().split('\n').map((line) => line.split(' ')[0].split('==')),
+  readFileSync(join(REAL, 'python.txt'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' ')[0].split('==')),
 );
 
 function pypi(name, { args = [], env, call }) {
@@ -30,12 +34,24 @@ export function prepare(directory) {
   mkdirSync(repository, { recursive: true });
   const text = join(repository, 'hello.txt');
   writeFileSync(text, 'hello from a real server test\n');
-  writeFileSync(join(repository, 'eslint.config.mjs'), 'export default [{ rules: { "no-debugger": "error" } }];\n');
+  writeFileSync(
+    join(repository, 'eslint.config.mjs'),
+    'export default [{ rules: { "no-debugger": "error" } }];\n',
+  );
   writeFileSync(join(repository, 'bad.js'), 'debugger;\n');
   const git = (...args) => execFileSync('git', ['-C', repository, ...args], { stdio: 'pipe' });
   git('init', '--quiet', '--initial-branch=main');
   git('add', 'hello.txt');
-  git('-c', 'user.name=Tester', '-c', 'user.email=tester@example.com', 'commit', '--quiet', '-m', 'first commit');
+  git(
+    '-c',
+    'user.name=Tester',
+    '-c',
+    'user.email=tester@example.com',
+    'commit',
+    '--quiet',
+    '-m',
+    'first commit',
+  );
   return { directory, repository, text };
 }
 
@@ -44,18 +60,31 @@ const call = (tool, args, expect) => ({ tool, args, expect });
 function npmServers({ directory, repository, text }) {
   const reference = '@modelcontextprotocol/server-';
   return [
-    npm(`${reference}everything`, { args: ['stdio'], call: call('get-sum', { a: 40, b: 2 }, /42/) }),
-    npm(`${reference}filesystem`, { args: [directory], call: call('read_text_file', { path: text }, /hello from/) }),
+    npm(`${reference}everything`, {
+      args: ['stdio'],
+      call: call('get-sum', { a: 40, b: 2 }, /42/),
+    }),
+    npm(`${reference}filesystem`, {
+      args: [directory],
+      call: call('read_text_file', { path: text }, /hello from/),
+    }),
     npm(`${reference}memory`, {
       env: { MEMORY_FILE_PATH: join(directory, 'memory.jsonl') },
       call: call('read_graph', {}, /entities/),
     }),
     npm(`${reference}sequential-thinking`, {
-      call: call('sequentialthinking',
-        { thought: 'one', nextThoughtNeeded: false, thoughtNumber: 1, totalThoughts: 1 }, /thoughtNumber/),
+      call: call(
+        'sequentialthinking',
+        { thought: 'one', nextThoughtNeeded: false, thoughtNumber: 1, totalThoughts: 1 },
+        /thoughtNumber/,
+      ),
     }),
     npm('@cyanheads/git-mcp-server', {
-      env: { MCP_TRANSPORT_TYPE: 'stdio', MCP_LOG_LEVEL: 'error', LOGS_DIR: join(directory, 'logs') },
+      env: {
+        MCP_TRANSPORT_TYPE: 'stdio',
+        MCP_LOG_LEVEL: 'error',
+        LOGS_DIR: join(directory, 'logs'),
+      },
       call: call('git_log', { path: repository, maxCount: 1 }, /first commit/),
     }),
     npm('@eslint/mcp', {
@@ -66,8 +95,13 @@ function npmServers({ directory, repository, text }) {
       args: ['--transport', 'stdio', '--demo'],
       call: call('execute_sql', { sql: 'SELECT 6 * 7 AS answer' }, /42/),
     }),
-    npm('repomix', { args: ['--mcp'], call: call('pack_codebase', { directory: repository }, /hello\.txt/) }),
-    npm('mcp-server-commands', { call: call('run_command', { command: 'echo forty-two' }, /forty-two/) }),
+    npm('repomix', {
+      args: ['--mcp'],
+      call: call('pack_codebase', { directory: repository }, /hello\.txt/),
+    }),
+    npm('mcp-server-commands', {
+      call: call('run_command', { command: 'echo forty-two' }, /forty-two/),
+    }),
     npm('mcp-hello-world', { call: call('add', { a: 40, b: 2 }, /42/) }),
     npm('mcp-shrimp-task-manager', {
       env: { DATA_DIR: join(directory, 'tasks'), TEMPLATES_USE: 'en', ENABLE_GUI: 'false' },
@@ -84,7 +118,11 @@ function pypiServers({ directory, repository, text }, pageUrl) {
     }),
     pypi('mcp-server-time', {
       args: ['--local-timezone', 'UTC'],
-      call: call('convert_time', { source_timezone: 'UTC', time: '12:00', target_timezone: 'Asia/Tokyo' }, /21:00/),
+      call: call(
+        'convert_time',
+        { source_timezone: 'UTC', time: '12:00', target_timezone: 'Asia/Tokyo' },
+        /21:00/,
+      ),
     }),
     pypi('mcp-server-fetch', {
       args: ['--ignore-robots-txt', '--allow-private-ips'],
@@ -96,7 +134,11 @@ function pypiServers({ directory, repository, text }, pageUrl) {
     }),
     pypi('mcp-server-calculator', { call: call('calculate', { expression: '6 * 7' }, /42/) }),
     pypi('mcp-text-editor', {
-      call: call('get_text_file_contents', { files: [{ file_path: text, ranges: [{ start: 1 }] }] }, /hello from/),
+      call: call(
+        'get_text_file_contents',
+        { files: [{ file_path: text, ranges: [{ start: 1 }] }] },
+        /hello from/,
+      ),
     }),
     pypi('excel-mcp-server', {
       args: ['stdio'],
@@ -106,8 +148,13 @@ function pypiServers({ directory, repository, text }, pageUrl) {
       env: { ALLOW_COMMANDS: 'cat' },
       call: call('shell_execute', { command: ['cat', text], directory }, /hello from/),
     }),
-    pypi('mcp-simple-timeserver', { call: call('get_current_time', { timezone: 'UTC' }, /\d\d:\d\d/) }),
+    pypi('mcp-simple-timeserver', {
+      call: call('get_current_time', { timezone: 'UTC' }, /\d\d:\d\d/),
+    }),
   ];
 }
 
-export const realServers = (prepared, pageUrl) => [...npmServers(prepared), ...pypiServers(prepared, pageUrl)];
+export const realServers = (prepared, pageUrl) => [
+  ...npmServers(prepared),
+  ...pypiServers(prepared, pageUrl),
+];

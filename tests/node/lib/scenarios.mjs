@@ -46,7 +46,8 @@ export const SCENARIOS = [
     async run({ session }) {
       const { client, era } = session;
       const capabilities = client.getServerCapabilities();
-      for (const key of ['tools', 'resources', 'prompts', 'completions']) assert.ok(capabilities[key], key);
+      for (const key of ['tools', 'resources', 'prompts', 'completions'])
+        assert.ok(capabilities[key], key);
       assert.ok(client.getServerVersion().name.length > 0);
       if (era === 'modern') assert.equal(client.getNegotiatedProtocolVersion(), '2026-07-28');
       else await client.ping();
@@ -58,10 +59,17 @@ export const SCENARIOS = [
     async run({ session, tool }) {
       const { tools } = await session.client.listTools();
       const names = tools.map((each) => each.name);
-      for (const name of ['test_simple_text', 'json_schema_2020_12_tool']) assert.ok(names.includes(tool(name)), name);
+      for (const name of ['test_simple_text', 'json_schema_2020_12_tool'])
+        assert.ok(names.includes(tool(name)), name);
       assert.equal(new Set(names).size, names.length, 'names are unique');
-      const schema = tools.find((each) => each.name === tool('json_schema_2020_12_tool')).inputSchema;
-      assert.equal(schema.$defs.address.$anchor, 'addressDef', 'schemas arrive as they were written');
+      const schema = tools.find(
+        (each) => each.name === tool('json_schema_2020_12_tool'),
+      ).inputSchema;
+      assert.equal(
+        schema.$defs.address.$anchor,
+        'addressDef',
+        'schemas arrive as they were written',
+      );
       const result = await session.callTool({ name: tool('test_simple_text'), arguments: {} });
       assert.equal(textOf(result), 'This is a simple text response for testing.');
     },
@@ -70,11 +78,20 @@ export const SCENARIOS = [
     name: 'gets every kind of content and structured output',
     req: 'M-FR-001.3',
     async run({ session, tool }) {
-      const mixed = await session.callTool({ name: tool('test_multiple_content_types'), arguments: {} });
-      assert.deepEqual(mixed.content.map((block) => block.type), ['text', 'image', 'resource']);
+      const mixed = await session.callTool({
+        name: tool('test_multiple_content_types'),
+        arguments: {},
+      });
+      assert.deepEqual(
+        mixed.content.map((block) => block.type),
+        ['text', 'image', 'resource'],
+      );
       const audio = await session.callTool({ name: tool('test_audio_content'), arguments: {} });
       assert.equal(audio.content[0].mimeType, 'audio/wav');
-      const sum = await session.callTool({ name: tool('test_structured_output'), arguments: { a: 19, b: 23 } });
+      const sum = await session.callTool({
+        name: tool('test_structured_output'),
+        arguments: { a: 19, b: 23 },
+      });
       assert.deepEqual(sum.structuredContent, { sum: 42 });
     },
   },
@@ -86,8 +103,14 @@ export const SCENARIOS = [
       assert.equal(failed.isError, true);
       assert.match(textOf(failed), /intentionally returns an error/);
       const unknown = session.callTool({ name: tool('no_such_tool'), arguments: {} });
-      const outcome = await unknown.then((result) => ({ result }), (error) => ({ error }));
-      assert.ok(outcome.error ? outcome.error.code === -32602 : outcome.result.isError, JSON.stringify(outcome));
+      const outcome = await unknown.then(
+        (result) => ({ result }),
+        (error) => ({ error }),
+      );
+      assert.ok(
+        outcome.error ? outcome.error.code === -32602 : outcome.result.isError,
+        JSON.stringify(outcome),
+      );
     },
   },
   {
@@ -100,13 +123,16 @@ export const SCENARIOS = [
       const text = await client.readResource({ uri: 'test://static-text' });
       assert.equal(text.contents[0].text, 'This is the content of the static text resource.');
       const binary = await client.readResource({ uri: 'test://static-binary' });
-      assert.ok(Buffer.from(binary.contents[0].blob, 'base64').subarray(1, 4).equals(Buffer.from('PNG')));
+      assert.ok(
+        Buffer.from(binary.contents[0].blob, 'base64').subarray(1, 4).equals(Buffer.from('PNG')),
+      );
       const { resourceTemplates } = await client.listResourceTemplates();
       assert.ok(resourceTemplates.some((each) => each.uriTemplate === 'test://template/{id}/data'));
       const filled = await client.readResource({ uri: 'test://template/b%20c/data' });
       assert.match(filled.contents[0].text, /"templateTest":true/);
       await assert.rejects(client.readResource({ uri: 'test://nowhere' }), (error) =>
-        [-32602, -32002].includes(error.code));
+        [-32602, -32002].includes(error.code),
+      );
     },
   },
   {
@@ -116,9 +142,18 @@ export const SCENARIOS = [
       const { client } = session;
       const { prompts } = await client.listPrompts();
       const listed = prompts.find((each) => each.name === prompt('test_prompt_with_arguments'));
-      assert.deepEqual(listed.arguments.map((each) => each.name), ['arg1', 'arg2']);
-      const filled = await client.getPrompt({ name: listed.name, arguments: { arg1: 'one', arg2: 'zwei ü' } });
-      assert.equal(filled.messages[0].content.text, "Prompt with arguments: arg1='one', arg2='zwei ü'");
+      assert.deepEqual(
+        listed.arguments.map((each) => each.name),
+        ['arg1', 'arg2'],
+      );
+      const filled = await client.getPrompt({
+        name: listed.name,
+        arguments: { arg1: 'one', arg2: 'zwei ü' },
+      });
+      assert.equal(
+        filled.messages[0].content.text,
+        "Prompt with arguments: arg1='one', arg2='zwei ü'",
+      );
     },
   },
   {
@@ -157,10 +192,14 @@ export const SCENARIOS = [
       const params = { name: tool('test_wait_until_cancelled'), arguments: { label } };
       const call = session.callTool(params, { signal: stop.signal });
       const failed = assert.rejects(call);
-      await eventually('the call runs', async () => (await report(context)).waiting.includes(label));
+      await eventually('the call runs', async () =>
+        (await report(context)).waiting.includes(label),
+      );
       stop.abort('the test changed its mind');
       await failed;
-      await eventually('the cancel arrives', async () => (await report(context)).cancelled.includes(label));
+      await eventually('the cancel arrives', async () =>
+        (await report(context)).cancelled.includes(label),
+      );
     },
   },
   {
@@ -169,7 +208,8 @@ export const SCENARIOS = [
     async run({ session, tool }) {
       const watching = await session.watch({ uris: [WATCHED] });
       assert.deepEqual(watching.honored.resourceSubscriptions, [WATCHED]);
-      const change = () => session.callTool({ name: tool('test_trigger_resource_update'), arguments: {} });
+      const change = () =>
+        session.callTool({ name: tool('test_trigger_resource_update'), arguments: {} });
       await heard(session, 'notifications/resources/updated', ({ uri }) => uri === WATCHED, change);
       await watching.close();
     },
@@ -185,14 +225,23 @@ export const SCENARIOS = [
       };
       const before = await has();
       let changes = 0;
-      await heard(session, 'notifications/tools/list_changed', () => true, () => {
-        changes += 1;
-        return session.callTool({ name: tool('test_trigger_tool_change'), arguments: {} });
-      });
+      await heard(
+        session,
+        'notifications/tools/list_changed',
+        () => true,
+        () => {
+          changes += 1;
+          return session.callTool({ name: tool('test_trigger_tool_change'), arguments: {} });
+        },
+      );
       const expected = changes % 2 === 1 ? !before : before;
       await eventually('the new list', async () => (await has()) === expected);
-      await heard(session, 'notifications/prompts/list_changed', () => true, () =>
-        session.callTool({ name: tool('test_trigger_prompt_change'), arguments: {} }));
+      await heard(
+        session,
+        'notifications/prompts/list_changed',
+        () => true,
+        () => session.callTool({ name: tool('test_trigger_prompt_change'), arguments: {} }),
+      );
       await watching.close();
     },
   },
@@ -205,7 +254,10 @@ export const SCENARIOS = [
         'elicitation/create': (params) => {
           asked.push('elicitation');
           const fields = Object.keys(params.requestedSchema.properties);
-          return { action: 'accept', content: Object.fromEntries(fields.map((field) => [field, `my ${field}`])) };
+          return {
+            action: 'accept',
+            content: Object.fromEntries(fields.map((field) => [field, `my ${field}`])),
+          };
         },
         'sampling/createMessage': (params) => {
           asked.push('sampling');
@@ -218,13 +270,27 @@ export const SCENARIOS = [
         },
       });
       try {
-        const call = async (name, args = {}) => textOf(await session.callTool({ name: tool(name), arguments: args }));
-        assert.match(await call('test_elicitation', { message: 'Who?' }), /"username":"my username"/);
+        const call = async (name, args = {}) =>
+          textOf(await session.callTool({ name: tool(name), arguments: args }));
+        assert.match(
+          await call('test_elicitation', { message: 'Who?' }),
+          /"username":"my username"/,
+        );
         assert.match(await call('test_sampling', { prompt: 'hello' }), /echo hello/);
-        assert.match(await call('test_input_required_result_list_roots'), /file:\/\/\/home\/tester\/project/);
-        assert.equal(await call('test_input_required_result_multi_round'), 'my name likes my color');
-        assert.match(await call('test_input_required_result_multiple_inputs'), /echo Generate a greeting my name, 1 roots/);
-        for (const kind of ['elicitation', 'sampling', 'roots']) assert.ok(asked.includes(kind), kind);
+        assert.match(
+          await call('test_input_required_result_list_roots'),
+          /file:\/\/\/home\/tester\/project/,
+        );
+        assert.equal(
+          await call('test_input_required_result_multi_round'),
+          'my name likes my color',
+        );
+        assert.match(
+          await call('test_input_required_result_multiple_inputs'),
+          /echo Generate a greeting my name, 1 roots/,
+        );
+        for (const kind of ['elicitation', 'sampling', 'roots'])
+          assert.ok(asked.includes(kind), kind);
       } finally {
         await session.close();
       }
@@ -234,8 +300,14 @@ export const SCENARIOS = [
     name: 'is not asked for what it did not declare',
     req: 'M-FR-001.1',
     async run({ session, tool }) {
-      const call = session.callTool({ name: tool('test_input_required_result_elicitation'), arguments: {} });
-      const outcome = await call.then((result) => ({ result }), (error) => ({ error }));
+      const call = session.callTool({
+        name: tool('test_input_required_result_elicitation'),
+        arguments: {},
+      });
+      const outcome = await call.then(
+        (result) => ({ result }),
+        (error) => ({ error }),
+      );
       assert.ok(outcome.error || outcome.result.isError, JSON.stringify(outcome));
     },
   },
@@ -256,9 +328,13 @@ export const SCENARIOS = [
     async run({ session, tool }) {
       const sums = await Promise.all(
         Array.from({ length: 40 }, (_, i) =>
-          session.callTool({ name: tool('test_structured_output'), arguments: { a: i, b: 1000 } })),
+          session.callTool({ name: tool('test_structured_output'), arguments: { a: i, b: 1000 } }),
+        ),
       );
-      assert.deepEqual(sums.map((each) => each.structuredContent.sum), sums.map((_, i) => i + 1000));
+      assert.deepEqual(
+        sums.map((each) => each.structuredContent.sum),
+        sums.map((_, i) => i + 1000),
+      );
     },
   },
 ];

@@ -40,7 +40,8 @@ class Notifications {
 
   // Resolves with the first notification of `method` that `accept` takes; undefined after timeoutMs.
   async wait(method, accept, timeoutMs) {
-    const find = () => this.#seen.find((each) => each.method === method && accept(each.params ?? {}));
+    const find = () =>
+      this.#seen.find((each) => each.method === method && accept(each.params ?? {}));
     if (find()) return find();
     return new Promise((resolve) => {
       const done = (value) => {
@@ -59,7 +60,9 @@ class Notifications {
 // subscribes to URIs by request and has its list changes unasked.
 async function watch(client, era, { uris = [], lists = false }) {
   if (era === 'modern') {
-    const filter = lists ? { toolsListChanged: true, promptsListChanged: true, resourcesListChanged: true } : {};
+    const filter = lists
+      ? { toolsListChanged: true, promptsListChanged: true, resourcesListChanged: true }
+      : {};
     if (uris.length > 0) filter.resourceSubscriptions = uris;
     const subscription = await client.listen(filter);
     return { honored: subscription.honoredFilter, close: () => subscription.close() };
@@ -77,7 +80,8 @@ function face(client, era, notifications) {
     era,
     notifications,
     watch: (what) => watch(client, era, what),
-    callTool: (params, options) => client.callTool(params, ...(client instanceof ClientV1 ? [undefined] : []), options),
+    callTool: (params, options) =>
+      client.callTool(params, ...(client instanceof ClientV1 ? [undefined] : []), options),
     close: () => client.close(),
   };
 }
@@ -95,7 +99,10 @@ async function connectV1(endpoint, handlers = {}) {
 
 async function connectV2(endpoint, handlers = {}, era = 'modern') {
   const mode = era === 'modern' ? { pin: '2026-07-28' } : 'legacy';
-  const client = new v2.Client(INFO, { capabilities: capabilitiesOf(handlers), versionNegotiation: { mode } });
+  const client = new v2.Client(INFO, {
+    capabilities: capabilitiesOf(handlers),
+    versionNegotiation: { mode },
+  });
   for (const [method, handler] of Object.entries(handlers)) {
     client.setRequestHandler(method, (request) => handler(request.params ?? {}));
   }
@@ -108,6 +115,14 @@ async function connectV2(endpoint, handlers = {}, era = 'modern') {
 
 export const SDKS = [
   { name: 'TypeScript SDK 1.x', era: 'legacy', connect: connectV1 },
-  { name: 'TypeScript SDK 2.x, legacy', era: 'legacy', connect: (e, h) => connectV2(e, h, 'legacy') },
-  { name: 'TypeScript SDK 2.x, modern', era: 'modern', connect: (e, h) => connectV2(e, h, 'modern') },
+  {
+    name: 'TypeScript SDK 2.x, legacy',
+    era: 'legacy',
+    connect: (e, h) => connectV2(e, h, 'legacy'),
+  },
+  {
+    name: 'TypeScript SDK 2.x, modern',
+    era: 'modern',
+    connect: (e, h) => connectV2(e, h, 'modern'),
+  },
 ];

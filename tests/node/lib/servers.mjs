@@ -95,7 +95,9 @@ export async function waitForTools(url, names, timeoutMs = 30000) {
     if (names.every((name) => seen.includes(name))) return seen;
   }
   const missing = names.filter((name) => !seen.includes(name));
-  throw new Error(`tools ${missing} did not appear at ${url}; listed: ${seen}; last answer: ${JSON.stringify(last)}`);
+  throw new Error(
+    `tools ${missing} did not appear at ${url}; listed: ${seen}; last answer: ${JSON.stringify(last)}`,
+  );
 }
 
 // Starts `meta-mcp serve` with `config` in a directory of its own, removed on stop.
@@ -105,7 +107,15 @@ export async function startGateway(config, { env } = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'metamcp-test-'));
   const file = join(directory, 'config.json');
   await writeFile(file, JSON.stringify({ version: 1, ...config }, null, 2), { mode: 0o600 });
-  const args = ['serve', '--config', file, '--data-dir', join(directory, 'data'), '--listen', '127.0.0.1:0'];
+  const args = [
+    'serve',
+    '--config',
+    file,
+    '--data-dir',
+    join(directory, 'data'),
+    '--listen',
+    '127.0.0.1:0',
+  ];
   const child = new Child(binary, args, { env });
   const stop = async () => {
     await child.stop(15000);
