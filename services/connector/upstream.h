@@ -118,6 +118,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   int instances() const;
   int in_flight() const;
   int queued() const { return static_cast<int>(limiter_->queued()); }
+  int parked() const { return static_cast<int>(core_.parked.Count(id_)); }
   int64_t calls() const { return calls_; }
   int64_t failures() const { return failures_; }
 

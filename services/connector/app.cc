@@ -1,0 +1,77 @@
+#include "services/connector/app.h"
+
+#include "common/async/task_group.h"
+#include "services/connector/connector_service.h"
+#include "services/connector/diagnosis.h"
+#include "services/connector/manager.h"
+#include "services/connector/provider_service.h"
+
+namespace metamcp::connector {
+namespace {
+
+// Longer than three grace periods of the slowest child and an HTTP farewell.
+constexpr std::chrono::seconds kJoin(10);
+
+DialerOptions MakeDialerOptions(const AppOptions& options) {
+  DialerOptions out;
+  out.client_info = options.client_info;
+  out.times.connect = std::chrono::milliseconds(options.connector.connect_timeout_ms);
+  out.times.stop_grace = std::chrono::milliseconds(options.connector.stop_grace_ms);
+  // Room for the envelope around the largest result.
+  out.message_bytes_max = options.result_bytes_max + (1u << 20);
+  return out;
+}
+
+}  // namespace
+
+struct App::Parts {
+  Parts(boost::asio::any_io_executor executor, metamcp::catalog::v1::CatalogService& catalog,
+        http::HttpClient& http, const KeyRing& keys, const AppOptions& options)
+      : tasks(executor),
+        budget(static_cast<int>(options.connector.processes_max)),
+        parked(executor, keys, ParkedCalls::Options()),
+        dialer(executor, tasks, budget, http, MakeDialerOptions(options)),
+        core(executor, tasks, dialer, parked),
+        manager(core, catalog),
+        provider(manager),
+        diagnosis(core),
+        connector(manager, diagnosis) {
+    core.config = options.connector;
+    core.environment = options.environment;
+    core.result_bytes_max = options.result_bytes_max;
+    core.refresh = std::chrono::milliseconds(options.catalog.refresh_ms);
+    core.discovery.timeout = std::chrono::milliseconds(options.catalog.list_timeout_ms);
+  }
+  TaskGroup tasks;
+  ProcessBudget budget;
+  ParkedCalls parked;
+  Dialer dialer;
+  Core core;
+  Manager manager;
+  ProviderServiceImpl provider;
+  Diagnosis diagnosis;
+  ConnectorServiceImpl connector;
+};
+
+App::App(boost::asio::any_io_executor executor, metamcp::catalog::v1::CatalogService& catalog,
+         http::HttpClient& http, const KeyRing& keys, AppOptions options)
+    : parts_(std::make_unique<Parts>(std::move(executor), catalog, http, keys, options)) {}
+
+App::~App() = default;
+
+void App::Start() { parts_->manager.Start(); }
+
+Awaitable<void> App::Stop() {
+  auto stopping = parts_->manager.Stop();
+  co_await std::move(stopping);
+  parts_->parked.DropUpstream("");
+  // Children are gone; what is left are the catalog's streams.
+  parts_->tasks.CancelAll();
+  auto joining = parts_->tasks.Join(kJoin);
+  co_await std::move(joining);
+}
+
+metamcp::provider::v1::ProviderService& App::provider() { return parts_->provider; }
+metamcp::connector::v1::ConnectorService& App::connector() { return parts_->connector; }
+
+}  // namespace metamcp::connector

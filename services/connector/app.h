@@ -1,0 +1,59 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <memory>
+#include <string>
+
+#include "common/async/sink.h"
+#include "common/base/key_ring.h"
+#include "common/config/config.h"
+#include "common/config/expand.h"
+#include "metamcp/catalog/v1/catalog_service.metamcp.h"
+#include "metamcp/connector/v1/connector_service.metamcp.h"
+#include "metamcp/provider/v1/provider_service.metamcp.h"
+
+namespace metamcp::http {
+class HttpClient;
+}
+
+namespace metamcp::connector {
+
+struct AppOptions {
+  AppOptions() = default;
+  config::ConnectorConfig connector;
+  config::CatalogConfig catalog;    // how often lists are read, and how long one may take
+  config::Environment environment;  // that ${VAR} in specifications refers to
+  std::string client_info =         // our Implementation object, as upstreams see it
+      R"({"name":"meta-mcp","version":"0.1.0"})";
+  size_t result_bytes_max = 32u << 20;
+};
+
+// The connector's one place of wiring. Use:
+//
+//   App app(executor, catalog, http, keys, options);
+//   app.Start();                       // follows the catalog; connects to everything at once
+//   ... app.provider(), app.connector() ...
+//   co_await app.Stop();               // ends children and sessions; then it may be destroyed
+//
+// Everything runs on `executor`'s one thread. The referenced objects must outlive the app; the
+// catalog must answer until Stop has returned.
+class App {
+ public:
+  App(boost::asio::any_io_executor executor, metamcp::catalog::v1::CatalogService& catalog,
+      http::HttpClient& http, const KeyRing& keys, AppOptions options);
+  ~App();
+  App(const App&) = delete;
+  App& operator=(const App&) = delete;
+
+  void Start();
+  Awaitable<void> Stop();
+
+  metamcp::provider::v1::ProviderService& provider();
+  metamcp::connector::v1::ConnectorService& connector();
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace metamcp::connector

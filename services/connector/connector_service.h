@@ -1,0 +1,29 @@
+#pragma once
+
+#include "metamcp/connector/v1/connector_service.metamcp.h"
+#include "services/connector/diagnosis.h"
+#include "services/connector/manager.h"
+
+namespace metamcp::connector {
+
+// connector.v1 over the upstream actors.
+class ConnectorServiceImpl final : public metamcp::connector::v1::ConnectorService {
+ public:
+  ConnectorServiceImpl(Manager& manager, Diagnosis& diagnosis)
+      : manager_(manager), diagnosis_(diagnosis) {}
+
+  Awaitable<absl::StatusOr<admin_pb::ListConnectionsResponse>> ListConnections(
+      const CallContext& ctx, admin_pb::ListConnectionsRequest request) override;
+  Awaitable<absl::StatusOr<admin_pb::RestartUpstreamResponse>> RestartUpstream(
+      const CallContext& ctx, admin_pb::RestartUpstreamRequest request) override;
+  Awaitable<absl::StatusOr<admin_pb::GetLogsResponse>> GetLogs(
+      const CallContext& ctx, admin_pb::GetLogsRequest request) override;
+  Awaitable<absl::StatusOr<admin_pb::DiagnoseUpstreamResponse>> DiagnoseUpstream(
+      const CallContext& ctx, admin_pb::DiagnoseUpstreamRequest request) override;
+
+ private:
+  Manager& manager_;
+  Diagnosis& diagnosis_;
+};
+
+}  // namespace metamcp::connector
