@@ -34,10 +34,10 @@ TEST(DefinitionTest, AcceptsAndFingerprintsByContent) {
 }
 
 TEST(DefinitionTest, RefusesWhatClientsCouldNotUse) {
-  const std::string deep = "{\"name\":\"x\",\"inputSchema\":" + std::string(200, '[') +
-                           std::string(200, ']') + "}";
-  const std::string huge = ToolJson(
-      "x", "{}", ",\"description\":\"" + std::string(1 << 20, 'd') + "\"");
+  const std::string deep =
+      "{\"name\":\"x\",\"inputSchema\":" + std::string(200, '[') + std::string(200, ']') + "}";
+  const std::string huge =
+      ToolJson("x", "{}", ",\"description\":\"" + std::string(1 << 20, 'd') + "\"");
   const std::pair<std::string, std::string> kCases[] = {
       {R"({"name":"x"})", "inputSchema"},
       {R"({"name":"y","inputSchema":{}})", "name"},

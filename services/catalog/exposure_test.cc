@@ -50,8 +50,7 @@ TEST(ExposureTest, SameNamesOfTwoServersCoexist) {
   Fixture f;
   f.Report(f.AddUpstream(MakeUpstream("a")), {MakeTool("search")});
   f.Report(f.AddUpstream(MakeUpstream("b")), {MakeTool("search")});
-  EXPECT_THAT(ExposedNames(f.registry->model(), "default"),
-              ElementsAre("a__search", "b__search"));
+  EXPECT_THAT(ExposedNames(f.registry->model(), "default"), ElementsAre("a__search", "b__search"));
 }
 
 TEST(ExposureTest, HigherPriorityTakesTheContestedName) {
@@ -98,8 +97,8 @@ TEST(ExposureTest, ContestedUriTakesTheSlugIntoItsScheme) {
   EXPECT_EQ(QualifiedUri("docs", "{+path}"), "docs+uri:{+path}");
   EXPECT_EQ(QualifiedUri("docs", "ui://app/main"), "ui://docs+app/main");
   Fixture f;
-  const auto resource = MakeItem(pb::ITEM_KIND_RESOURCE, "file:///a",
-                                 R"({"uri":"file:///a","name":"a"})");
+  const auto resource =
+      MakeItem(pb::ITEM_KIND_RESOURCE, "file:///a", R"({"uri":"file:///a","name":"a"})");
   const std::string a = f.AddUpstream(MakeUpstream("a"));
   const std::string b = f.AddUpstream(MakeUpstream("b"));
   f.ReportList(a, ListOf(pb::ITEM_KIND_RESOURCE, {resource}));
@@ -183,8 +182,8 @@ TEST(ExposureTest, RoutesListEquivalentsThenFallbacksWithTheSameSchema) {
   // What offers the same later joins without a report of the first one.
   f.Report(spare, {MakeTool("find", R"(,"description":"another text")")});
   f.Report(twin_id, {MakeTool("find")});
-  f.Report(other, {MakeItem(pb::ITEM_KIND_TOOL, "find",
-                            ToolJson("find", R"({"q":{"type":"string"}})"))});
+  f.Report(other,
+           {MakeItem(pb::ITEM_KIND_TOOL, "find", ToolJson("find", R"({"q":{"type":"string"}})"))});
   EXPECT_THAT(routes(), ElementsAre(std::pair(main_id, false), std::pair(twin_id, false),
                                     std::pair(spare, true)));
   ASSERT_TRUE(Await(f.io, f.registry->SetUpstreamEnabled("spare", false, "tester")).ok());
@@ -253,9 +252,10 @@ TEST(ExposureTest, HostileNamesStayDistinctAndUsable) {
   Fixture f;
   const std::string long_name(300, 'n');
   const std::string id = f.AddUpstream(MakeUpstream("h"));
-  f.Report(id, {MakeTool("a b"), MakeTool("a\"b"), MakeTool("a/b"), MakeTool("\xc3\xa4"),
-                MakeTool("\xe5\xb7\xa5\xe5\x85\xb7"), MakeTool(long_name), MakeTool(long_name + "x"),
-                MakeTool("dup"), MakeTool("dup"), MakeTool(std::string(2000, 'z'))});
+  f.Report(id,
+           {MakeTool("a b"), MakeTool("a\"b"), MakeTool("a/b"), MakeTool("\xc3\xa4"),
+            MakeTool("\xe5\xb7\xa5\xe5\x85\xb7"), MakeTool(long_name), MakeTool(long_name + "x"),
+            MakeTool("dup"), MakeTool("dup"), MakeTool(std::string(2000, 'z'))});
   const auto names = ExposedNames(f.registry->model(), "default");
   EXPECT_EQ(names.size(), 8u);
   EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), names.size());

@@ -35,6 +35,11 @@ bool BreaksBefore(std::string_view text, size_t i) {
 std::string Normalize(std::string_view word) {
   std::string out(word.substr(0, kWordBytesMax));
   absl::AsciiStrToLower(&out);
+  for (const std::string_view plural : {"ches", "shes", "sses", "xes"}) {
+    if (!out.ends_with(plural)) continue;
+    out.resize(out.size() - 2);
+    return out;
+  }
   const size_t n = out.size();
   if (n > 3 && out[n - 1] == 's' && out[n - 2] != 's') out.pop_back();
   return out;

@@ -37,9 +37,8 @@ void MemoryPersistence::Write(const ChangeSet& changes) {
   ++revision;
   for (const std::string& id : changes.remove_upstream_ids) {
     upstreams.erase(id);
-    std::erase_if(items, [&id](const auto& row) {
-      return row.second.value->item.upstream_id() == id;
-    });
+    std::erase_if(items,
+                  [&id](const auto& row) { return row.second.value->item.upstream_id() == id; });
   }
   for (const std::string& id : changes.remove_item_ids) items.erase(id);
   for (const std::string& id : changes.remove_server_ids) servers.erase(id);
@@ -57,7 +56,7 @@ void MemoryPersistence::Write(const ChangeSet& changes) {
 Awaitable<absl::StatusOr<int64_t>> MemoryPersistence::Apply(ChangeSet changes) {
   const bool fails = FailsNow();
   ++applies;
-  if (during_apply) during_apply();
+  if (const auto hook = std::exchange(during_apply, nullptr)) hook();
   if (!fails || fail_after_effect) Write(changes);
   if (fails) co_return fault;
   co_return revision;
@@ -66,7 +65,8 @@ Awaitable<absl::StatusOr<int64_t>> MemoryPersistence::Apply(ChangeSet changes) {
 std::string ToolJson(const std::string& name, const std::string& properties,
                      const std::string& more) {
   return StrCat("{\"name\":", metamcp::json::JsonQuote(name),
-                ",\"inputSchema\":{\"type\":\"object\",\"properties\":", properties, "}", more, "}");
+                ",\"inputSchema\":{\"type\":\"object\",\"properties\":", properties, "}", more,
+                "}");
 }
 
 pb::Upstream MakeUpstream(const std::string& name, int priority) {

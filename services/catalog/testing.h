@@ -29,7 +29,7 @@ class MemoryPersistence final : public Persistence {
   int fail_call = 0;
   bool fail_after_effect = false;
   absl::Status fault = absl::UnavailableError("the store is gone");
-  // Runs inside Apply, before it takes effect: what other coroutines do meanwhile.
+  // Runs once inside Apply, before it takes effect: what other coroutines do meanwhile.
   std::function<void()> during_apply;
 
   int64_t revision = 0;
