@@ -57,19 +57,26 @@ struct RunningCall {
   boost::asio::cancellation_signal cancel;
 };
 
-// No HTTP: every request fails.
-class NoHttp final : public http::HttpClient {
+// The real client, or none: then every request fails.
+class TestHttp final : public http::HttpClient {
  public:
   Awaitable<absl::StatusOr<std::unique_ptr<http::HttpClientResponse>>> Send(
-      const CallContext&, http::HttpClientRequest) override {
-    co_return MakeError("UPSTREAM_UNAVAILABLE", "http", "there is no network here");
+      const CallContext& ctx, http::HttpClientRequest request) override {
+    if (network == nullptr) {
+      co_return MakeError("UPSTREAM_UNAVAILABLE", "http", "there is no network here");
+    }
+    auto sending = network->Send(ctx, std::move(request));
+    co_return co_await std::move(sending);
   }
+  std::unique_ptr<http::HttpClient> network;
 };
 
 // What upstream actors need around them, with short times.
 class UpstreamFixture : public ::testing::Test {
  protected:
-  UpstreamFixture() {
+  explicit UpstreamFixture(bool network = false) {
+    http_.network =
+        network ? http::NewHttpClient(io_.get_executor(), http::HttpClientOptions()) : nullptr;
     core_.environment = config::ProcessEnvironment();
     core_.config.stop_grace_ms = 500;
     core_.config.call_timeout_ms = 20000;
@@ -140,10 +147,10 @@ class UpstreamFixture : public ::testing::Test {
   boost::asio::io_context io_{1};
   TaskGroup tasks_{io_.get_executor()};
   ProcessBudget budget_{300};
-  NoHttp no_http_;
+  TestHttp http_;
   KeyRing keys_ = KeyRing::Ephemeral();
   ParkedCalls parked_{io_.get_executor(), keys_, ParkedCalls::Options()};
-  Dialer dialer_{io_.get_executor(), tasks_, budget_, no_http_, MakeDialerOptions()};
+  Dialer dialer_{io_.get_executor(), tasks_, budget_, http_, MakeDialerOptions()};
   Core core_{io_.get_executor(), tasks_, dialer_, parked_};
   std::set<std::string> changed_;
   std::vector<std::shared_ptr<Upstream>> started_;
