@@ -12,7 +12,7 @@
 #include "common/http/origin.h"
 #include "common/json/splice.h"
 #include "common/telemetry/log.h"
-#include "gateway/admin/admin_handler.h"
+#include "gateway/admin/admin_edge.h"
 #include "gateway/calls_service.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/results.h"
@@ -38,15 +38,18 @@ class OneProvider final : public ProviderDirectory {
 
 class MirrorSink final : public Sink<catalog::v1::WatchCatalogResponse> {
  public:
-  MirrorSink(CatalogMirror& mirror, asio::steady_timer& ready) : mirror_(mirror), ready_(ready) {}
+  MirrorSink(CatalogMirror& mirror, admin::AdminEdge& admin, asio::steady_timer& ready)
+      : mirror_(mirror), admin_(admin), ready_(ready) {}
   Awaitable<absl::Status> Write(catalog::v1::WatchCatalogResponse message) override {
     mirror_.Apply(message);
+    admin_.OnCatalog(message, mirror_.snapshot());
     if (mirror_.ready()) ready_.cancel();
     co_return absl::OkStatus();
   }
 
  private:
   CatalogMirror& mirror_;
+  admin::AdminEdge& admin_;
   asio::steady_timer& ready_;
 };
 
@@ -143,7 +146,21 @@ class GatewayAppImpl final : public GatewayApp {
             },
             ServerOptions(config))) {}
 
-  void SetAdmin(std::unique_ptr<AdminHandler> admin) { admin_ = std::move(admin); }
+  // Before Start. Errors: a service whose http options make no sense.
+  absl::Status MakeAdmin(const config::Config& config) {
+    admin::AdminOptions options;
+    options.services = {&deps_.catalog, &deps_.connector, &calls_};
+    options.reload = deps_.reload;
+    options.connections = [this] { return server_->connections(); };
+    options.sessions = [this] { return sessions_.List().size(); };
+    options.public_url = config.gateway.public_url;
+    options.needs_key = authenticator_->has_keys();
+    options.keep_alive = milliseconds(config.gateway.sse_keep_alive_ms);
+    options.timeout = front_.request_timeout;
+    METAMCP_ASSIGN_OR_RETURN(admin_, admin::AdminEdge::Create(executor_, std::move(options)));
+    chain_.SetObserver(&admin_->observer());
+    return absl::OkStatus();
+  }
 
   Awaitable<absl::Status> Start(std::chrono::steady_clock::duration limit) override {
     tasks_.Spawn("catalog-watch", WatchCatalog());
@@ -163,12 +180,14 @@ class GatewayAppImpl final : public GatewayApp {
       auto socket = server_->ListenUnix(unix_path);
       if (!socket.ok()) return socket.status();
     }
+    admin_->SetListenUrl(endpoint.ToString());
     return endpoint.ToString();
   }
 
   Awaitable<void> Stop(std::chrono::steady_clock::duration grace) override {
     stopping_ = true;
     hub_.Close();
+    admin_->Close();
     sessions_.Clear();
     co_await server_->Stop(grace);
     tasks_.CancelAll();
@@ -194,7 +213,7 @@ class GatewayAppImpl final : public GatewayApp {
       const CallContext ctx(nullptr, CallContext::Clock::now() + kWatchLifetime);
       catalog::v1::WatchCatalogRequest request;
       request.set_revision(mirror_.snapshot()->revision);
-      MirrorSink sink(mirror_, ready_);
+      MirrorSink sink(mirror_, *admin_, ready_);
       auto watch = deps_.catalog.WatchCatalog(ctx, std::move(request), sink);
       const absl::Status status = co_await CatchStatus(std::move(watch));
       Log(LogLevel::kWarning, "catalog.watch_ended",
@@ -235,7 +254,7 @@ class GatewayAppImpl final : public GatewayApp {
       co_await endpoint_.Handle(request, responder, std::move(name), std::move(cors));
     } else if (IsHealth(request.path)) {
       co_await Health(request, responder);
-    } else if (admin_ && admin_->Owns(request.path)) {
+    } else if (admin_->Owns(request.path)) {
       co_await Admin(request, responder);
     } else {
       const absl::Status status =
@@ -302,7 +321,7 @@ class GatewayAppImpl final : public GatewayApp {
   FrontDeps front_;
   McpEndpoint endpoint_;
   GatewayCallsService calls_;
-  std::unique_ptr<AdminHandler> admin_;
+  std::unique_ptr<admin::AdminEdge> admin_;
   asio::steady_timer ready_;
   std::unique_ptr<http::HttpServer> server_;
 };
@@ -328,6 +347,7 @@ absl::StatusOr<std::unique_ptr<GatewayApp>> GatewayApp::Create(asio::any_io_exec
       auth::Authenticator::Create(keys, config.auth.anonymous_loopback, deps.keys));
   auto app = std::make_unique<GatewayAppImpl>(
       executor, config, std::move(deps), std::move(authenticator), listen.first, listen.second);
+  METAMCP_RETURN_IF_ERROR(app->MakeAdmin(config));
   return std::unique_ptr<GatewayApp>(std::move(app));
 }
 

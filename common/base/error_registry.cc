@@ -55,6 +55,8 @@ constexpr ErrorEntry kEntries[] = {
      "Correct the named parameter."},
     {"INVALID_REQUEST", StatusCode::kInvalidArgument, kUser, -32600, -32600, 400,
      "Send one well-formed JSON-RPC 2.0 message."},
+    {"METHOD_NOT_ALLOWED", StatusCode::kUnimplemented, kUser, -32600, -32600, 405,
+     "Use one of the methods in the Allow header."},
     {"METHOD_NOT_FOUND", StatusCode::kUnimplemented, kUser, -32601, -32601, 404,
      "Use a method that the server declares."},
     {"NOT_ACCEPTABLE", StatusCode::kInvalidArgument, kUser, -32600, -32600, 406,

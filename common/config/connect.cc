@@ -67,6 +67,14 @@ const JsonNode* FindEntry(const JsonNode& root, Client client, const std::string
 
 }  // namespace
 
+std::string ClientSnippet(Client client, const ConnectOptions& options) {
+  JsonNode entries = ObjectNode();
+  AddMember(&entries, options.entry, EntryNode(client, options));
+  JsonNode root = ObjectNode();
+  AddMember(&root, Container(client), std::move(entries));
+  return ToJson(root);
+}
+
 absl::StatusOr<ConnectResult> ConnectClientBlocking(Client client, const ClientPlaces& places,
                                                     const ConnectOptions& options) {
   const std::string path = ClientFiles(client, places)[0];

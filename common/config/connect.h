@@ -22,6 +22,9 @@ struct ConnectOptions {
   std::map<std::string, std::string> headers;
 };
 
+// The entry of `client` alone as a whole configuration file (compact JSON), for pasting.
+std::string ClientSnippet(Client client, const ConnectOptions& options);
+
 struct ConnectResult {
   std::string file;
   std::string backup;    // empty when there was no file

@@ -363,6 +363,12 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& c
 
 Awaitable<absl::StatusOr<CallOutcome>> CallChain::Run(const CallContext& ctx, const CallSpec& spec,
                                                       CallEvents& events) {
+  return observer_ == nullptr ? RunRoutes(ctx, spec, events) : RunObserved(ctx, spec, events);
+}
+
+Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& ctx,
+                                                            const CallSpec& spec,
+                                                            CallEvents& events) {
   const bool seen =
       std::find(ctx.hops.begin(), ctx.hops.end(), options_.gateway_id) != ctx.hops.end();
   if (seen || ctx.hops.size() >= options_.hops_max) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 #include "common/async/sink.h"
 #include "common/base/key_ring.h"
 #include "common/mcp/jsonrpc.h"
+#include "gateway/routing/call_observer.h"
 #include "gateway/routing/snapshot.h"
 #include "metamcp/provider/v1/provider_service.metamcp.h"
 
@@ -82,8 +84,15 @@ class CallChain {
   Awaitable<absl::StatusOr<CallOutcome>> Run(const CallContext& ctx, const CallSpec& spec,
                                              CallEvents& events);
 
+  // Null: nobody is told. Must outlive the chain's last call.
+  void SetObserver(CallObserver* observer) { observer_ = observer; }
+
  private:
   struct Target;
+  Awaitable<absl::StatusOr<CallOutcome>> RunRoutes(const CallContext& ctx, const CallSpec& spec,
+                                                   CallEvents& events);
+  Awaitable<absl::StatusOr<CallOutcome>> RunObserved(const CallContext& ctx, const CallSpec& spec,
+                                                     CallEvents& events);
   absl::StatusOr<Target> Resolve(const CallSpec& spec) const;
   absl::Status OpenState(const CallContext& ctx, const CallSpec& spec, Target& target) const;
   absl::Status SealState(const CallContext& ctx, const CallSpec& spec, const Target& target,
@@ -99,6 +108,7 @@ class CallChain {
   const KeyRing& keys_;
   const Options options_;
   std::map<std::string, int> in_flight_;  // by upstream id
+  CallObserver* observer_ = nullptr;
 };
 
 }  // namespace metamcp::gateway

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/async/sink.h"
+#include "gateway/admin/admin_handler.h"
+#include "gateway/routing/call_observer.h"
+#include "gateway/routing/snapshot.h"
+#include "metamcp/catalog/v1/catalog_service.pb.h"
+
+namespace metamcp::rpc {
+class Service;
+}
+
+namespace metamcp::gateway::admin {
+
+struct AdminOptions {
+  // Shown through REST by their http options; must outlive the edge.
+  std::vector<rpc::Service*> services;
+  // See GatewayDeps::reload. May be empty.
+  std::function<Awaitable<absl::StatusOr<std::string>>()> reload;
+  // Numbers of now.
+  std::function<size_t()> connections;
+  std::function<size_t()> sessions;
+  std::string public_url;
+  bool needs_key = false;  // clients must send a key
+  std::chrono::milliseconds keep_alive = std::chrono::seconds(15);
+  std::chrono::milliseconds timeout = std::chrono::seconds(120);
+};
+
+// The operators' side of the gateway: REST over the services, /openapi.json, /metrics, status,
+// events, reload and what clients need to connect. docs/api.md lists the operations.
+// Thread: the io thread.
+class AdminEdge : public AdminHandler {
+ public:
+  // Errors: RouteTable::Create's.
+  static absl::StatusOr<std::unique_ptr<AdminEdge>> Create(boost::asio::any_io_executor executor,
+                                                           AdminOptions options);
+
+  // Takes each message of the gateway's catalog watch, with the snapshot after it.
+  virtual void OnCatalog(const catalog::v1::WatchCatalogResponse& message,
+                         std::shared_ptr<const Snapshot> snapshot) = 0;
+  // Where the gateway listens, for clients that ask over the unix socket.
+  virtual void SetListenUrl(std::string url) = 0;
+  // Counts calls for /metrics.
+  virtual CallObserver& observer() = 0;
+  // Ends the event streams, so that the server can stop.
+  virtual void Close() = 0;
+};
+
+}  // namespace metamcp::gateway::admin

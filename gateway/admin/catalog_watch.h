@@ -1,0 +1,87 @@
+#pragma once
+
+#include <array>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "common/async/sink.h"
+#include "common/http/http_server.h"
+#include "gateway/routing/snapshot.h"
+#include "metamcp/catalog/v1/catalog_service.pb.h"
+
+namespace metamcp::gateway::admin {
+
+// What operators see of an upstream.
+struct UpstreamRow {
+  std::string name;
+  std::string state;
+  bool enabled = false;
+  bool reachable = false;
+  std::string json;
+  bool operator==(const UpstreamRow&) const = default;
+};
+
+// Follows the gateway's own catalog watch and tells subscribers what changed, as an event stream:
+// "snapshot" first (and again for a reader that fell behind), then "upstream", "upstream_removed",
+// "list_changed" and "virtual_server_removed". Event ids are catalog revisions. Single-threaded.
+class CatalogWatch {
+ public:
+  struct Options {
+    Options() {}
+    std::chrono::milliseconds keep_alive = std::chrono::seconds(15);
+    size_t queue_max = 1000;       // events a slow reader may lag behind
+    size_t subscribers_max = 200;  // above: QUEUE_FULL
+  };
+  CatalogWatch(boost::asio::any_io_executor executor, Options options)
+      : executor_(std::move(executor)), options_(options) {}
+
+  // Takes one watch message. `snapshot` is the gateway's after that message.
+  void Apply(const catalog::v1::WatchCatalogResponse& message,
+             std::shared_ptr<const Snapshot> snapshot);
+  // Writes events until the client leaves or Close is called.
+  Awaitable<void> Serve(http::HttpResponder& responder);
+  // Ends all streams, and those that are opened later.
+  void Close();
+
+  const std::map<std::string, UpstreamRow>& upstreams() const { return rows_; }  // by id
+  const std::shared_ptr<const Snapshot>& snapshot() const { return snapshot_; }
+  // JSON arrays for the status.
+  std::string UpstreamsJson() const;
+  std::string VirtualServersJson() const;
+  size_t subscribers() const { return subscribers_.size(); }
+
+ private:
+  struct Subscriber {
+    Subscriber(boost::asio::any_io_executor executor)
+        : wake(std::move(executor), boost::asio::steady_timer::time_point::max()) {}
+    boost::asio::steady_timer wake;
+    std::deque<std::string> queue;
+    bool behind = true;  // needs a snapshot
+    bool gone = false;
+  };
+  using Hashes = std::array<uint64_t, 4>;
+
+  void Publish(std::string_view event, std::string_view data);
+  void PublishChanges(const std::map<std::string, UpstreamRow>& before);
+  void PublishLists();
+  std::string SnapshotEvent() const;
+  Awaitable<void> Pump(Subscriber& subscriber, http::HttpResponder& responder);
+
+  boost::asio::any_io_executor executor_;
+  const Options options_;
+  std::map<std::string, UpstreamRow> rows_;  // at the last complete batch
+  std::map<std::string, UpstreamRow> next_;
+  std::map<std::string, Hashes> lists_;  // by virtual server
+  std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>();
+  std::set<std::shared_ptr<Subscriber>> subscribers_;
+  bool closed_ = false;
+};
+
+}  // namespace metamcp::gateway::admin

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/routing/call_observer.h"
+
+namespace metamcp::gateway::admin {
+
+// What is measured at the time of a scrape.
+struct Gauges {
+  struct Upstream {
+    std::string name;
+    std::string state;
+    bool enabled = false;
+    bool reachable = false;
+  };
+  std::vector<Upstream> upstreams;
+  size_t connections = 0;
+  size_t sessions = 0;
+  size_t event_streams = 0;
+};
+
+// The numbers of the gateway for Prometheus. Label values come from configuration and from the
+// error registry; past `series_max` combinations of virtual server, upstream and method further
+// ones are counted together as "other". Single-threaded.
+class Metrics final : public CallObserver {
+ public:
+  explicit Metrics(size_t series_max = 2000);
+  ~Metrics() override;
+
+  void OnFinished(const FinishedCall& call) override;
+
+  // The exposition in Prometheus' text format 0.0.4.
+  std::string Text(const Gauges& gauges) const;
+
+  uint64_t calls() const { return calls_; }
+  uint64_t failures() const { return failures_; }
+
+ private:
+  struct Series;
+  struct Impl;
+  Series& Find(const FinishedCall& call);
+
+  const size_t series_max_;
+  uint64_t calls_ = 0;
+  uint64_t failures_ = 0;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace metamcp::gateway::admin
