@@ -1,5 +1,6 @@
 #include "services/connector/app.h"
 
+#include "common/async/run.h"
 #include "common/async/task_group.h"
 #include "services/connector/connector_service.h"
 #include "services/connector/diagnosis.h"
@@ -9,8 +10,9 @@
 namespace metamcp::connector {
 namespace {
 
-// Longer than three grace periods of the slowest child and an HTTP farewell.
-constexpr std::chrono::seconds kJoin(10);
+// Longer than three grace periods of the slowest child.
+constexpr std::chrono::seconds kChildren(10);
+constexpr std::chrono::seconds kJoin(5);
 
 DialerOptions MakeDialerOptions(const AppOptions& options) {
   DialerOptions out;
@@ -65,7 +67,12 @@ Awaitable<void> App::Stop() {
   auto stopping = parts_->manager.Stop();
   co_await std::move(stopping);
   parts_->parked.DropUpstream("");
-  // Children are gone; what is left are the catalog's streams.
+  // Children that are still ending get their grace; what else is left are the catalog's streams.
+  const auto until = std::chrono::steady_clock::now() + kChildren;
+  while (parts_->budget.running() > 0 && std::chrono::steady_clock::now() < until) {
+    auto pause = Sleep(std::chrono::milliseconds(5));
+    if (!co_await std::move(pause)) break;
+  }
   parts_->tasks.CancelAll();
   auto joining = parts_->tasks.Join(kJoin);
   co_await std::move(joining);

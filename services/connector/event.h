@@ -13,6 +13,7 @@ class Event {
  public:
   explicit Event(const boost::asio::any_io_executor& executor) : timer_(executor) {}
 
+  void Clear() { set_ = false; }
   void Set() {
     set_ = true;
     timer_.cancel();

@@ -164,9 +164,9 @@ TEST(CallCodec, ResultsBecomeCanonical) {
   const Negotiated modern = Peer(mcp::Revision::k20260728);
   EXPECT_EQ(Json::parse(DecodeResult("tools/call", "{}", legacy)->json),
             Json::parse(R"({"resultType":"complete","content":[]})"));
-  EXPECT_EQ(Json::parse(DecodeResult("resources/read", R"({"contents":[]})", legacy)->json),
-            Json::parse(
-                R"({"contents":[],"resultType":"complete","ttlMs":0,"cacheScope":"private"})"));
+  EXPECT_EQ(
+      Json::parse(DecodeResult("resources/read", R"({"contents":[]})", legacy)->json),
+      Json::parse(R"({"contents":[],"resultType":"complete","ttlMs":0,"cacheScope":"private"})"));
   const std::string whole = R"({"resultType":"complete","content":[{"type":"text","text":"x"}]})";
   EXPECT_EQ(DecodeResult("tools/call", whole, modern)->json, whole);
   EXPECT_EQ(DecodeResult("tools/call", R"({"resultType":"task","taskId":"1"})", modern)->kind,
@@ -263,11 +263,10 @@ TEST(CanonicalItem, RepairsNamesAndReportsProblems) {
   ASSERT_TRUE(tool.ok());
   EXPECT_TRUE(problem.ok());
   EXPECT_EQ(tool->definition(), R"({"name":"a","inputSchema":{"type":"object"}})");
-  for (const char* bad :
-       {R"({"name":"a"})", R"({"name":"a","inputSchema":{"type":"string"}})",
-        R"({"name":"a","inputSchema":{"type":"object"},"description":7})",
-        R"({"name":"a","inputSchema":{"type":"object","properties":[]}})",
-        R"({"name":"a","inputSchema":{"type":"object"},"outputSchema":"x"})"}) {
+  for (const char* bad : {R"({"name":"a"})", R"({"name":"a","inputSchema":{"type":"string"}})",
+                          R"({"name":"a","inputSchema":{"type":"object"},"description":7})",
+                          R"({"name":"a","inputSchema":{"type":"object","properties":[]}})",
+                          R"({"name":"a","inputSchema":{"type":"object"},"outputSchema":"x"})"}) {
     EXPECT_TRUE(CanonicalItem(ITEM_KIND_TOOL, "u", bad, &problem).ok()) << bad;
     EXPECT_FALSE(problem.ok()) << bad;
   }
@@ -276,7 +275,8 @@ TEST(CanonicalItem, RepairsNamesAndReportsProblems) {
   }
   const auto resource = CanonicalItem(ITEM_KIND_RESOURCE, "u", R"({"uri":"x://1"})", &problem);
   EXPECT_EQ(Json::parse(resource->definition())["name"], "x://1");
-  EXPECT_TRUE(CanonicalItem(ITEM_KIND_PROMPT, "u", R"({"name":"p","arguments":[{}]})", &problem).ok());
+  EXPECT_TRUE(
+      CanonicalItem(ITEM_KIND_PROMPT, "u", R"({"name":"p","arguments":[{}]})", &problem).ok());
   EXPECT_FALSE(problem.ok());
 }
 

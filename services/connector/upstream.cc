@@ -101,6 +101,7 @@ Upstream::Upstream(Core& core, catalog_pb::Upstream desired, OnChange on_change)
                std::chrono::milliseconds(core.config.backoff.max_ms),
                static_cast<uint32_t>(std::hash<std::string>()(RandomBytes(8)))),
       wake_(core.executor),
+      interrupt_(core.executor),
       state_changed_(core.executor),
       stopped_(core.executor),
       interactive_(spec_.interactive()) {
@@ -141,6 +142,7 @@ void Upstream::Restart() {
   breaker_.Succeeded();
   ever_tried_ = false;
   reconnect_ = true;
+  interrupt_.Set();
   wake_.Set();
 }
 
@@ -148,6 +150,7 @@ Awaitable<void> Upstream::Stop() {
   const auto self = shared_from_this();
   stopping_ = true;
   reconnect_ = true;
+  interrupt_.Set();
   wake_.Set();
   while (running_) {
     auto waiting = stopped_.WaitUntil(Clock::now() + std::chrono::seconds(1));
@@ -184,6 +187,7 @@ Awaitable<void> Upstream::Run(std::shared_ptr<Upstream> self) {
   } ended{self.get()};
   while (!self->stopping_) {
     self->reconnect_ = false;
+    self->interrupt_.Clear();
     if (!self->enabled_) {
       self->SetState("stopped", false, "disabled");
       auto waiting = self->wake_.WaitUntil(Clock::time_point::max());
@@ -199,6 +203,7 @@ Awaitable<void> Upstream::Run(std::shared_ptr<Upstream> self) {
 }
 
 Awaitable<void> Upstream::ConnectOnce() {
+  using boost::asio::experimental::awaitable_operators::operator||;
   const auto target = ResolveTarget(slug_, spec_, core_.environment);
   if (!target.ok()) {
     ever_tried_ = true;
@@ -210,14 +215,10 @@ Awaitable<void> Upstream::ConnectOnce() {
   breaker_.Allow(Clock::now());
   SetState(backoff_.attempts() == 0 ? "connecting" : status_.state(), false, status_.detail());
   main_ = std::make_shared<Instance>(core_, weak_from_this(), "", Everything());
-  auto opening = OpenInstance(main_, std::chrono::milliseconds(0));
-  const absl::Status opened = co_await std::move(opening);
-  ever_tried_ = true;
-  if (opened.ok() && !reconnect_) {
-    Connected();
-    auto serving = Serve();
-    co_await std::move(serving);
-  }
+  absl::Status opened = absl::CancelledError("interrupted");
+  auto living = Live(&opened);
+  auto interrupted = interrupt_.WaitUntil(Clock::time_point::max());
+  co_await (std::move(living) || std::move(interrupted));
   const absl::Status why = !opened.ok() ? opened : main_->why;
   auto closing = CloseAll();
   co_await std::move(closing);
@@ -229,6 +230,16 @@ Awaitable<void> Upstream::ConnectOnce() {
   if (breaker_.open()) until = std::max(until, breaker_.retry_at());
   auto waiting = wake_.WaitUntil(until);
   co_await std::move(waiting);
+}
+
+Awaitable<void> Upstream::Live(absl::Status* opened) {
+  auto opening = OpenInstance(main_, std::chrono::milliseconds(0));
+  *opened = co_await std::move(opening);
+  ever_tried_ = true;
+  if (!opened->ok() || reconnect_) co_return;
+  Connected();
+  auto serving = Serve();
+  co_await std::move(serving);
 }
 
 Awaitable<absl::Status> Upstream::OpenInstance(std::shared_ptr<Instance> instance,

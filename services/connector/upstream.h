@@ -133,6 +133,8 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   // Lifecycle (upstream.cc).
   static Awaitable<void> Run(std::shared_ptr<Upstream> self);
   Awaitable<void> ConnectOnce();
+  // Opens the main session and serves it until it is lost; `opened` says how the first went.
+  Awaitable<void> Live(absl::Status* opened);
   Awaitable<absl::Status> OpenInstance(std::shared_ptr<Instance> instance,
                                        std::chrono::milliseconds hold);
   Awaitable<void> CloseAll();
@@ -193,6 +195,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   Backoff backoff_;
   EraMemory era_;
   Event wake_;
+  Event interrupt_;  // of whatever the connection is waiting for
   Broadcast state_changed_;
   Broadcast stopped_;
   bool started_ = false;
