@@ -224,7 +224,12 @@ class GatewayAppImpl final : public GatewayApp {
   }
 
   Awaitable<void> SweepSessions() {
-    while (co_await Sleep(std::chrono::seconds(30))) sessions_.Sweep(NowMicros());
+    // Not `while (co_await …)` with a temporary: GCC 12 compiles that to a trap.
+    for (;;) {
+      const std::chrono::seconds interval(30);
+      if (!co_await Sleep(interval)) co_return;
+      sessions_.Sweep(NowMicros());
+    }
   }
 
   Awaitable<void> Refuse(http::HttpResponder& responder, const absl::Status& status) {
