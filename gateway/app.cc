@@ -150,6 +150,7 @@ class GatewayAppImpl final : public GatewayApp {
   absl::Status MakeAdmin(const config::Config& config) {
     admin::AdminOptions options;
     options.services = {&deps_.catalog, &deps_.connector, &calls_};
+    options.catalog = &deps_.catalog;
     options.reload = deps_.reload;
     options.connections = [this] { return server_->connections(); };
     options.sessions = [this] { return sessions_.List().size(); };

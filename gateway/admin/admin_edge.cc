@@ -18,6 +18,7 @@
 #include "gateway/admin/openapi.h"
 #include "gateway/admin/transcoder.h"
 #include "gateway/protocol/results.h"
+#include "metamcp/catalog/v1/catalog_service.metamcp.h"
 
 namespace metamcp::gateway::admin {
 namespace {
@@ -75,8 +76,10 @@ class AdminEdgeImpl final : public AdminEdge {
     absl::StatusOr<std::string> body = "";
     if (match.route->id == Extra::kReload) {
       body = co_await Reload();
+    } else if (match.route->id == Extra::kConnect) {
+      body = co_await Connect(std::string(match.name), request, std::move(principal));
     } else {
-      body = Answer(*match.route, match.name, request);
+      body = Answer(*match.route);
     }
     if (!body.ok()) co_return co_await SendProblem(responder, body.status());
     const bool text = match.route->id == Extra::kMetrics;
@@ -94,8 +97,7 @@ class AdminEdgeImpl final : public AdminEdge {
   void Close() override { watch_.Close(); }
 
  private:
-  absl::StatusOr<std::string> Answer(const ExtraRoute& route, std::string_view name,
-                                     const http::HttpRequest& request) {
+  absl::StatusOr<std::string> Answer(const ExtraRoute& route) {
     switch (route.id) {
       case Extra::kOpenApi:
         if (openapi_.empty()) openapi_ = MakeOpenApi(transcoder_->table(), ExtraRoutes());
@@ -104,8 +106,6 @@ class AdminEdgeImpl final : public AdminEdge {
         return Version();
       case Extra::kStatus:
         return StatusJson();
-      case Extra::kConnect:
-        return Connect(name, request);
       case Extra::kMetrics:
         return metrics_.Text(MakeGauges());
       default:
@@ -155,18 +155,31 @@ class AdminEdgeImpl final : public AdminEdge {
     return std::move(out).Build();
   }
 
-  absl::StatusOr<std::string> Connect(std::string_view name,
-                                      const http::HttpRequest& request) const {
-    const auto view = watch_.snapshot()->Find(name);
-    if (view == nullptr) {
-      return MakeError("NOT_FOUND", "gateway",
-                       StrCat("no virtual server \"", name.substr(0, 64), "\" is served here"));
+  // What was just made may not be in the snapshot yet; then the catalog knows.
+  Awaitable<absl::Status> CheckExists(std::string name,
+                                      std::shared_ptr<const Principal> principal) const {
+    if (watch_.snapshot()->Find(name) != nullptr) co_return absl::OkStatus();
+    if (options_.catalog == nullptr) {
+      co_return MakeError("NOT_FOUND", "gateway",
+                          StrCat("no virtual server \"", name.substr(0, 64), "\""));
     }
+    const CallContext ctx(std::move(principal), CallContext::Clock::now() + options_.timeout);
+    catalog::v1::GetVirtualServerRequest request;
+    request.set_name(std::move(name));
+    auto found = options_.catalog->GetVirtualServer(ctx, std::move(request));
+    const auto response = co_await CatchStatus(std::move(found));
+    co_return response.status();
+  }
+
+  Awaitable<absl::StatusOr<std::string>> Connect(std::string name, const http::HttpRequest& request,
+                                                 std::shared_ptr<const Principal> principal) const {
+    METAMCP_CO_RETURN_IF_ERROR(co_await CheckExists(name, std::move(principal)));
     ConnectTarget target;
-    target.virtual_server = view->name();
-    METAMCP_ASSIGN_OR_RETURN(target.base_url, BaseUrl(options_.public_url, listen_url_, request));
+    target.virtual_server = std::move(name);
+    METAMCP_CO_ASSIGN_OR_RETURN(target.base_url,
+                                BaseUrl(options_.public_url, listen_url_, request));
     target.needs_key = options_.needs_key;
-    return ConnectInfo(target);
+    co_return ConnectInfo(target);
   }
 
   Gauges MakeGauges() const {

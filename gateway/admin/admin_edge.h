@@ -18,11 +18,17 @@ namespace metamcp::rpc {
 class Service;
 }
 
+namespace metamcp::catalog::v1 {
+class CatalogService;
+}
+
 namespace metamcp::gateway::admin {
 
 struct AdminOptions {
   // Shown through REST by their http options; must outlive the edge.
   std::vector<rpc::Service*> services;
+  // Asked for virtual servers that the snapshot does not hold yet. May be null.
+  catalog::v1::CatalogService* catalog = nullptr;
   // See GatewayDeps::reload. May be empty.
   std::function<Awaitable<absl::StatusOr<std::string>>()> reload;
   // Numbers of now.

@@ -224,6 +224,9 @@ TEST_F(GatewayAdminAppTest, VirtualServersAreMadeSwitchedAndConnectedTo) {
   http::TestSocket events = Follow();
   Json("POST", "/api/v1/virtual-servers",
        R"({"meta":{"name":"dev"},"enabled":true,"spec":{"tools":{"include":["echo"]}}})");
+  // At once, whether or not the gateway's own copy of the catalog has it yet.
+  EXPECT_EQ(Send("GET", "/api/v1/virtual-servers/dev/connect", "", kViewer).status, 200);
+  EXPECT_EQ(Send("GET", "/api/v1/virtual-servers/none/connect", "", kViewer).status, 404);
   EXPECT_THAT(events.ReadUntil("\"virtualServer\":\"dev\""), HasSubstr("list_changed"));
   EXPECT_EQ(Json("GET", "/api/v1/virtual-servers/dev")["view"]["items"].size(), 1u);
   EXPECT_EQ(Json("GET", "/api/v1/virtual-servers/dev/connect")["url"],
