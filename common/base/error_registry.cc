@@ -45,6 +45,8 @@ constexpr ErrorEntry kEntries[] = {
      "Try again, or raise the timeout of this upstream or tool."},
     {"ETAG_MISMATCH", StatusCode::kAborted, kRetryable, -32603, -32603, 412,
      "The object changed meanwhile; read it again and repeat the change."},
+    {"GATEWAY_UNREACHABLE", StatusCode::kUnavailable, kReconnect, -31010, -31010, 503,
+     "Start the gateway with 'meta-mcp serve', or name a running one with --url."},
     {"HEADER_MISMATCH", StatusCode::kInvalidArgument, kUser, -32600, -32020, 400,
      "Send the MCP headers with the same values as the body."},
     {"HOST_REFUSED", StatusCode::kPermissionDenied, kUser, -32600, -32600, 403,

@@ -1,0 +1,29 @@
+#include "cli/commands.h"
+
+namespace metamcp::cli {
+
+void AddCommands(CommandTree& tree) {
+  GlobalOptions& global = tree.context().global;
+  Command root = tree.root();
+  root.Example("meta-mcp init")
+      .Example("meta-mcp serve")
+      .Example("meta-mcp connect claude-code")
+      .Example("meta-mcp tool list --output json")
+      .More(
+          "Exit codes: 0 done, 1 failed, 2 usage or configuration error, 3 not reachable, "
+          "4 denied.");
+  root.Choice("-o,--output", &global.output, {"table", "json"}, "form of the answer")
+      .Option("--config", &global.config, "configuration (default <data-dir>/config.json)", "FILE")
+      .Option("--data-dir", &global.data_dir, "database, keys, socket (default ~/.meta-mcp)",
+              "FOLDER")
+      .Option("--url", &global.url, "a gateway elsewhere", "URL")
+      .Option("--token", &global.token, "key for that gateway (or META_MCP_TOKEN)")
+      .Flag("--non-interactive", &global.non_interactive, "never ask anything")
+      .Flag("--plain", &global.plain, "linear text without colours and columns");
+  AddServerCommands(root);
+  AddToolCommands(root);
+  AddConfigCommands(root);
+  AddStdioCommand(root);
+}
+
+}  // namespace metamcp::cli

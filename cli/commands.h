@@ -1,0 +1,26 @@
+#pragma once
+
+#include "cli/command.h"
+
+// One function for each group of commands; AddCommands calls them all.
+namespace metamcp::cli {
+
+void AddServerCommands(Command& root);
+void AddServerEditCommands(Command& group);
+void AddToolCommands(Command& root);
+void AddCallCommand(Command& group);
+void AddResourceCommands(Command& root);
+void AddPromptCommands(Command& root);
+void AddVirtualCommands(Command& root);
+void AddSessionCommands(Command& root);
+void AddConfigCommands(Command& root);
+void AddInitCommand(Command& root);
+void AddConnectCommand(Command& root);
+void AddDoctorCommand(Command& root);
+void AddStdioCommand(Command& root);
+void AddServeCommand(Command& root);
+void AddShellCommand(Command& root);
+void AddCompletionCommand(Command& root);
+void AddVersionCommand(Command& root);
+
+}  // namespace metamcp::cli
