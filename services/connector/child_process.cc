@@ -128,6 +128,15 @@ absl::Status ExecError(const std::string& command, int error) {
                    StrCat("cannot start '", command, "': ", ::strerror(error), "; ", mend));
 }
 
+// Writing to a child that just died must be an error, not our death. A handler that somebody set
+// is left alone; children get the default back.
+void IgnoreBrokenPipes() {
+  struct sigaction now = {};
+  if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) {
+    ::signal(SIGPIPE, SIG_IGN);
+  }
+}
+
 }  // namespace
 
 std::string ExitStatus::ToString() const {
@@ -181,6 +190,7 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(
     return MakeError("QUEUE_FULL", "connector",
                      StrCat("the limit of ", budget.max_, " child processes is reached"));
   }
+  IgnoreBrokenPipes();
   const auto environment = ChildEnvironment(options.env);
   auto path = ResolveCommand(options.command, environment.at("PATH"));
   if (!path.ok()) return path.status();

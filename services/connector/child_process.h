@@ -62,7 +62,8 @@ class ChildProcess {
  public:
   using Descriptor = boost::asio::posix::stream_descriptor;
 
-  // `budget` must outlive the child. Errors: RESOURCE_EXHAUSTED at the cap, UPSTREAM_UNAVAILABLE
+  // `budget` must outlive the child. SIGPIPE is ignored in this process from the first call on.
+  // Errors: RESOURCE_EXHAUSTED at the cap, UPSTREAM_UNAVAILABLE
   // where the command cannot be run (the message says why).
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Spawn(boost::asio::any_io_executor executor,
                                                              const SpawnOptions& options,

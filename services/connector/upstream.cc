@@ -83,7 +83,10 @@ void Instance::OnLost(const absl::Status& lost) {
   opened.WakeAll();
   const auto owner = owner_.lock();
   if (owner == nullptr) return;
-  if (owner->main_.get() == this) owner->wake_.Set();
+  if (owner->main_.get() != this) return;
+  // Seen at once, however long the farewell takes. Probing also loses sessions; that is no news.
+  if (owner->status_.reachable()) owner->SetState("connecting", false, Sv(lost.message()));
+  owner->wake_.Set();
 }
 
 Upstream::Upstream(Core& core, catalog_pb::Upstream desired, OnChange on_change)
@@ -281,7 +284,9 @@ void Upstream::Connected() {
 }
 
 void Upstream::ConnectFailed(const absl::Status& why) {
-  if (Clock::now() - connected_at_ > kStable && status_.reachable()) backoff_.Reset();
+  const bool connected = connected_at_ != Clock::time_point();
+  if (connected && Clock::now() - connected_at_ > kStable) backoff_.Reset();
+  connected_at_ = Clock::time_point();
   breaker_.Failed(Clock::now());
   status_.set_pid(0);
   const std::string detail(why.message());
