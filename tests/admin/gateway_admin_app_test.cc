@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/strings.h"
 #include "common/db/open_database.h"
@@ -22,6 +23,7 @@ namespace {
 using nlohmann::json;
 using ::testing::HasSubstr;
 
+constexpr std::chrono::hours kHour(1);
 constexpr char kAdmin[] = "an-admin-key-of-24-bytes";
 constexpr char kViewer[] = "a-viewer-key-of-24-bytes";
 
@@ -29,6 +31,10 @@ class FakeProvider final : public provider::v1::ProviderService {
  public:
   Awaitable<absl::Status> Call(const CallContext&, provider::v1::CallRequest request,
                                Sink<provider::v1::CallResponse>& sink) override {
+    if (request.target() == "hang") {
+      while (co_await Sleep(kHour)) continue;
+      co_return absl::CancelledError("cancelled");
+    }
     if (request.target() == "boom") {
       co_return MakeError("UPSTREAM_LOST", "upstream:git", "it went away");
     }
@@ -135,7 +141,8 @@ class GatewayAdminAppTest : public ::testing::Test {
     return socket;
   }
 
-  // Makes the upstream "git" with the tools "echo" and "boom", and waits until they are served.
+  // Makes the upstream "git" with the tools "echo", "boom" and "hang", and waits until they are
+  // served.
   void AddGit() {
     http::TestSocket events = Follow();
     const json made = Json("POST", "/api/v1/servers",
@@ -147,7 +154,7 @@ class GatewayAdminAppTest : public ::testing::Test {
     report.mutable_status()->set_reachable(true);
     auto& list = *report.add_lists();
     list.set_kind(catalog::v1::ITEM_KIND_TOOL);
-    for (const std::string name : {"echo", "boom"}) {
+    for (const std::string name : {"echo", "boom", "hang"}) {
       auto& item = *list.add_items();
       item.set_kind(catalog::v1::ITEM_KIND_TOOL);
       item.set_original_name(name);
@@ -201,7 +208,7 @@ TEST_F(GatewayAdminAppTest, AServerLivesThroughRest) {
   json server = Json("GET", "/api/v1/servers/git")["upstream"];
   EXPECT_EQ(server["status"]["state"], "ready");
   EXPECT_EQ(server["spec"]["env"]["TOKEN"], "***");
-  EXPECT_EQ(Json("GET", "/api/v1/items?kind=tool")["items"].size(), 2u);
+  EXPECT_EQ(Json("GET", "/api/v1/items?kind=tool")["items"].size(), 3u);
   EXPECT_EQ(Json("GET", "/api/v1/items:search?query=echo")["items"][0]["name"], "git__echo");
   EXPECT_EQ(Send("POST", "/api/v1/servers", R"({"meta":{"name":"git"},"spec":{"type":"stdio",
                  "command":"x"}})")
@@ -260,6 +267,22 @@ TEST_F(GatewayAdminAppTest, CallsAreCountedByOutcome) {
   EXPECT_EQ(status["calls"]["total"], 4);
   EXPECT_EQ(status["calls"]["failed"], 3);
   EXPECT_EQ(status["upstreams"]["byState"]["ready"], 1);
+}
+
+TEST_F(GatewayAdminAppTest, ACallEndsWithItsClient) {
+  AddGit();
+  {
+    http::TestSocket socket = http::TestSocket::Connect(endpoint_);
+    const std::string body = R"({"target":"git__hang"})";
+    socket.Send(StrCat(
+        "POST /api/v1/call HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ", kAdmin,
+        "\r\nContent-Type: application/json\r\nContent-Length: ", body.size(), "\r\n\r\n", body));
+    socket.Reset();
+  }
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (Send("GET", "/metrics").body.find("outcome=\"cancelled\"") == std::string::npos) {
+    ASSERT_LT(std::chrono::steady_clock::now(), limit) << "the call was not cancelled";
+  }
 }
 
 TEST_F(GatewayAdminAppTest, StoppingEndsEventStreamsInOrder) {
