@@ -13,6 +13,7 @@
 #include "common/json/splice.h"
 #include "common/telemetry/log.h"
 #include "gateway/admin/admin_edge.h"
+#include "gateway/admin/problem.h"
 #include "gateway/calls_service.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/results.h"
@@ -233,7 +234,14 @@ class GatewayAppImpl final : public GatewayApp {
     }
   }
 
-  Awaitable<void> Refuse(http::HttpResponder& responder, const absl::Status& status) {
+  // In the words of whom the path belongs to: a problem for REST, a JSON-RPC error for MCP.
+  Awaitable<void> Refuse(const http::HttpRequest& request, http::HttpResponder& responder,
+                         const absl::Status& status) {
+    if (admin_->Owns(request.path)) {
+      http::HttpResponse problem = admin::MakeProblem(status);
+      (void)co_await responder.Send(std::move(problem));
+      co_return;
+    }
     const WireError wire = ToWireError(status, mcp::Era::kModern);
     http::HttpResponse response(wire.http, "application/json",
                                 jsonrpc::MakeErrorResponse(jsonrpc::Id(), wire.error));
@@ -243,7 +251,7 @@ class GatewayAppImpl final : public GatewayApp {
 
   Awaitable<void> Serve(http::HttpRequest& request, http::HttpResponder& responder) {
     if (const absl::Status origin = origin_.Check(request); !origin.ok()) {
-      co_await Refuse(responder, origin);
+      co_await Refuse(request, responder, origin);
       co_return;
     }
     http::HttpHeaders cors;
@@ -267,7 +275,7 @@ class GatewayAppImpl final : public GatewayApp {
           MakeError("NOT_FOUND", "gateway",
                     StrCat("nothing is served at ", request.path,
                            "; MCP is at /mcp and /servers/{name}/mcp, the API at /api/v1"));
-      co_await Refuse(responder, status);
+      co_await Refuse(request, responder, status);
     }
   }
 
@@ -283,7 +291,7 @@ class GatewayAppImpl final : public GatewayApp {
     credentials.unix_socket = request.is_unix_socket;
     auto principal = authenticator_->Authenticate(credentials);
     if (!principal.ok()) {
-      co_await Refuse(responder, principal.status());
+      co_await Refuse(request, responder, principal.status());
       co_return;
     }
     co_await admin_->Handle(request, responder, *std::move(principal));

@@ -195,11 +195,24 @@ class GatewayAdminAppTest : public ::testing::Test {
 };
 
 TEST_F(GatewayAdminAppTest, NobodyComesInWithoutAKey) {
-  EXPECT_EQ(Send("GET", "/api/v1/servers", "", "").status, 401);
+  const auto refused = Send("GET", "/api/v1/servers", "", "");
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_THAT(refused.head, HasSubstr("WWW-Authenticate: Bearer"));
+  EXPECT_EQ(json::parse(refused.body)["error"]["reason"], "AUTH_REQUIRED");
   EXPECT_EQ(Send("GET", "/metrics", "", "").status, 401);
   EXPECT_EQ(Send("GET", "/openapi.json", "", "wrong-key-wrong-key-wrong").status, 401);
   EXPECT_EQ(Send("POST", "/api/v1/servers", "{}", kViewer).status, 403);
   EXPECT_EQ(Send("GET", "/api/v1/servers", "", kViewer).status, 200);
+}
+
+TEST_F(GatewayAdminAppTest, PagesOfOtherSitesAreRefused) {
+  http::TestSocket socket = http::TestSocket::Connect(endpoint_);
+  socket.Send(StrCat("POST /api/v1/config:reload HTTP/1.1\r\nHost: localhost\r\nOrigin: ",
+                     "https://evil.example\r\nContent-Length: 0\r\nAuthorization: Bearer ", kAdmin,
+                     "\r\n\r\n"));
+  const auto refused = socket.ReadResponse();
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_EQ(json::parse(refused.body)["error"]["reason"], "ORIGIN_REFUSED");
 }
 
 TEST_F(GatewayAdminAppTest, AServerLivesThroughRest) {
