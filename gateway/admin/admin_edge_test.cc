@@ -162,7 +162,7 @@ TEST(AdminEdgeTest, ConnectUsesThePublicUrlAndNamesTheKey) {
   EXPECT_TRUE(info["needsKey"]);
   const auto clients = ByClient(info);
   EXPECT_THAT(clients.at("cursor")["text"].get<std::string>(),
-              HasSubstr("Bearer ${env:META_MCP_KEY}"));
+              HasSubstr("Bearer ${env:META_MCP_TOKEN}"));
   EXPECT_THAT(clients.at("claude-desktop")["text"].get<std::string>(),
               HasSubstr("https://mcp.example.com"));
 }

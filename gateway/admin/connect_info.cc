@@ -15,8 +15,8 @@
 namespace metamcp::gateway::admin {
 namespace {
 
-// How clients name an environment variable in their files.
-constexpr std::string_view kKeyVariable = "META_MCP_KEY";
+// The variable that clients read the key from; meta-mcp itself does, too.
+constexpr std::string_view kKeyVariable = "META_MCP_TOKEN";
 
 std::string Pretty(const std::string& text) {
   auto parsed = json::ParseOrderedJson(text);
