@@ -34,7 +34,8 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(UriTemplateTest, AHostileTemplateGivesUpInsteadOfHanging) {
   std::string text = "x://";
   for (int i = 0; i < 200; ++i) text += "{a}-";
-  EXPECT_FALSE(UriTemplate(text).Matches("x://" + std::string(5000, '-')));
+  // The last character fits nowhere, which is known only after every way to share out the rest.
+  EXPECT_FALSE(UriTemplate(text).Matches("x://" + std::string(5000, '-') + "x"));
 }
 
 TEST(UriSchemeTest, ReadsTheScheme) {
