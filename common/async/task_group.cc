@@ -2,6 +2,7 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 
 #include "common/async/run.h"
 #include "common/base/check.h"
@@ -15,6 +16,9 @@ TaskGroup::TaskGroup(boost::asio::any_io_executor executor)
 TaskGroup::~TaskGroup() { METAMCP_CHECK(tasks_.empty()); }
 
 void TaskGroup::Spawn(std::string name, Awaitable<void> task) {
+  // A coroutine that is cancelled before its first suspension would throw out of the event loop
+  // (Asio 1.81), so one that comes too late is not started.
+  if (cancelled_) return;
   tasks_.emplace_back();
   const auto it = std::prev(tasks_.end());
   it->name = std::move(name);
@@ -26,22 +30,20 @@ void TaskGroup::Spawn(std::string name, Awaitable<void> task) {
             {{"task", it->name}, {"error", std::string(status.message())}});
       }
     }
-    tasks_.erase(it);
-    if (tasks_.empty()) idle_.cancel();
+    // Asio touches the task's cancellation slot after this handler, and a signal must not be
+    // destroyed while it emits: the task leaves the list in a turn of its own.
+    boost::asio::post(executor_, [this, it] {
+      tasks_.erase(it);
+      if (tasks_.empty()) idle_.cancel();
+    });
   };
   boost::asio::co_spawn(executor_, std::move(task),
                         boost::asio::bind_cancellation_slot(it->signal.slot(), std::move(done)));
-  if (cancelled_) it->signal.emit(boost::asio::cancellation_type::terminal);
 }
 
 void TaskGroup::CancelAll() {
   cancelled_ = true;
-  // A task may end (and leave the list) while its signal is emitted.
-  for (auto it = tasks_.begin(); it != tasks_.end();) {
-    auto next = std::next(it);
-    it->signal.emit(boost::asio::cancellation_type::terminal);
-    it = next;
-  }
+  for (Task& task : tasks_) task.signal.emit(boost::asio::cancellation_type::terminal);
 }
 
 Awaitable<bool> TaskGroup::Join(std::chrono::steady_clock::duration limit) {

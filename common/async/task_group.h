@@ -22,7 +22,8 @@ class TaskGroup {
   TaskGroup& operator=(const TaskGroup&) = delete;
   ~TaskGroup();
 
-  // Starts `task`. After CancelAll, new tasks start cancelled.
+  // Starts `task` (on the io thread: at once, up to its first wait). After CancelAll nothing is
+  // started any more.
   void Spawn(std::string name, Awaitable<void> task);
 
   // Emits terminal cancellation to every running task.

@@ -37,6 +37,15 @@ TEST(TaskGroupTest, CancelAllEndsEveryTaskAndJoinSaysSo) {
   EXPECT_EQ(group.running(), 0u);
 }
 
+TEST(TaskGroupTest, StartsNothingAfterCancelAll) {
+  asio::io_context io;
+  TaskGroup group(io.get_executor());
+  group.CancelAll();
+  group.Spawn("late", Fails());
+  io.run();
+  EXPECT_EQ(group.running(), 0u);
+}
+
 TEST(TaskGroupTest, LogsATaskThatThrew) {
   std::string text;
   SetLogWriter([&text](std::string_view line) { text += line; });
