@@ -220,7 +220,8 @@ class GatewayAppImpl final : public GatewayApp {
       const absl::Status status = co_await CatchStatus(std::move(watch));
       Log(LogLevel::kWarning, "catalog.watch_ended",
           {{"error", std::string(status.message())}, {"retry_ms", backoff.count()}});
-      if (!co_await Sleep(backoff)) co_return;
+      const bool slept = co_await Sleep(backoff);
+      if (!slept) co_return;
       backoff = std::min(backoff * 2, milliseconds(2000));
     }
   }
@@ -229,7 +230,8 @@ class GatewayAppImpl final : public GatewayApp {
     // Not `while (co_await …)` with a temporary: GCC 12 compiles that to a trap.
     for (;;) {
       const std::chrono::seconds interval(30);
-      if (!co_await Sleep(interval)) co_return;
+      const bool slept = co_await Sleep(interval);
+      if (!slept) co_return;
       sessions_.Sweep(NowMicros());
     }
   }

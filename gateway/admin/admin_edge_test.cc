@@ -197,27 +197,6 @@ TEST(AdminEdgeTest, EventsTellWhatChanges) {
   EXPECT_THAT(socket.ReadUntil("0\r\n\r\n"), HasSubstr("0\r\n\r\n"));  // ended in order
 }
 
-TEST(AdminEdgeTest, AReaderThatFellBehindStartsAnew) {
-  AdminServer server;
-  Feed(server, {}, 1, 1, true);
-  http::TestSocket socket = server.Open();
-  socket.Send("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nX-Role: viewer\r\n\r\n");
-  socket.ReadUntil("\n\n");
-  // More changes than the queue holds before the stream gets a turn.
-  const auto snapshot = MakeSnapshot(2, 1);
-  server.Run([&] {
-    for (int i = 0; i < 1001; ++i) {
-      catalog::v1::WatchCatalogResponse message;
-      message.set_end(true);
-      *message.add_upstreams() = MakeUpstream("gh", StrCat("state", i));
-      server.edge->OnCatalog(message, snapshot);
-    }
-  });
-  const std::string next = socket.ReadUntil("\n\n");
-  EXPECT_THAT(next, HasSubstr("event: snapshot"));
-  EXPECT_THAT(next, HasSubstr("state1000"));
-}
-
 TEST(AdminEdgeTest, EventStreamsOfClientsThatLeftEnd) {
   AdminServer server;
   Feed(server, {}, 1, 1, true);

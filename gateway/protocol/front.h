@@ -87,10 +87,10 @@ class LegacyFront {
 
  private:
   Awaitable<void> HandleCall(Incoming in, std::shared_ptr<LegacySession> session, Reply& reply);
-  Awaitable<absl::StatusOr<std::string>> CallWithQuestions(const CallContext& ctx, CallSpec spec,
+  // The outcome of the last round: complete or failed.
+  Awaitable<absl::StatusOr<CallOutcome>> CallWithQuestions(const CallContext& ctx, CallSpec spec,
                                                            std::shared_ptr<LegacySession> session,
-                                                           CallEvents& events, Reply& reply,
-                                                           jsonrpc::ErrorObject* upstream_error);
+                                                           CallEvents& events, Reply& reply);
   Awaitable<absl::StatusOr<std::string>> AskAll(std::shared_ptr<LegacySession> session,
                                                 std::string raw_requests, Reply& reply);
   Awaitable<void> Subscribe(Incoming in, std::shared_ptr<LegacySession> session, Reply& reply);

@@ -8,6 +8,7 @@
 #include "common/json/splice.h"
 #include "common/mcp/convert.h"
 #include "common/mcp/methods.h"
+#include "common/mcp/validate.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/front_common.h"
 #include "gateway/protocol/results.h"
@@ -100,12 +101,16 @@ Awaitable<void> LegacyFront::HandleRequest(Incoming in, std::shared_ptr<LegacySe
   const jsonrpc::Id id = in.envelope->id;
   const std::string_view method = in.envelope->method;
   absl::StatusOr<std::string> result = std::string("{}");
+  const absl::Status valid =
+      mcp::ValidateParams(session->revision, method, in.envelope->params.text());
   const mcp::MethodInfo* info = mcp::FindMethod(method);
   const bool known = info != nullptr && !info->notification &&
                      info->capability != mcp::Capability::kTasks &&
                      mcp::ServerAccepts(*info, session->revision);
   if (!known) {
     result = MakeError("METHOD_NOT_FOUND", "gateway", StrCat("no method \"", method, "\""));
+  } else if (!valid.ok()) {
+    result = valid;
   } else if (method == "ping") {
   } else if (const auto kind = ListKind(method)) {
     result = AnswerList(deps_, in, *kind, session->revision);
@@ -195,18 +200,7 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
   FrontEvents events(reply, session->revision, meta->progress_token, session->log_level);
 
   bool cancelled = false;
-  jsonrpc::ErrorObject upstream_error;
-  CallOutcome done;
-  auto work = [](LegacyFront* self, const CallContext& c, CallSpec s,
-                 std::shared_ptr<LegacySession> ses, CallEvents& ev, Reply& r,
-                 jsonrpc::ErrorObject* error) -> Awaitable<absl::StatusOr<CallOutcome>> {
-    auto result = co_await self->CallWithQuestions(c, std::move(s), std::move(ses), ev, r, error);
-    if (!result.ok()) co_return result.status();
-    CallOutcome outcome;
-    outcome.result = *std::move(result);
-    co_return outcome;
-  };
-  auto op = work(this, ctx, std::move(spec), session, events, reply, &upstream_error);
+  auto op = CallWithQuestions(ctx, std::move(spec), session, events, reply);
   auto register_cancel = [&session, &id, &cancelled](std::function<void()> cancel) {
     session->in_flight[id] = [&cancelled, cancel = std::move(cancel)] {
       cancelled = true;
@@ -222,14 +216,19 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
     (void)co_await reply.End(202);
     co_return;
   }
-  if (upstream_error.code != 0) {
+  if (outcome.ok() && outcome->failed) {
     std::string message =
-        jsonrpc::MakeErrorResponse(id, mcp::ErrorToLegacy(std::move(upstream_error), method));
+        jsonrpc::MakeErrorResponse(id, mcp::ErrorToLegacy(std::move(outcome->error), method));
     (void)co_await reply.Respond(200, std::move(message));
     co_return;
   }
-  absl::StatusOr<std::string> converted = outcome.status();
-  if (outcome.ok()) converted = mcp::ResultToLegacy(method, outcome->result, session->revision);
+  absl::StatusOr<std::string> converted = std::string();
+  if (!outcome.ok()) {
+    converted = outcome.status();
+  } else {
+    converted =
+        mcp::ResultToLegacy(method, outcome->result, session->revision, outcome->wraps_output);
+  }
   if (!converted.ok()) {
     co_await RespondError(reply, id, converted.status(), kLegacy);
     co_return;
@@ -238,21 +237,18 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
   (void)co_await reply.Respond(200, std::move(message));
 }
 
-Awaitable<absl::StatusOr<std::string>> LegacyFront::CallWithQuestions(
+Awaitable<absl::StatusOr<CallOutcome>> LegacyFront::CallWithQuestions(
     const CallContext& ctx, CallSpec spec, std::shared_ptr<LegacySession> session,
-    CallEvents& events, Reply& reply, jsonrpc::ErrorObject* upstream_error) {
+    CallEvents& events, Reply& reply) {
   for (int round = 0; round <= deps_.ask_rounds_max; ++round) {
     METAMCP_CO_ASSIGN_OR_RETURN(CallOutcome outcome, co_await deps_.chain.Run(ctx, spec, events));
-    if (outcome.failed) {
-      if (outcome.error.code == -32021 && spec.method == "tools/call") {
-        co_return CannotAsk(StrCat("upstream:", outcome.upstream, " needs a capability that this",
-                                   " client has not: ", outcome.error.message));
-      }
-      *upstream_error = std::move(outcome.error);
-      co_return std::string("{}");
+    if (outcome.failed && outcome.error.code == -32021 && spec.method == "tools/call") {
+      outcome.failed = false;
+      outcome.result = CannotAsk(StrCat("upstream:", outcome.upstream, " needs a capability that ",
+                                        "this client has not: ", outcome.error.message));
     }
-    if (outcome.kind != provider::v1::RESULT_KIND_INPUT_REQUIRED) {
-      co_return std::move(outcome.result);
+    if (outcome.failed || outcome.kind != provider::v1::RESULT_KIND_INPUT_REQUIRED) {
+      co_return outcome;
     }
     METAMCP_CO_ASSIGN_OR_RETURN(const json::ObjectView view, json::ScanObject(outcome.result));
     const auto state = view.String("requestState");
@@ -260,17 +256,21 @@ Awaitable<absl::StatusOr<std::string>> LegacyFront::CallWithQuestions(
     spec.request_state = state.value_or("");
     spec.input_responses.clear();
     if (!view.Has("inputRequests")) {
-      if (!co_await Sleep(kStateOnlyPause)) co_return absl::CancelledError("cancelled");
+      const bool slept = co_await Sleep(kStateOnlyPause);
+      if (!slept) co_return absl::CancelledError("cancelled");
       continue;
     }
     auto answers = co_await AskAll(session, std::string(view.Raw("inputRequests")), reply);
-    if (!answers.ok()) {
-      if (spec.method == "tools/call" && !absl::IsCancelled(answers.status())) {
-        co_return CannotAsk(Sv(answers.status().message()));
-      }
+    if (answers.ok()) {
+      spec.input_responses = *std::move(answers);
+      continue;
+    }
+    if (spec.method != "tools/call" || absl::IsCancelled(answers.status())) {
       co_return answers.status();
     }
-    spec.input_responses = *std::move(answers);
+    outcome.kind = provider::v1::RESULT_KIND_COMPLETE;
+    outcome.result = CannotAsk(Sv(answers.status().message()));
+    co_return outcome;
   }
   co_return MakeError("UPSTREAM_PROTOCOL", "gateway",
                       StrCat("the tool asked more than ", deps_.ask_rounds_max, " times"));

@@ -6,6 +6,7 @@
 #include "common/json/splice.h"
 #include "common/mcp/convert.h"
 #include "common/mcp/methods.h"
+#include "common/mcp/validate.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/front_common.h"
 #include "gateway/protocol/results.h"
@@ -124,6 +125,12 @@ Awaitable<void> ModernFront::Handle(Incoming in, mcp::RequestMeta meta, Reply& r
   if (method == "server/discover") {
     std::string message = jsonrpc::MakeResult(id, DiscoverResult(*in.view));
     (void)co_await reply.Respond(200, std::move(message));
+    co_return;
+  }
+  if (const absl::Status valid =
+          mcp::ValidateParams(mcp::kLatestModern, method, in.envelope->params.text());
+      !valid.ok()) {
+    co_await RespondError(reply, id, valid, kModern);
     co_return;
   }
   if (const auto kind = ListKind(method)) {

@@ -85,7 +85,8 @@ Awaitable<void> RunWatch(std::shared_ptr<WatchState> state) {
     if (!status.ok()) state->Answer(status);
     if (for_good) break;
     if (state->answer.ok()) backoff = kBackoffMin;
-    if (!co_await Sleep(backoff)) break;
+    const bool slept = co_await Sleep(backoff);
+    if (!slept) break;
     backoff = std::min(backoff * 2, kBackoffMax);
   }
   state->Answer(absl::CancelledError("the watch ended"));

@@ -353,6 +353,7 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& c
                         StrCat("upstream \"", upstream->name, "\" ended without a result"));
   }
   sink.outcome.upstream = upstream->name;
+  sink.outcome.wraps_output = target.entry && target.entry->wraps_output;
   if (sink.outcome.kind == provider::v1::RESULT_KIND_INPUT_REQUIRED) {
     METAMCP_CO_RETURN_IF_ERROR(SealState(ctx, spec, target, route, sink.outcome));
   } else if (spec.method == "resources/read" && sent_target != target.name) {

@@ -50,6 +50,7 @@ struct CallOutcome {
   bool failed = false;
   jsonrpc::ErrorObject error;
   std::string upstream;  // slug of who answered
+  bool wraps_output = false;  // of a tool: see ExposedEntry
 };
 
 // Where the events of a running call go.

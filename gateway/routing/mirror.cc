@@ -3,6 +3,7 @@
 #include "common/base/strings.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
+#include "common/mcp/convert.h"
 
 namespace metamcp::gateway {
 namespace {
@@ -118,6 +119,7 @@ EntryPtr CatalogMirror::MakeEntry(const catalog::v1::ExposedItem& exposed) const
   entry->definition = WithExposedName(exposed.kind(), base, exposed.name());
   for (const auto& [name, rule] : exposed.arguments()) entry->arguments[name] = rule;
   if (exposed.kind() == catalog::v1::ITEM_KIND_TOOL) {
+    entry->wraps_output = mcp::NeedsOutputWrapping(entry->definition);
     entry->front_headers = HeadersOf(entry->definition);
     entry->back_headers = HeadersOf(item->second.definition());
   }

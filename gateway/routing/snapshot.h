@@ -45,6 +45,8 @@ struct ExposedEntry {
   std::string definition;
   // Argument rules by original name; empty for most.
   std::map<std::string, catalog::v1::ArgumentOverride> arguments;
+  // Legacy clients see this tool's structured output inside {"result": …}.
+  bool wraps_output = false;
   // x-mcp-header mirrors of the exposed schema (what clients send) and of the upstream's own.
   std::vector<mcp::ParamHeader> front_headers;
   std::vector<mcp::ParamHeader> back_headers;

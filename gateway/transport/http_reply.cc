@@ -134,7 +134,9 @@ Awaitable<void> KeepAlive::Ping(std::shared_ptr<HttpReply> reply,
 }
 
 Awaitable<void> KeepAlive::Run() {
-  while (co_await Sleep(interval_ / 4)) {
+  for (;;) {
+    const bool slept = co_await Sleep(interval_ / 4);
+    if (!slept) co_return;
     const auto before = std::chrono::steady_clock::now() - interval_;
     for (const auto& reply : replies_) {
       if (!reply->ended() && reply->can_push()) tasks_.Spawn("keep-alive", Ping(reply, before));

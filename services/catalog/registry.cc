@@ -194,12 +194,14 @@ void Registry::RequestStop() {
 Awaitable<void> Registry::Run() {
   while (!stopping_) {
     while (!work_ && !stopping_) co_await work_signal_.Wait();
-    if (!co_await Sleep(options_.coalesce)) co_return;
+    const bool slept = co_await Sleep(options_.coalesce);
+    if (!slept) co_return;
     const absl::Status status = co_await Flush();
     if (status.ok()) continue;
     Log(LogLevel::kWarning, "catalog.store_failed",
         {{"code", absl::StatusCodeToString(status.code())}, {"error", Sv(status.message())}});
-    if (!co_await Sleep(options_.retry)) co_return;
+    const bool waited = co_await Sleep(options_.retry);
+    if (!waited) co_return;
   }
 }
 

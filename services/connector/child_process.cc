@@ -288,9 +288,11 @@ Awaitable<void> ChildProcess::Stop(std::chrono::milliseconds grace) {
   co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::disable_cancellation());
   boost::system::error_code ignored;
   in_.close(ignored);
-  if (co_await WaitExitUntil(std::chrono::steady_clock::now() + grace)) co_return;
+  const bool ended = co_await WaitExitUntil(std::chrono::steady_clock::now() + grace);
+  if (ended) co_return;
   SignalGroup(SIGTERM);
-  if (co_await WaitExitUntil(std::chrono::steady_clock::now() + grace)) co_return;
+  const bool terminated = co_await WaitExitUntil(std::chrono::steady_clock::now() + grace);
+  if (terminated) co_return;
   SignalGroup(SIGKILL);
   co_await WaitExit();
 }

@@ -171,7 +171,9 @@ Awaitable<void> StdioChannel::ReadErrors(std::shared_ptr<StdioChannel> self) {
 }
 
 Awaitable<void> StdioChannel::Watch(std::shared_ptr<StdioChannel> self) {
-  while (!co_await self->child_->WaitExit()) {
+  for (;;) {
+    const bool exited = co_await self->child_->WaitExit();
+    if (exited) break;
     const auto cancelled = co_await boost::asio::this_coro::cancellation_state;
     if (cancelled.cancelled() != boost::asio::cancellation_type::none) break;
   }
