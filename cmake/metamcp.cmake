@@ -11,6 +11,8 @@ target_compile_definitions(metamcp_options INTERFACE
   BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_BEAST_SEPARATE_COMPILATION)
 
 if(METAMCP_SANITIZE)
+  # Asio keeps freed coroutine frames for reuse, which hides a double free from the sanitizer.
+  add_compile_definitions(BOOST_ASIO_DISABLE_SMALL_BLOCK_RECYCLING)
   add_compile_options(-fsanitize=${METAMCP_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${METAMCP_SANITIZE})
   if(METAMCP_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

@@ -1,0 +1,98 @@
+#include "cli/apply_config.h"
+
+#include "common/base/names.h"
+
+namespace metamcp::cli {
+namespace {
+
+void FillUpstream(const std::string& key, const config::ServerConfig& from,
+                  catalog::v1::Upstream& to) {
+  auto& meta = *to.mutable_meta();
+  meta.set_name(Slug(key));
+  meta.set_display_name(from.display_name.empty() ? key : from.display_name);
+  meta.set_origin("file");
+  meta.set_visibility("public");
+  meta.mutable_tags()->Assign(from.tags.begin(), from.tags.end());
+  to.set_enabled(!from.disabled);
+  auto& spec = *to.mutable_spec();
+  spec.set_type(from.type);
+  spec.set_command(from.command);
+  spec.mutable_args()->Assign(from.args.begin(), from.args.end());
+  for (const auto& [name, value] : from.env) (*spec.mutable_env())[name] = value;
+  spec.set_cwd(from.cwd);
+  spec.set_url(from.url);
+  for (const auto& [name, value] : from.headers) (*spec.mutable_headers())[name] = value;
+  spec.set_era(from.era);
+  spec.set_isolation(from.isolation);
+  spec.set_interactive(from.interactive);
+  spec.set_timeout_ms(from.timeout_ms);
+  spec.set_priority(static_cast<int32_t>(from.priority));
+  for (const auto& [tool, ms] : from.tool_timeouts_ms) {
+    (*spec.mutable_tool_timeouts_ms())[tool] = ms;
+  }
+  spec.set_allow_tls12(from.tls.min == "1.2");
+  spec.set_ca_file(from.tls.ca);
+  spec.set_allow_plain_http(from.allow_plain_http);
+  for (const auto& fallback : from.fallbacks) spec.add_fallbacks(Slug(fallback));
+  spec.set_concurrency(static_cast<int32_t>(from.concurrency));
+}
+
+void FillSelector(const config::SelectorConfig& from, catalog::v1::Selector& to) {
+  to.mutable_include()->Assign(from.include.begin(), from.include.end());
+  to.mutable_exclude()->Assign(from.exclude.begin(), from.exclude.end());
+  to.set_annotations(from.annotations);
+}
+
+void FillOverride(const config::OverrideConfig& from, catalog::v1::ItemOverride& to) {
+  to.set_name(from.name);
+  to.set_title(from.title);
+  to.set_description(from.description);
+  to.set_annotations(from.annotations);
+  to.set_disabled(from.disabled);
+  for (const auto& [name, rule] : from.arguments) {
+    auto& out = (*to.mutable_arguments())[name];
+    out.set_rename(rule.rename);
+    out.set_default_value(rule.default_value);
+    out.set_fixed_value(rule.value);
+    out.set_hidden(rule.hidden);
+    out.set_coerce(rule.coerce);
+  }
+}
+
+void FillVirtualServer(const std::string& name, const config::VirtualServerConfig& from,
+                       catalog::v1::VirtualServer& to) {
+  auto& meta = *to.mutable_meta();
+  meta.set_name(name);
+  meta.set_display_name(from.title.empty() ? name : from.title);
+  meta.set_origin("file");
+  meta.set_visibility("public");
+  to.set_enabled(!from.disabled);
+  auto& spec = *to.mutable_spec();
+  spec.set_title(from.title);
+  spec.set_instructions(from.instructions);
+  spec.mutable_servers()->Assign(from.servers.begin(), from.servers.end());
+  spec.set_prefix(from.prefix);
+  FillSelector(from.tools, *spec.mutable_tools());
+  FillSelector(from.resources, *spec.mutable_resources());
+  FillSelector(from.prompts, *spec.mutable_prompts());
+  for (const auto& [item, rule] : from.overrides) {
+    FillOverride(rule, (*spec.mutable_overrides())[item]);
+  }
+  spec.set_metrics_label(from.metrics_label);
+}
+
+}  // namespace
+
+catalog::v1::ApplyConfigRequest ToApplyConfig(const config::Config& config) {
+  catalog::v1::ApplyConfigRequest request;
+  request.set_name_separator(config.gateway.name_separator);
+  for (const auto& [key, server] : config.mcp_servers) {
+    FillUpstream(key, server, *request.add_upstreams());
+  }
+  for (const auto& [name, server] : config.virtual_servers) {
+    FillVirtualServer(name, server, *request.add_virtual_servers());
+  }
+  return request;
+}
+
+}  // namespace metamcp::cli

@@ -1,0 +1,102 @@
+#include "cli/serve.h"
+
+#include <unistd.h>
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <cstdio>
+#include <iostream>
+
+#include "cli/suite.h"
+#include "common/async/run.h"
+#include "common/base/strings.h"
+#include "common/telemetry/log.h"
+
+namespace metamcp::cli {
+namespace {
+
+namespace asio = boost::asio;
+
+// How long a server that was started for somebody stays after its last client.
+constexpr std::chrono::seconds kOnDemandLinger{60};
+
+void PrintReady(const Suite& suite) {
+  std::string line = "ready";
+  if (!suite.base_url().empty()) {
+    line += StrCat(" mcp=", suite.base_url(), "/mcp admin=", suite.base_url(), "/api/v1");
+  }
+  if (!suite.grpc_address().empty()) line += StrCat(" grpc=", suite.grpc_address());
+  line += StrCat(" pid=", ::getpid());
+  std::cout << line << std::endl;
+}
+
+Awaitable<void> WaitUntilUnused(Suite& suite) {
+  auto last_used = std::chrono::steady_clock::now();
+  for (;;) {
+    if (suite.connections() > 0) last_used = std::chrono::steady_clock::now();
+    if (std::chrono::steady_clock::now() - last_used > kOnDemandLinger) co_return;
+    const bool slept = co_await Sleep(std::chrono::seconds(1));
+    if (!slept) co_return;
+  }
+}
+
+Awaitable<void> WaitForStop(Suite& suite, process::WaitSignal wait) {
+  for (;;) {
+    const bool stop = co_await wait();
+    if (stop) co_return;
+    Log(LogLevel::kInfo, "config.reload_asked", {{"by", "SIGHUP"}});
+    (void)co_await suite.Reload();
+  }
+}
+
+Awaitable<int> Main(asio::io_context& io, process::WaitSignal wait, ServeOptions options,
+                    process::Ground& ground) {
+  using asio::experimental::awaitable_operators::operator||;
+  Suite suite(io, options, ground);
+  absl::Status status = co_await suite.Start();
+  if (status.ok()) {
+    PrintReady(suite);
+    auto stop = WaitForStop(suite, std::move(wait));
+    if (options.on_demand) {
+      auto unused = WaitUntilUnused(suite);
+      co_await (std::move(stop) || std::move(unused));
+    } else {
+      co_await std::move(stop);
+    }
+    Log(LogLevel::kInfo, "process.stopping");
+  } else {
+    std::cerr << options.program << ": " << status.message() << std::endl;
+  }
+  co_await suite.Stop();
+  co_return status.ok() ? 0 : process::ExitCodeOf(status);
+}
+
+}  // namespace
+
+int RunServe(const ServeOptions& options) {
+  SetLogService(options.program);
+  process::StartOptions start;
+  start.service = options.program;
+  start.config_path = options.config_path;
+  start.data_dir = options.data_dir;
+  start.flags = options.flags;
+  start.database = options.services.count("catalog") > 0;
+  auto ground = process::OpenGroundBlocking(start);
+  absl::Status status = ground.status();
+  if (status.ok() && ground->database) {
+    status = catalog::CatalogApp::MigrateBlocking(*ground->database);
+    if (status.ok()) {
+      db::ExecutorOptions executor;
+      ground->database_executor = std::make_unique<db::DbExecutor>(*ground->database, executor);
+    }
+  }
+  if (!status.ok()) {
+    std::cerr << options.program << ": " << status.message() << std::endl;
+    return process::ExitCodeOf(status);
+  }
+  return process::RunLoop(
+      [&options, &ground](asio::io_context& io, process::WaitSignal wait) -> Awaitable<int> {
+        return Main(io, std::move(wait), options, *ground);
+      });
+}
+
+}  // namespace metamcp::cli

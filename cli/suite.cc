@@ -1,0 +1,240 @@
+#include "cli/suite.h"
+
+#include <unistd.h>
+
+#include "cli/apply_config.h"
+#include "common/async/run.h"
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/config/diff.h"
+#include "common/json/scan.h"
+#include "common/json/splice.h"
+#include "common/telemetry/log.h"
+
+namespace metamcp::cli {
+namespace {
+
+namespace asio = boost::asio;
+
+// How long a start waits for the catalog of another process before it listens all the same.
+constexpr std::chrono::milliseconds kCatalogWait{500};
+
+CallContext SystemContext() {
+  auto who = std::make_shared<Principal>();
+  who->subject = "meta-mcp";
+  who->kind = "service";
+  who->roles = {"admin"};
+  who->method = "internal";
+  return CallContext(std::move(who), CallContext::Clock::now() + std::chrono::seconds(30));
+}
+
+std::string NamesJson(const std::vector<std::string>& names) {
+  std::vector<std::string> quoted;
+  for (const std::string& name : names) quoted.push_back(json::JsonQuote(name));
+  return json::JoinArray(quoted);
+}
+
+std::string ChangesJson(const config::NameChanges& changes) {
+  json::ObjectWriter out;
+  out.Add("added", NamesJson(changes.added));
+  out.Add("removed", NamesJson(changes.removed));
+  out.Add("changed", NamesJson(changes.changed));
+  return std::move(out).Build();
+}
+
+std::string DiffJson(const config::ConfigDiff& diff) {
+  std::vector<std::string> restart;
+  for (const auto& change : diff.settings) restart.push_back(change.path);
+  json::ObjectWriter out;
+  out.AddString("summary", config::DiffText(diff));
+  out.Add("servers", ChangesJson(diff.servers));
+  out.Add("virtualServers", ChangesJson(diff.virtual_servers));
+  out.Add("needsRestart", NamesJson(restart));
+  return std::move(out).Build();
+}
+
+}  // namespace
+
+Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground& ground)
+    : io_(io), options_(options), ground_(ground), tasks_(io.get_executor()) {}
+
+Suite::~Suite() = default;
+
+absl::StatusOr<std::shared_ptr<rpc::Channel>> Suite::Dial(const std::string& service,
+                                                          const std::string& address) const {
+  if (address.empty()) {
+    return MakeError("CONFIG_INVALID", "gateway",
+                     StrCat("this process does not run ", service, ": set services.", service,
+                            ".address to where it runs"));
+  }
+  return rpc::Channel::Create(address, tls_);
+}
+
+Awaitable<absl::Status> Suite::StartCatalog() {
+  if (!Here("catalog")) {
+    auto channel = Dial("catalog", ground_.loaded.config.services.catalog.address);
+    if (!channel.ok()) co_return channel.status();
+    catalog_ = catalog::v1::MakeCatalogServiceClient(*std::move(channel));
+    co_return absl::OkStatus();
+  }
+  // Named first: GCC 12 frees a default argument of a co_await expression twice.
+  catalog::RegistryOptions options;
+  auto create = catalog::CatalogApp::Create(io_.get_executor(), *ground_.database_executor,
+                                            std::move(options));
+  auto app = co_await std::move(create);
+  if (!app.ok()) co_return app.status();
+  catalog_app_ = *std::move(app);
+  catalog_ = catalog::v1::MakeCatalogServiceDirect(catalog_app_->service());
+  co_return co_await ApplyConfig(ground_.loaded.config);
+}
+
+Awaitable<absl::Status> Suite::ApplyConfig(const config::Config& config) {
+  const CallContext ctx = SystemContext();
+  auto request = ToApplyConfig(config);
+  auto response = co_await catalog_->ApplyConfig(ctx, std::move(request));
+  co_return response.status();
+}
+
+absl::Status Suite::StartConnector() {
+  const config::Config& config = ground_.loaded.config;
+  if (!Here("connector")) {
+    if (!Here("gateway")) return absl::OkStatus();
+    METAMCP_ASSIGN_OR_RETURN(auto channel, Dial("connector", config.services.connector.address));
+    provider_ = provider::v1::MakeProviderServiceClient(channel);
+    connector_ = connector::v1::MakeConnectorServiceClient(channel);
+    return absl::OkStatus();
+  }
+  http::HttpClientOptions client;
+  client.environment = [](const char* name) { return static_cast<const char*>(::getenv(name)); };
+  http_client_ = http::NewHttpClient(io_.get_executor(), client);
+  connector::AppOptions app;
+  app.connector = config.connector;
+  app.catalog = config.catalog;
+  app.environment = ground_.load_options.env;
+  app.result_bytes_max = static_cast<size_t>(config.limits.result_bytes_max);
+  connector_app_ = std::make_unique<connector::App>(io_.get_executor(), *catalog_, *http_client_,
+                                                    *ground_.keys, std::move(app));
+  provider_ = provider::v1::MakeProviderServiceDirect(connector_app_->provider());
+  connector_ = connector::v1::MakeConnectorServiceDirect(connector_app_->connector());
+  connector_app_->Start();
+  return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Suite::StartGateway() {
+  if (!Here("gateway")) co_return absl::OkStatus();
+  gateway::GatewayDeps deps(*catalog_, *provider_, *connector_, *ground_.keys);
+  deps.reload = [this] { return Reload(); };
+  auto app =
+      gateway::GatewayApp::Create(io_.get_executor(), ground_.loaded.config, std::move(deps));
+  if (!app.ok()) co_return app.status();
+  gateway_ = *std::move(app);
+  const absl::Status watched = co_await gateway_->Start(kCatalogWait);
+  if (!watched.ok()) {
+    Log(LogLevel::kWarning, "gateway.catalog_late", {{"error", std::string(watched.message())}});
+  }
+  const auto& configured = ground_.loaded.config.gateway.listen_unix;
+  auto url = gateway_->Listen(configured.empty() ? ground_.data_dir + "/serve.sock" : configured);
+  if (!url.ok()) co_return url.status();
+  base_url_ = *std::move(url);
+  co_return absl::OkStatus();
+}
+
+absl::Status Suite::StartGrpc() {
+  const std::string& listen = ground_.loaded.config.services.listen;
+  if (listen.empty()) {
+    if (Here("gateway")) return absl::OkStatus();
+    return MakeError("CONFIG_INVALID", "gateway",
+                     "a process without the gateway needs services.listen (host:port)");
+  }
+  std::vector<rpc::Service*> services;
+  if (catalog_app_) services.push_back(&catalog_app_->service());
+  if (connector_app_) {
+    services.push_back(&connector_app_->provider());
+    services.push_back(&connector_app_->connector());
+  }
+  if (gateway_) services.push_back(&gateway_->calls());
+  rpc::GrpcServer::Options options;
+  options.listen = listen;
+  options.tls = tls_;
+  METAMCP_ASSIGN_OR_RETURN(grpc_,
+                           rpc::GrpcServer::Create(io_.get_executor(), services, options));
+  grpc_address_ = grpc_->address();
+  return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Suite::Start() {
+  auto tls = process::ReadTlsBlocking(ground_.loaded.config.services);
+  if (!tls.ok()) co_return tls.status();
+  tls_ = *std::move(tls);
+  METAMCP_CO_RETURN_IF_ERROR(co_await StartCatalog());
+  METAMCP_CO_RETURN_IF_ERROR(StartConnector());
+  METAMCP_CO_RETURN_IF_ERROR(co_await StartGateway());
+  METAMCP_CO_RETURN_IF_ERROR(StartGrpc());
+  WatchFile();
+  co_return absl::OkStatus();
+}
+
+void Suite::WatchFile() {
+  if (!Here("catalog")) return;
+  auto watcher = config::FileWatcher::Create(
+      io_.get_executor(), ground_.config_path, config::FileWatcher::Options(),
+      [this] { tasks_.Spawn("reload", ReloadTask(this)); });
+  if (watcher.ok()) {
+    watcher_ = *std::move(watcher);
+  } else {
+    Log(LogLevel::kWarning, "config.not_watched", {{"error", std::string(watcher.status().message())}});
+  }
+}
+
+Awaitable<void> Suite::ReloadTask(Suite* self) { (void)co_await self->Reload(); }
+
+Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
+  if (!Here("catalog")) {
+    co_return MakeError("CONFIG_INVALID", "gateway",
+                        "the configuration belongs to the catalog service; reload there");
+  }
+  if (reloading_) co_return absl::AbortedError("a reload is under way");
+  reloading_ = true;
+  const CallContext ctx = SystemContext();
+  const std::string path = ground_.config_path;
+  const config::LoadOptions load = ground_.load_options;
+  std::function<absl::StatusOr<config::LoadResult>(db::Database&)> op = [path, load](db::Database&) {
+    return config::LoadConfigBlocking(path, load);
+  };
+  absl::StatusOr<config::LoadResult> loaded =
+      co_await ground_.database_executor->Run<config::LoadResult>(ctx, std::move(op));
+  absl::Status status = loaded.status();
+  if (status.ok()) status = co_await ApplyConfig(loaded->config);
+  reloading_ = false;
+  if (!status.ok()) {
+    Log(LogLevel::kError, "config.reload_failed",
+        {{"error", std::string(status.message())}, {"kept", "the configuration before"}});
+    co_return status;
+  }
+  const config::ConfigDiff diff = config::Diff(ground_.loaded.config, loaded->config);
+  // Settings other than servers take effect at the next start; what runs keeps its own.
+  ground_.loaded.config.mcp_servers = loaded->config.mcp_servers;
+  ground_.loaded.config.virtual_servers = loaded->config.virtual_servers;
+  Log(LogLevel::kInfo, "config.reloaded",
+      {{"changes", config::DiffText(diff)}, {"needs_restart", diff.needs_restart()}});
+  co_return DiffJson(diff);
+}
+
+Awaitable<void> Suite::Stop() {
+  watcher_.reset();
+  tasks_.CancelAll();
+  co_await tasks_.Join(std::chrono::seconds(2));
+  const auto grace = std::chrono::milliseconds(ground_.loaded.config.gateway.drain_ms);
+  if (gateway_) co_await gateway_->Stop(grace);
+  if (grpc_) co_await grpc_->Stop(std::chrono::seconds(2));
+  if (connector_app_) co_await connector_app_->Stop();
+  if (catalog_app_) {
+    const absl::Status stored = co_await catalog_app_->Stop();
+    if (!stored.ok()) {
+      Log(LogLevel::kError, "catalog.not_stored", {{"error", std::string(stored.message())}});
+    }
+  }
+}
+
+}  // namespace metamcp::cli

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <memory>
+#include <string>
+
+#include "cli/serve.h"
+#include "common/async/task_group.h"
+#include "common/config/watch.h"
+#include "common/process/process.h"
+#include "common/rpc/server.h"
+#include "gateway/app.h"
+#include "services/catalog/app.h"
+#include "services/connector/app.h"
+
+namespace metamcp::cli {
+
+// The services of one process, linked with each other directly where both are here and by gRPC
+// where they are not. The only wiring of more than one service. Thread: the io thread.
+class Suite {
+ public:
+  Suite(boost::asio::io_context& io, const ServeOptions& options, process::Ground& ground);
+  ~Suite();
+
+  // Starts everything and listens. Upstreams connect in the background.
+  Awaitable<absl::Status> Start();
+  // Reads the configuration again and applies the difference; a bad file changes nothing. Returns
+  // what changed as a JSON object.
+  Awaitable<absl::StatusOr<std::string>> Reload();
+  Awaitable<void> Stop();
+
+  const std::string& base_url() const { return base_url_; }
+  const std::string& grpc_address() const { return grpc_address_; }
+  // Clients connected now (0 for a process without the gateway).
+  size_t connections() const { return gateway_ ? gateway_->connections() : 0; }
+
+ private:
+  bool Here(const std::string& service) const { return options_.services.count(service) > 0; }
+  absl::StatusOr<std::shared_ptr<rpc::Channel>> Dial(const std::string& service,
+                                                     const std::string& address) const;
+  Awaitable<absl::Status> StartCatalog();
+  absl::Status StartConnector();
+  absl::Status StartGrpc();
+  Awaitable<absl::Status> StartGateway();
+  Awaitable<absl::Status> ApplyConfig(const config::Config& config);
+  void WatchFile();
+  static Awaitable<void> ReloadTask(Suite* self);
+
+  boost::asio::io_context& io_;
+  const ServeOptions options_;
+  process::Ground& ground_;
+  rpc::TlsMaterial tls_;
+  TaskGroup tasks_;
+  std::unique_ptr<catalog::CatalogApp> catalog_app_;
+  std::unique_ptr<catalog::v1::CatalogService> catalog_;
+  std::unique_ptr<http::HttpClient> http_client_;
+  std::unique_ptr<connector::App> connector_app_;
+  std::unique_ptr<provider::v1::ProviderService> provider_;
+  std::unique_ptr<connector::v1::ConnectorService> connector_;
+  std::unique_ptr<gateway::GatewayApp> gateway_;
+  std::unique_ptr<rpc::GrpcServer> grpc_;
+  std::unique_ptr<config::FileWatcher> watcher_;
+  bool reloading_ = false;
+  std::string base_url_;
+  std::string grpc_address_;
+};
+
+}  // namespace metamcp::cli
