@@ -233,6 +233,35 @@ TEST_P(BindingContractTest, TheCallersCancellationReachesTheWork) {
   });
 }
 
+TEST_P(BindingContractTest, ACancelledStreamLeavesItsCallerCancelled) {
+  Run([this]() -> Awaitable<void> {
+    asio::cancellation_signal signal;
+    bool ended = false;
+    bool slept = true;
+    auto call = [](BindingContractTest* test, bool& out) -> Awaitable<void> {
+      Collect sink(1000);
+      provider::v1::CallRequest request;
+      request.set_target("hang");
+      const CallContext ctx = test->Context();
+      auto op = test->provider_->Call(ctx, request, sink);
+      auto caught = CatchStatus(std::move(op));
+      const absl::Status status = co_await std::move(caught);
+      EXPECT_EQ(status.code(), absl::StatusCode::kCancelled) << status;
+      out = co_await Sleep(std::chrono::hours(1));
+    };
+    auto done = [&ended, &slept](std::exception_ptr e) {
+      if (e) slept = false;  // operation_aborted: the caller knows that it is cancelled
+      ended = true;
+    };
+    asio::co_spawn(io_, call(this, slept),
+                   asio::bind_cancellation_slot(signal.slot(), std::move(done)));
+    while (fake_provider_.written == 0) co_await Sleep(std::chrono::milliseconds(1));
+    signal.emit(asio::cancellation_type::terminal);
+    while (!ended) co_await Sleep(std::chrono::milliseconds(1));
+    EXPECT_FALSE(slept);
+  });
+}
+
 TEST_P(BindingContractTest, StreamsInOrderToTheEnd) {
   Run([this]() -> Awaitable<void> {
     Collect sink(100);

@@ -176,11 +176,14 @@ class GrpcChannel final : public Channel {
     const absl::Status local = co_await CatchStatus(std::move(read));
     if (!local.ok()) reactor->context.TryCancel();
     reactor->EndReads();
-    // From here on the RPC is ending; wait for it even when the caller is cancelled.
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    // From here on the RPC is ending; wait for it even when the caller is cancelled. The state
+    // belongs to the caller's whole stack, so it is put back.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
     auto start = [reactor](std::function<void(bool)> done) { reactor->WaitDone(std::move(done)); };
     auto wait = Await(reactor, &reactor->context, std::move(start));
     co_await std::move(wait);
+    co_await asio::this_coro::throw_if_cancelled(throws);
     if (!local.ok()) co_return local;
     co_return Finished(reactor->context, reactor->status);
   }
