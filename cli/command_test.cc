@@ -82,8 +82,8 @@ TEST_F(TreeTest, DocumentationIsCurrent) {
 
 TEST_F(TreeTest, UsageErrorsExitWithTwoAndSayWhatToDo) {
   RecordProperty("req", "M-NFR-005.3");
-  EXPECT_EQ(Run({"servr", "list"}), kExitUsage);
-  EXPECT_THAT(err_, AllOf(HasSubstr("servr"), HasSubstr("Did you mean 'server'?")));
+  EXPECT_EQ(Run({"toool", "list"}), kExitUsage);
+  EXPECT_THAT(err_, AllOf(HasSubstr("toool"), HasSubstr("Did you mean 'tool'?")));
   EXPECT_EQ(Run({"server", "lst"}), kExitUsage);
   EXPECT_THAT(err_, AllOf(HasSubstr("'list'"), HasSubstr("'meta-mcp server --help'")));
   EXPECT_EQ(Run({"server"}), kExitUsage);

@@ -79,6 +79,8 @@ class CommandContext {
   // Absolute where HOME is known.
   std::string DataDir() const;
   std::string ConfigPath() const;
+  // The file that was asked for, which must exist then; empty for the default one.
+  std::string GivenConfig() const;
   std::string SocketPath() const;
   RestTarget Target() const;
 

@@ -32,7 +32,7 @@ class Doctor {
     if (!ctx_.remote()) {
       if (Wanted("installation")) CheckInstallation(ctx_, &findings_);
       config = CheckConfiguration(ctx_, &findings_);
-      if (Wanted("installation")) CheckDatabase(ctx_, config, &findings_);
+      if (Wanted("database")) CheckDatabase(ctx_, config, &findings_);
     }
     const bool running = CheckGateway();
     METAMCP_RETURN_IF_ERROR(running ? DiagnoseServers() : CheckServers(config));

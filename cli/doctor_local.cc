@@ -141,12 +141,12 @@ config::Config CheckConfiguration(CommandContext& ctx, Findings* findings) {
 }
 
 void CheckDatabase(CommandContext& ctx, const config::Config& config, Findings* findings) {
-  const std::string area(kInstallation);
+  const std::string area = "database";
   const std::string file = StrCat(ctx.DataDir(), "/storage.db");
   std::string url = config.database.url;
   if (url.empty()) {
     if (::access(file.c_str(), F_OK) != 0) {
-      findings->Ok(area, "database", "made at the first start");
+      findings->Ok(area, "open", "made at the first start");
       return;
     }
     url = StrCat("sqlite:", file);
@@ -155,10 +155,10 @@ void CheckDatabase(CommandContext& ctx, const config::Config& config, Findings* 
   options.pool_size = 1;
   const auto database = db::OpenDatabaseBlocking(url, options);
   if (database.ok()) {
-    findings->Ok(area, "database", config.database.url.empty() ? file : "reachable");
+    findings->Ok(area, "open", config.database.url.empty() ? file : "reachable");
     return;
   }
-  findings->Failed(area, "database", std::string(Sv(database.status().message())),
+  findings->Failed(area, "open", std::string(Sv(database.status().message())),
                    "Check that it is there, that it is yours, and database.url.", "database.md");
 }
 

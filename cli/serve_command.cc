@@ -33,7 +33,7 @@ absl::Status Serve(CommandContext& ctx, const ServeCommandOptions& o) {
   if (ctx.remote()) return UsageError("serve takes no --url", "It runs a gateway of its own.");
   ServeOptions options;
   options.data_dir = ctx.DataDir();
-  options.config_path = ctx.ConfigPath();
+  options.config_path = ctx.GivenConfig();
   options.on_demand = o.on_demand;
   if (!o.listen.empty()) options.flags["gateway.listen"] = o.listen;
   if (!o.database_url.empty()) options.flags["database.url"] = o.database_url;
