@@ -28,6 +28,15 @@ bool IsCall(std::string_view method) {
          method == "completion/complete";
 }
 
+// What broke below a session broke at its upstream, whichever library noticed.
+absl::Status Attributed(absl::Status why, const std::string& domain) {
+  ErrorInfo info;
+  info.reason = "UPSTREAM_LOST";
+  if (const auto known = GetErrorInfo(why)) info = *known;
+  info.domain = domain;
+  return WithErrorInfo(std::move(why), info);
+}
+
 }  // namespace
 
 Session::Session(boost::asio::any_io_executor executor, std::shared_ptr<Channel> channel,
@@ -435,18 +444,14 @@ void Session::OnRequestFailed(uint64_t request_id, absl::Status why) {
   const auto exchange = Find(request_id);
   if (exchange == nullptr) return;
   pending_.erase(request_id);
-  exchange->FinishFailure(std::move(why));
+  exchange->FinishFailure(Attributed(std::move(why), options_.domain));
 }
 
 void Session::OnClosed(absl::Status why) {
   const auto keep = shared_from_this();
   if (lost_) return;
   lost_ = true;
-  ErrorInfo info;
-  info.reason = "UPSTREAM_LOST";
-  if (const auto known = GetErrorInfo(why)) info = *known;
-  info.domain = options_.domain;
-  lost_why_ = WithErrorInfo(std::move(why), info);
+  lost_why_ = Attributed(std::move(why), options_.domain);
   held_.clear();
   held_timer_.cancel();
   auto pending = std::move(pending_);
