@@ -14,8 +14,6 @@
 
 namespace metamcp::cli {
 
-struct ServeOptions;
-
 // What the program's exit status means.
 enum ExitCode : int {
   kExitDone = 0,
@@ -66,8 +64,7 @@ class CommandContext {
   bool in_is_terminal = false;
   bool out_is_terminal = false;
   RestFactory make_rest = NewRestClient;
-  std::function<int(const ServeOptions&)> run_serve;  // cli/serve.h
-  std::string program = "meta-mcp";                   // how to start this program again
+  std::string program = "meta-mcp";  // how to start this program again
   // Set by a command that has said itself what failed.
   int exit_code = kExitDone;
 
@@ -79,8 +76,6 @@ class CommandContext {
   // Absolute where HOME is known.
   std::string DataDir() const;
   std::string ConfigPath() const;
-  // The file that was asked for, which must exist then; empty for the default one.
-  std::string GivenConfig() const;
   std::string SocketPath() const;
   RestTarget Target() const;
 

@@ -9,9 +9,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-Request Make(std::string_view tool) {
-  return Work(true, 0, {Work::ForTool(tool)}).Next();
-}
+Request Make(std::string_view tool) { return Work(true, 0, {Work::ForTool(tool)}).Next(); }
 
 TEST(WorkTest, TakesTheRightAnswerOnly) {
   const Request request = Make("echo");
