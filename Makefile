@@ -12,7 +12,7 @@ help:
 	@echo "Change it"
 	@echo "  make setup      install what is missing to build and test"
 	@echo "  make test       lint, unit, client and conformance tests; ends with 'N passed, N failed'"
-	@echo "  make lint       layers, coroutines, protos, format"
+	@echo "  make lint       layers, coroutines, protos, documents, format"
 	@echo "  make format     clang-format on our files"
 	@echo
 	@echo "Prove it (longer)"
