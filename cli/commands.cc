@@ -20,10 +20,21 @@ void AddCommands(CommandTree& tree) {
       .Option("--token", &global.token, "key for that gateway (or META_MCP_TOKEN)")
       .Flag("--non-interactive", &global.non_interactive, "never ask anything")
       .Flag("--plain", &global.plain, "linear text without colours and columns");
+  AddServeCommand(root);
+  AddStdioCommand(root);
+  AddInitCommand(root);
+  AddConnectCommand(root);
+  AddConfigCommands(root);
   AddServerCommands(root);
   AddToolCommands(root);
-  AddConfigCommands(root);
-  AddStdioCommand(root);
+  AddResourceCommands(root);
+  AddPromptCommands(root);
+  AddVirtualCommands(root);
+  AddSessionCommands(root);
+  AddDoctorCommand(root);
+  AddShellCommand(root);
+  AddCompletionCommand(root);
+  AddVersionCommand(root);
 }
 
 }  // namespace metamcp::cli

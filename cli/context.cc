@@ -38,10 +38,13 @@ std::string CommandContext::DataDir() const {
   return StrCat(Lookup(env, "HOME"), "/.meta-mcp");
 }
 
+std::string CommandContext::GivenConfig() const {
+  return global.config.empty() ? Lookup(env, "META_MCP_CONFIG") : global.config;
+}
+
 std::string CommandContext::ConfigPath() const {
-  if (!global.config.empty()) return global.config;
-  const std::string from_env = Lookup(env, "META_MCP_CONFIG");
-  return from_env.empty() ? StrCat(DataDir(), "/config.json") : from_env;
+  const std::string given = GivenConfig();
+  return given.empty() ? StrCat(DataDir(), "/config.json") : given;
 }
 
 std::string CommandContext::SocketPath() const { return StrCat(DataDir(), "/serve.sock"); }

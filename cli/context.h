@@ -14,6 +14,8 @@
 
 namespace metamcp::cli {
 
+struct ServeOptions;
+
 // What the program's exit status means.
 enum ExitCode : int {
   kExitDone = 0,
@@ -64,7 +66,8 @@ class CommandContext {
   bool in_is_terminal = false;
   bool out_is_terminal = false;
   RestFactory make_rest = NewRestClient;
-  std::string program = "meta-mcp";  // how to start this program again
+  std::function<int(const ServeOptions&)> run_serve;  // cli/serve.h
+  std::string program = "meta-mcp";                   // how to start this program again
   // Set by a command that has said itself what failed.
   int exit_code = kExitDone;
 
@@ -76,6 +79,8 @@ class CommandContext {
   // Absolute where HOME is known.
   std::string DataDir() const;
   std::string ConfigPath() const;
+  // The file that was asked for, which must exist then; empty for the default one.
+  std::string GivenConfig() const;
   std::string SocketPath() const;
   RestTarget Target() const;
 

@@ -1,26 +1,33 @@
-#include <CLI/CLI.hpp>
+#include <unistd.h>
 
+#include <iostream>
+
+#include "cli/command.h"
 #include "cli/serve.h"
 
+namespace {
+
+// The path of this program, for starting it again from anywhere.
+std::string OwnPath() {
+  char path[4096];
+  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
+  return n > 0 ? std::string(path, static_cast<size_t>(n)) : "meta-mcp";
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  CLI::App app("meta-mcp: one MCP endpoint in front of every server", "meta-mcp");
-  app.require_subcommand(1);
-  metamcp::cli::ServeOptions options;
-  std::string listen;
-  std::string database;
-  std::vector<std::string> services;
-  CLI::App* serve = app.add_subcommand("serve", "Run the gateway and its services");
-  serve->add_option("--config", options.config_path, "Configuration file");
-  serve->add_option("--data-dir", options.data_dir, "Data folder (default ~/.meta-mcp)");
-  serve->add_option("--listen", listen, "host:port of the gateway");
-  serve->add_option("--database-url", database, "sqlite:PATH or postgresql://…");
-  serve->add_option("--services", services, "gateway,catalog,connector")->delimiter(',');
-  serve->add_flag("--on-demand", options.on_demand, "End a minute after the last client");
-  CLI11_PARSE(app, argc, argv);
-  if (!listen.empty()) options.flags["gateway.listen"] = listen;
-  if (!database.empty()) options.flags["database.url"] = database;
-  if (!services.empty()) {
-    options.services = std::set<std::string>(services.begin(), services.end());
-  }
-  return metamcp::cli::RunServe(options);
+  metamcp::cli::CommandContext context;
+  context.out = &std::cout;
+  context.err = &std::cerr;
+  context.in = &std::cin;
+  context.in_is_terminal = ::isatty(STDIN_FILENO) == 1;
+  context.out_is_terminal = ::isatty(STDOUT_FILENO) == 1;
+  context.env = metamcp::config::ProcessEnvironment();
+  context.program = OwnPath();
+  context.run_serve = metamcp::cli::RunServe;
+  const int code =
+      metamcp::cli::RunCommandLine(context, std::vector<std::string>(argv + 1, argv + argc));
+  std::cout.flush();
+  return code;
 }

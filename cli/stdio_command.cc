@@ -34,7 +34,10 @@ StartOptions StartOf(const CommandContext& ctx) {
   start.program = ctx.program;
   start.data_dir = ctx.DataDir();
   start.socket = ctx.SocketPath();
-  start.args = {"serve", "--on-demand", "--data-dir", ctx.DataDir(), "--config", ctx.ConfigPath()};
+  start.args = {"serve", "--on-demand", "--data-dir", ctx.DataDir()};
+  if (!ctx.GivenConfig().empty()) {
+    start.args.insert(start.args.end(), {"--config", ctx.GivenConfig()});
+  }
   return start;
 }
 
