@@ -144,7 +144,9 @@ Awaitable<absl::Status> Bridge::Resume(Stream* stream) {
   for (int i = 0; i < kResumesMax; ++i) {
     const auto wait =
         std::chrono::milliseconds(stream->retry_ms.value_or(options_.reconnect_min.count()));
-    if (!co_await Sleep(std::min<std::chrono::milliseconds>(wait, options_.reconnect_max))) break;
+    const bool slept =
+        co_await Sleep(std::min<std::chrono::milliseconds>(wait, options_.reconnect_max));
+    if (!slept) break;
     http::HttpClientRequest request = MakeRequest("GET", "");
     AddSession(&request);
     request.headers.Add("Accept", "text/event-stream");

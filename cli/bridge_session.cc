@@ -199,7 +199,8 @@ Awaitable<void> Bridge::Listen(std::string session) {
       wait = options_.reconnect_min;
     }
     const auto pause = stream.retry_ms ? std::chrono::milliseconds(*stream.retry_ms) : wait;
-    if (!co_await Sleep(std::min(pause, options_.reconnect_max))) co_return;
+    const bool slept = co_await Sleep(std::min(pause, options_.reconnect_max));
+    if (!slept) co_return;
     wait = std::min(wait * 2, options_.reconnect_max);
   }
 }
@@ -214,7 +215,8 @@ Awaitable<void> Bridge::KeepPresence() {
     const CallContext call(nullptr, CallContext::Clock::now() + options_.presence);
     auto response = co_await client_.Send(call, std::move(request));
     if (response.ok()) (void)co_await (*response)->ReadAll(64 << 10);
-    if (!co_await Sleep(options_.presence)) co_return;
+    const bool slept = co_await Sleep(options_.presence);
+    if (!slept) co_return;
   }
 }
 

@@ -27,7 +27,8 @@ TEST(TaskGroupTest, CancelAllEndsEveryTaskAndJoinSaysSo) {
   for (int i = 0; i < 10; ++i) group.Spawn("forever", Forever());
   bool joined = false;
   auto drive = [](TaskGroup& g, bool& out) -> Awaitable<void> {
-    EXPECT_FALSE(co_await g.Join(std::chrono::milliseconds(2)));
+    const bool early = co_await g.Join(std::chrono::milliseconds(2));
+    EXPECT_FALSE(early);
     g.CancelAll();
     out = co_await g.Join(std::chrono::seconds(30));
   };

@@ -230,6 +230,11 @@ Awaitable<EndpointTest::Answer> EndpointTest::Modern(std::string method, std::st
   co_return co_await Send("POST", "/mcp", std::move(headers), std::move(body));
 }
 
+Awaitable<EndpointTest::Answer> EndpointTest::Modern(std::string method,
+                                                     std::string params_members) {
+  return Modern(std::move(method), std::move(params_members), Headers());
+}
+
 Awaitable<EndpointTest::Answer> EndpointTest::Legacy(std::string session, std::string message) {
   Headers headers = {{"Content-Type", "application/json"},
                      {"Accept", "application/json, text/event-stream"}};

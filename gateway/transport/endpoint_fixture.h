@@ -51,7 +51,8 @@ class EndpointTest : public ::testing::Test {
   Awaitable<Answer> Send(std::string method, std::string path, Headers headers, std::string body);
   // POST /mcp of a modern request with the right headers; `extra` replaces or adds headers, an
   // empty value leaves one out.
-  Awaitable<Answer> Modern(std::string method, std::string params_members, Headers extra = {});
+  Awaitable<Answer> Modern(std::string method, std::string params_members, Headers extra);
+  Awaitable<Answer> Modern(std::string method, std::string params_members);
   // POST of a legacy message in a session.
   Awaitable<Answer> Legacy(std::string session, std::string message);
   // initialize; returns the session id.

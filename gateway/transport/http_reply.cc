@@ -44,7 +44,8 @@ Awaitable<absl::Status> HttpReply::OpenLocked() {
 Awaitable<absl::Status> HttpReply::Open() {
   co_await Lock();
   Turn turn(*this);
-  absl::Status status = ended_ ? absl::CancelledError("ended") : co_await OpenLocked();
+  absl::Status status = absl::CancelledError("ended");
+  if (!ended_) status = co_await OpenLocked();
   turn.Done();
   co_return status;
 }
@@ -53,7 +54,8 @@ Awaitable<absl::Status> HttpReply::Notify(std::string message) {
   if (!accepts_stream_) co_return absl::OkStatus();
   co_await Lock();
   Turn turn(*this);
-  absl::Status status = ended_ ? absl::CancelledError("ended") : co_await OpenLocked();
+  absl::Status status = absl::CancelledError("ended");
+  if (!ended_) status = co_await OpenLocked();
   if (status.ok()) {
     const std::string event = http::SseEvent(message);
     status = co_await responder_.Write(event);

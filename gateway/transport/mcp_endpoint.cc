@@ -58,10 +58,10 @@ struct McpEndpoint::Exchange {
     return in;
   }
   // A failure that belongs to the HTTP exchange.
-  Awaitable<void> Fail(const absl::Status& status, Era era, const jsonrpc::Id& id = {}) {
+  Awaitable<void> Fail(const absl::Status& status, Era era) {
     const WireError wire = ToWireError(status, era);
     http::HttpResponse response(wire.http, "application/json",
-                                jsonrpc::MakeErrorResponse(id, wire.error));
+                                jsonrpc::MakeErrorResponse(jsonrpc::Id(), wire.error));
     for (size_t i = 0; i < cors.size(); ++i)
       response.headers.Add(cors.at(i).name, cors.at(i).value);
     if (wire.http == 401) {

@@ -40,6 +40,11 @@ Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> CatalogApp::Create(
   co_return std::unique_ptr<CatalogApp>(new CatalogApp(std::move(parts)));
 }
 
+Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> CatalogApp::Create(
+    boost::asio::any_io_executor executor, db::DbExecutor& database) {
+  return Create(std::move(executor), database, RegistryOptions());
+}
+
 v1::CatalogService& CatalogApp::service() { return parts_->service; }
 
 Awaitable<absl::Status> CatalogApp::Stop() {

@@ -31,8 +31,9 @@ class CatalogApp {
 
   // Reads the stored catalog and starts. `database` must outlive the app. Errors: the store's.
   static Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> Create(
-      boost::asio::any_io_executor executor, db::DbExecutor& database,
-      RegistryOptions options = {});
+      boost::asio::any_io_executor executor, db::DbExecutor& database, RegistryOptions options);
+  static Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> Create(
+      boost::asio::any_io_executor executor, db::DbExecutor& database);
   ~CatalogApp();
 
   v1::CatalogService& service();

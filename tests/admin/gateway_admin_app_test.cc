@@ -32,7 +32,8 @@ class FakeProvider final : public provider::v1::ProviderService {
   Awaitable<absl::Status> Call(const CallContext&, provider::v1::CallRequest request,
                                Sink<provider::v1::CallResponse>& sink) override {
     if (request.target() == "hang") {
-      while (co_await Sleep(kHour)) continue;
+      bool slept = true;
+      while (slept) slept = co_await Sleep(kHour);
       co_return absl::CancelledError("cancelled");
     }
     if (request.target() == "boom") {
@@ -175,7 +176,8 @@ class GatewayAdminAppTest : public ::testing::Test {
     co_return true;
   }
   static Awaitable<bool> Stop(std::unique_ptr<catalog::CatalogApp>* catalog) {
-    EXPECT_TRUE((co_await (*catalog)->Stop()).ok());
+    const absl::Status stopped = co_await (*catalog)->Stop();
+    EXPECT_TRUE(stopped.ok()) << stopped;
     catalog->reset();
     co_return true;
   }
