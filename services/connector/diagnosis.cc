@@ -100,7 +100,7 @@ class Diagnosis::Steps {
 Awaitable<bool> Diagnosis::Network(const Target& target, Steps& steps) {
   const auto url = http::ParseUrl(target.url);
   if (!url.ok()) {
-    steps.Failed("resolve", Sv(url.status().message()), "correct the url", "upstream-http.md");
+    steps.Failed("resolve", Sv(url.status().message()), "correct the url", "dns.md");
     co_return false;
   }
   tcp::resolver::results_type results;
@@ -109,7 +109,7 @@ Awaitable<bool> Diagnosis::Network(const Target& target, Steps& steps) {
   const absl::Status resolved = co_await std::move(bounded);
   if (!resolved.ok()) {
     steps.Failed("resolve", StrCat(url->host, ": ", resolved.message()),
-                 "check the host name and the DNS of this machine", "upstream-http.md");
+                 "check the host name and the DNS of this machine", "dns.md");
     co_return false;
   }
   steps.Ok("resolve", url->host);
@@ -118,7 +118,7 @@ Awaitable<bool> Diagnosis::Network(const Target& target, Steps& steps) {
   const absl::Status connected = co_await std::move(limited);
   if (!connected.ok()) {
     steps.Failed("connect", StrCat(url->authority(), ": ", connected.message()),
-                 "check that the server runs and that no firewall is between", "upstream-http.md");
+                 "check that the server runs and that no firewall is between", "tcp.md");
     co_return false;
   }
   steps.Ok("connect", url->authority());
@@ -137,13 +137,13 @@ Awaitable<bool> Diagnosis::Network(const Target& target, Steps& steps) {
   if (!response.ok() && ReasonOf(response.status()) != "UPSTREAM_TIMEOUT") {
     steps.Failed("tls", Sv(response.status().message()),
                  "check the certificate; caFile adds an authority, tls.allow12 an old version",
-                 "upstream-tls.md");
+                 "tls.md");
     co_return false;
   }
   steps.Ok("tls", url->secure() ? "certificate accepted" : "plain http");
   if (response.ok() && ((*response)->status() == 401 || (*response)->status() == 403)) {
     steps.Failed("auth", StrCat("HTTP ", (*response)->status()),
-                 "check the Authorization header under headers", "upstream-auth.md");
+                 "check the Authorization header under headers", "auth.md");
     co_return false;
   }
   steps.Ok("auth", target.headers.empty() ? "no credentials configured" : "accepted");
@@ -165,15 +165,14 @@ Awaitable<void> Diagnosis::Session(Dialer::Request request, Steps& steps) {
     }
     const std::string reason = ReasonOf(dialled.status());
     if (stdio && detail.rfind("cannot start", 0) == 0) {
-      steps.Failed("spawn", detail, "check command, args and cwd", "upstream-stdio.md");
+      steps.Failed("spawn", detail, "check command, args and cwd", "spawn.md");
     } else if (reason == "UPSTREAM_AUTH") {
-      steps.Failed("auth", detail, "check the Authorization header under headers",
-                   "upstream-auth.md");
+      steps.Failed("auth", detail, "check the Authorization header under headers", "auth.md");
     } else {
       if (stdio) steps.Ok("spawn", "started");
       steps.Failed("handshake", detail,
                    "check that it is an MCP server; 'era' pins the protocol generation",
-                   "upstream-handshake.md");
+                   "handshake.md");
     }
     co_return;
   }
@@ -196,10 +195,10 @@ Awaitable<void> Diagnosis::Session(Dialer::Request request, Steps& steps) {
     if (answer.ok()) {
       steps.Ok("call", "it answers");
     } else {
-      steps.Failed("call", Sv(answer.status().message()), "see its log", "upstream-handshake.md");
+      steps.Failed("call", Sv(answer.status().message()), "see its log", "call.md");
     }
   } else {
-    steps.Failed("list", Sv(tools.status().message()), "see its log", "upstream-handshake.md");
+    steps.Failed("list", Sv(tools.status().message()), "see its log", "list.md");
   }
   session->Detach();
   auto closing = session->Close();
@@ -215,7 +214,7 @@ Awaitable<admin_pb::DiagnoseUpstreamResponse> Diagnosis::Run(std::string slug,
   if (!target.ok()) {
     steps.Failed("resolve", Sv(target.status().message()),
                  "set the variable in the environment of meta-mcp, or correct the value",
-                 "upstream-variables.md");
+                 "config.md");
     co_return steps.Finish(stdio);
   }
   bool onward = true;
@@ -229,7 +228,7 @@ Awaitable<admin_pb::DiagnoseUpstreamResponse> Diagnosis::Run(std::string slug,
       steps.Failed("resolve",
                    path.ok() ? StrCat(*path, " is not there or not executable")
                              : std::string(path.status().message()),
-                   "install the command, or write its full path", "upstream-stdio.md");
+                   "install the command, or write its full path", "spawn.md");
     }
   } else {
     auto network = Network(*target, steps);
