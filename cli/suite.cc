@@ -90,6 +90,11 @@ Awaitable<absl::Status> Suite::StartCatalog() {
 }
 
 Awaitable<absl::Status> Suite::ApplyConfig(const config::Config& config) {
+  if (config.mcp_servers.size() > static_cast<size_t>(config.limits.servers_max)) {
+    co_return MakeError("CONFIG_INVALID", "gateway",
+                        StrCat("mcpServers has ", config.mcp_servers.size(),
+                               " entries; limits.serversMax is ", config.limits.servers_max));
+  }
   const CallContext ctx = SystemContext();
   auto request = ToApplyConfig(config);
   auto response = co_await catalog_->ApplyConfig(ctx, std::move(request));
@@ -113,6 +118,8 @@ absl::Status Suite::StartConnector() {
   app.catalog = config.catalog;
   app.environment = ground_.load_options.env;
   app.result_bytes_max = static_cast<size_t>(config.limits.result_bytes_max);
+  app.queued_calls_max = static_cast<size_t>(config.limits.queue_max);
+  app.items_per_upstream_max = static_cast<size_t>(config.limits.tools_per_server_max);
   connector_app_ = std::make_unique<connector::App>(io_.get_executor(), *catalog_, *http_client_,
                                                     *ground_.keys, std::move(app));
   provider_ = provider::v1::MakeProviderServiceDirect(connector_app_->provider());
@@ -157,8 +164,7 @@ absl::Status Suite::StartGrpc() {
   rpc::GrpcServer::Options options;
   options.listen = listen;
   options.tls = tls_;
-  METAMCP_ASSIGN_OR_RETURN(grpc_,
-                           rpc::GrpcServer::Create(io_.get_executor(), services, options));
+  METAMCP_ASSIGN_OR_RETURN(grpc_, rpc::GrpcServer::Create(io_.get_executor(), services, options));
   grpc_address_ = grpc_->address();
   return absl::OkStatus();
 }
@@ -177,13 +183,14 @@ Awaitable<absl::Status> Suite::Start() {
 
 void Suite::WatchFile() {
   if (!Here("catalog")) return;
-  auto watcher = config::FileWatcher::Create(
-      io_.get_executor(), ground_.config_path, config::FileWatcher::Options(),
-      [this] { tasks_.Spawn("reload", ReloadTask(this)); });
+  auto watcher = config::FileWatcher::Create(io_.get_executor(), ground_.config_path,
+                                             config::FileWatcher::Options(),
+                                             [this] { tasks_.Spawn("reload", ReloadTask(this)); });
   if (watcher.ok()) {
     watcher_ = *std::move(watcher);
   } else {
-    Log(LogLevel::kWarning, "config.not_watched", {{"error", std::string(watcher.status().message())}});
+    Log(LogLevel::kWarning, "config.not_watched",
+        {{"error", std::string(watcher.status().message())}});
   }
 }
 
@@ -199,9 +206,8 @@ Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
   const CallContext ctx = SystemContext();
   const std::string path = ground_.config_path;
   const config::LoadOptions load = ground_.load_options;
-  std::function<absl::StatusOr<config::LoadResult>(db::Database&)> op = [path, load](db::Database&) {
-    return config::LoadConfigBlocking(path, load);
-  };
+  std::function<absl::StatusOr<config::LoadResult>(db::Database&)> op =
+      [path, load](db::Database&) { return config::LoadConfigBlocking(path, load); };
   absl::StatusOr<config::LoadResult> loaded =
       co_await ground_.database_executor->Run<config::LoadResult>(ctx, std::move(op));
   absl::Status status = loaded.status();

@@ -90,6 +90,7 @@ http::HttpServerOptions ServerOptions(const config::Config& config) {
 CallChain::Options ChainOptions(const config::Config& config) {
   CallChain::Options options;
   options.gateway_id = HexEncode(RandomBytes(8));
+  options.calls_max = static_cast<int>(config.limits.calls_max);
   options.result_bytes_max = static_cast<size_t>(config.limits.result_bytes_max);
   return options;
 }
@@ -115,6 +116,8 @@ http::OriginOptions OriginOptionsOf(const config::Config& config, bool loopback)
   options.allowed_origins = config.gateway.allowed_origins;
   options.allowed_origins.insert(options.allowed_origins.end(), config.gateway.cors.origins.begin(),
                                  config.gateway.cors.origins.end());
+  options.cors_credentials = config.gateway.cors.credentials;
+  options.cors_max_age_s = config.gateway.cors.max_age_s;
   return options;
 }
 

@@ -79,6 +79,7 @@ void OriginRule::AddCors(const HttpRequest& request, HttpHeaders& response) cons
   if (origin.empty() || !Listed(origin)) return;
   response.Set("Access-Control-Allow-Origin", origin);
   response.Set("Access-Control-Expose-Headers", kExposeHeaders);
+  if (options_.cors_credentials) response.Set("Access-Control-Allow-Credentials", "true");
   response.Add("Vary", "Origin");
 }
 
@@ -104,7 +105,7 @@ HttpResponse OriginRule::Preflight(const HttpRequest& request) const {
   }
   response.headers.Set("Access-Control-Allow-Methods", kAllowMethods);
   response.headers.Set("Access-Control-Allow-Headers", allowed);
-  response.headers.Set("Access-Control-Max-Age", "600");
+  response.headers.Set("Access-Control-Max-Age", std::to_string(options_.cors_max_age_s));
   return response;
 }
 

@@ -13,6 +13,8 @@ struct OriginOptions {
   bool loopback_bind = true;                 // the listener is bound to this machine only
   std::vector<std::string> allowed_hosts;    // "gw.example", "gw.example:8443"
   std::vector<std::string> allowed_origins;  // "https://app.example"
+  bool cors_credentials = false;             // pages may send cookies and client certificates
+  int64_t cors_max_age_s = 600;              // how long a browser keeps a preflight's answer
 };
 
 // Guards a local server against DNS rebinding and foreign web pages (MCP, "Security Warning" of

@@ -375,21 +375,29 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& c
   if (seen || ctx.hops.size() >= options_.hops_max) {
     co_return MakeError("CALL_LOOP", "gateway", "this call has already passed this gateway");
   }
+  if (running_ >= options_.calls_max) {
+    co_return MakeError("QUEUE_FULL", "gateway",
+                        StrCat(options_.calls_max, " calls are running (limits.callsMax)"));
+  }
+  const InFlight running(running_);
   CallContext inner = ctx;
   inner.hops.push_back(options_.gateway_id);
   METAMCP_CO_ASSIGN_OR_RETURN(Target target, Resolve(spec));
   METAMCP_CO_RETURN_IF_ERROR(OpenState(ctx, spec, target));
-  absl::StatusOr<CallOutcome> outcome = MakeError(
-      "STATE_INVALID", "gateway", "the upstream that asked is not part of this tool any more");
-  for (const Route& route : OrderRoutes(spec, target)) {
-    outcome = co_await CallRoute(inner, spec, target, route, events);
-    if (outcome.ok() || !absl::IsUnavailable(outcome.status())) break;
+  const std::vector<Route> routes = OrderRoutes(spec, target);
+  for (size_t i = 0; i < routes.size(); ++i) {
+    absl::StatusOr<CallOutcome> outcome =
+        co_await CallRoute(inner, spec, target, routes[i], events);
+    if (outcome.ok() || !absl::IsUnavailable(outcome.status()) || i + 1 == routes.size()) {
+      co_return outcome;
+    }
     // What was never sent may go elsewhere; what may have been received only if it may be repeated.
     const auto info = GetErrorInfo(outcome.status());
     const bool maybe_sent = info && info->reason == "UPSTREAM_LOST";
-    if (maybe_sent && !target.repeatable) break;
+    if (maybe_sent && !target.repeatable) co_return outcome;
   }
-  co_return outcome;
+  co_return MakeError("STATE_INVALID", "gateway",
+                      "the upstream that asked is not part of this tool any more");
 }
 
 }  // namespace metamcp::gateway

@@ -49,7 +49,7 @@ struct CallOutcome {
   std::string result;
   bool failed = false;
   jsonrpc::ErrorObject error;
-  std::string upstream;  // slug of who answered
+  std::string upstream;       // slug of who answered
   bool wraps_output = false;  // of a tool: see ExposedEntry
 };
 
@@ -71,6 +71,7 @@ class CallChain {
     Options() {}
     std::string gateway_id;
     size_t hops_max = 4;
+    int calls_max = 4096;  // at once; more are refused
     size_t result_bytes_max = 32u << 20;
     size_t state_bytes_max = 8192;  // mcp-digest 19
     std::chrono::minutes state_lifetime{15};
@@ -109,6 +110,7 @@ class CallChain {
   const KeyRing& keys_;
   const Options options_;
   std::map<std::string, int> in_flight_;  // by upstream id
+  int running_ = 0;
   CallObserver* observer_ = nullptr;
 };
 

@@ -41,6 +41,8 @@ struct App::Parts {
     core.config = options.connector;
     core.environment = options.environment;
     core.result_bytes_max = options.result_bytes_max;
+    core.queued_calls_max = options.queued_calls_max;
+    core.discovery.items_max = options.items_per_upstream_max;
     core.refresh = std::chrono::milliseconds(options.catalog.refresh_ms);
     core.discovery.timeout = std::chrono::milliseconds(options.catalog.list_timeout_ms);
   }

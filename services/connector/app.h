@@ -26,6 +26,8 @@ struct AppOptions {
   std::string client_info =         // our Implementation object, as upstreams see it
       R"({"name":"meta-mcp","version":"0.1.0"})";
   size_t result_bytes_max = 32u << 20;
+  size_t queued_calls_max = 1024;         // per upstream
+  size_t items_per_upstream_max = 20000;  // of one kind
 };
 
 // The connector's one place of wiring. Use:

@@ -19,7 +19,7 @@ void LogRing::Add(std::string_view text, bool ours) {
     if ((byte < 0x20 && c != '\t') || byte == 0x7f) c = '?';
   }
   lines_.push_back(std::move(line));
-  if (lines_.size() > kLinesMax) lines_.pop_front();
+  if (lines_.size() > lines_max_) lines_.pop_front();
 }
 
 std::vector<LogRing::Line> LogRing::Newest(size_t limit) const {

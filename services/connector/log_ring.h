@@ -17,8 +17,9 @@ class LogRing {
     bool ours;
     std::string text;
   };
-  static constexpr size_t kLinesMax = 1000;
   static constexpr size_t kLineBytesMax = 4096;
+
+  explicit LogRing(size_t lines_max = 1000) : lines_max_(lines_max) {}
 
   // Adds a line of the upstream itself, or a remark of ours.
   void AddOutput(std::string_view text) { Add(text, false); }
@@ -29,6 +30,7 @@ class LogRing {
 
  private:
   void Add(std::string_view text, bool ours);
+  size_t lines_max_;
   std::deque<Line> lines_;
 };
 

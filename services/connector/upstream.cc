@@ -13,7 +13,6 @@
 namespace metamcp::connector {
 namespace {
 
-constexpr size_t kQueuedCallsMax = 256;
 // A connection that lasted this long was a good one: the next failure starts counting anew.
 constexpr std::chrono::seconds kStable(10);
 // Files behind ${file:…} may appear while we run.
@@ -46,7 +45,7 @@ Instance::Instance(Core& core, std::weak_ptr<Upstream> owner, std::string key_in
     : key(std::move(key_in)),
       declared(declared_in),
       opened(core.executor),
-      turn(std::make_shared<Limiter>(core.executor, 1, kQueuedCallsMax, "connector")),
+      turn(std::make_shared<Limiter>(core.executor, 1, core.queued_calls_max, "connector")),
       used_at(Upstream::Clock::now()),
       owner_(std::move(owner)) {}
 
@@ -97,7 +96,7 @@ Upstream::Upstream(Core& core, catalog_pb::Upstream desired, OnChange on_change)
       spec_(desired.spec()),
       enabled_(desired.enabled()),
       on_change_(std::move(on_change)),
-      log_(std::make_shared<LogRing>()),
+      log_(std::make_shared<LogRing>(static_cast<size_t>(core.config.log_lines))),
       breaker_(static_cast<int>(core.config.breaker.failures),
                std::chrono::milliseconds(core.config.breaker.open_ms)),
       backoff_(std::chrono::milliseconds(core.config.backoff.min_ms),
@@ -109,8 +108,8 @@ Upstream::Upstream(Core& core, catalog_pb::Upstream desired, OnChange on_change)
       stopped_(core.executor),
       interactive_(spec_.interactive()) {
   const int64_t permits = spec_.concurrency() > 0 ? spec_.concurrency() : core.config.concurrency;
-  limiter_ =
-      std::make_shared<Limiter>(core.executor, static_cast<int>(permits), kQueuedCallsMax, domain_);
+  limiter_ = std::make_shared<Limiter>(core.executor, static_cast<int>(permits),
+                                       core.queued_calls_max, domain_);
   SetState("discovered", false, "");
 }
 
@@ -130,8 +129,8 @@ void Upstream::Update(catalog_pb::Upstream desired) {
   if (!same_spec) {
     const int64_t permits =
         spec_.concurrency() > 0 ? spec_.concurrency() : core_.config.concurrency;
-    limiter_ = std::make_shared<Limiter>(core_.executor, static_cast<int>(permits), kQueuedCallsMax,
-                                         domain_);
+    limiter_ = std::make_shared<Limiter>(core_.executor, static_cast<int>(permits),
+                                         core_.queued_calls_max, domain_);
   }
   if (same) return;
   interactive_ = spec_.interactive();

@@ -38,6 +38,7 @@ struct Core {
   std::chrono::milliseconds refresh{300000};
   DiscoveryLimits discovery;
   size_t result_bytes_max = 32u << 20;
+  size_t queued_calls_max = 1024;  // per upstream
   config::Environment environment;
 };
 
