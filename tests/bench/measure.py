@@ -1,0 +1,175 @@
+"""The measurements. Each returns plain data."""
+
+import os
+import resource
+import subprocess
+import time
+
+import world as w
+
+CONNECTIONS = (1, 32, 256)
+SECONDS = 1.3
+WARMUP = 0.3
+
+
+def paths(world, http):
+    """The four ways a call can take: era on both sides, HTTP or stdio upstream."""
+    servers = {}
+    for era in ("modern", "legacy"):
+        servers[f"web-{era}"] = {"type": "http", "url": http.url, "era": era}
+        servers[f"io-{era}"] = w.stdio_server(f"io-{era}", era)
+    return servers
+
+
+def once(era, connections, tool, rate=0, **where):
+    arguments = ["--era", era, "--connections", connections, "--seconds", SECONDS,
+                 "--warmup", WARMUP, "--tool", tool, "--rate", rate]
+    return w.load(*arguments, **where)
+
+
+def calls(world):
+    """Throughput, latency and CPU of each way, directly and through one and three processes."""
+    http = world.echo_http("web")
+    one = world.gateway(paths(world, http))
+    three = world.cluster(paths(world, http))
+    tools = [f"{kind}-{era}__echo" for kind in ("web", "io") for era in ("modern", "legacy")]
+    for gateway in (one, three):
+        w.wait_for_tools(gateway.url, tools)
+    stdio = [w.binary("metamcp-fixture-echo"), "--stdio"]
+    rows = []
+    for kind in ("web", "io"):
+        for era in ("modern", "legacy"):
+            tool = f"{kind}-{era}__echo"
+            direct = {"url": http.url} if kind == "web" else {"stdio": stdio}
+            for connections in CONNECTIONS:
+                row = {"upstream": "HTTP" if kind == "web" else "stdio", "era": era,
+                       "connections": connections,
+                       "direct": once(era, connections, "echo", **direct)}
+                for name, gateway in (("one", one), ("three", three)):
+                    row[name] = once(era, connections, tool, url=gateway.url, pids=gateway.pids)
+                rows.append(row)
+            # Half load: what a caller notices when the gateway is neither idle nor full.
+            busiest = rows[-2]
+            half = {"upstream": busiest["upstream"], "era": era}
+            for name, gateway in (("one", one), ("three", three)):
+                rate = busiest[name]["calls_per_s"] / 2
+                half[name] = {
+                    "rate": rate,
+                    "direct": once(era, 32, "echo", rate, **direct),
+                    "through": once(era, 32, tool, rate, url=gateway.url, pids=gateway.pids)}
+            busiest["half"] = half
+    cross = [{"client": client, "upstream": f"{kind} {other}",
+              "one": once(client, 32, f"{kind}-{other}__echo", url=one.url, pids=one.pids)}
+             for kind in ("web", "io")
+             for client, other in (("modern", "legacy"), ("legacy", "modern"))]
+    loaded = {name: w.rss_kib(pid) for name, pid in one.pids.items()}
+    loaded_three = {name: w.rss_kib(pid) for name, pid in three.pids.items()}
+    top = profile(one, "io-modern__echo")
+    world.end(one, three, *three.others, http)
+    return {"rows": rows, "cross": cross, "loaded_kib": loaded, "loaded_three_kib": loaded_three,
+            "profile": top}
+
+
+def profile(gateway, tool):
+    """The functions that cost most while 32 modern connections call a stdio upstream."""
+    data = os.path.join("build", "logs", "bench.perf")
+    os.makedirs(os.path.dirname(data), exist_ok=True)
+    command = ["perf", "record", "-q", "-F", "997", "-p", str(gateway.pid), "-o", data,
+               "--", "sleep", "2"]
+    try:
+        recording = subprocess.Popen(command, stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.DEVNULL)
+    except FileNotFoundError:
+        return []
+    w.load("--connections", 32, "--seconds", 2.5, "--tool", tool, url=gateway.url)
+    if recording.wait() != 0:
+        return []
+    report = subprocess.run(["perf", "report", "-i", data, "--stdio", "--no-children", "-q",
+                             "-F", "overhead,dso,symbol", "--percent-limit", "0.8"],
+                            capture_output=True, timeout=120).stdout.decode()
+    top = []
+    for line in report.splitlines():
+        parts = line.split(None, 2)
+        if len(parts) == 3 and parts[0].endswith("%"):
+            top.append({"share": float(parts[0][:-1]), "module": parts[1],
+                        "function": parts[2].split("] ", 1)[-1].strip()})
+    return top
+
+
+def idle(world):
+    """A gateway without upstreams."""
+    gateway = world.gateway({})
+    time.sleep(1)
+    size = w.rss_kib(gateway.pid)
+    world.end(gateway)
+    return {"rss_kib": size}
+
+
+def r_squared(xs, ys):
+    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
+    slope = (sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys))
+             / sum((x - mean_x) ** 2 for x in xs))
+    rest = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in zip(xs, ys))
+    total = sum((y - mean_y) ** 2 for y in ys)
+    return slope, 1 - rest / total if total > 0 else 1.0
+
+
+def scaling(world):
+    """Memory, CPU and start at 5 to 100 stdio upstreams."""
+    rows = []
+    for count in (5, 10, 25, 50, 100):
+        names = [f"s{i}" for i in range(count)]
+        begun = time.monotonic()
+        gateway = world.gateway({name: w.stdio_server(name) for name in names})
+        ready = time.monotonic() - begun
+        usable = w.wait_for_tools(gateway.url, [f"{name}__who" for name in names])
+        before = w.cpu_us(gateway.pid)
+        tools = [word for name in names for word in ("--tool", f"{name}__who")]
+        result = w.load("--connections", 32, "--calls", 400 * count, *tools, url=gateway.url,
+                        pids=gateway.pids)
+        cpu = w.cpu_us(gateway.pid) - before
+        rows.append({"upstreams": count, "ready_s": ready, "usable_s": usable,
+                     "rss_kib": w.rss_kib(gateway.pid), "cpu_ms": cpu / 1000,
+                     "cpu_us_per_call": cpu / result["calls"]})
+        world.end(gateway)
+    xs = [row["upstreams"] for row in rows]
+    memory = r_squared(xs, [row["rss_kib"] for row in rows])
+    cpu = r_squared(xs, [row["cpu_ms"] for row in rows])
+    return {"rows": rows, "kib_per_upstream": memory[0], "memory_r2": memory[1],
+            "cpu_r2": cpu[1]}
+
+
+def catalog(world):
+    """10,000 tools from 100 upstreams."""
+    servers = {f"c{i}": w.stdio_server(f"c{i}", tools=92) for i in range(100)}
+    gateway = world.gateway(servers)
+    w.wait_for_tools(gateway.url, [f"c{i}__extra_91" for i in range(100)])
+    size = w.rss_kib(gateway.pid)
+    first = w.load("--op", "list", "--seconds", 1.5, url=gateway.url, pids=gateway.pids)
+    legacy = w.load("--op", "list", "--era", "legacy", "--seconds", 1.5, url=gateway.url)
+    search = gateway.base + "/api/v1/items:search?query=generated+tool+number+42&limit=10"
+    found = w.load("--op", "get", "--seconds", 1.5, url=search)
+    world.end(gateway)
+    return {"rss_kib": size, "list": first, "list_legacy": legacy, "search": found}
+
+
+def streams(world):
+    """Idle listen streams, as many as descriptors allow up to 10,000."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(10000, hard - 300)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, count + 300)), hard))
+    out = {}
+    for era in ("modern", "legacy"):
+        limits = {"connectionsMax": 20000, "sessionsMax": 20000, "streamsPerClientMax": 20000}
+        gateway = world.gateway({"io": w.stdio_server("io")}, {"limits": limits})
+        w.wait_for_tools(gateway.url, ["io__echo"])
+        before = w.rss_kib(gateway.pid)
+        held = world.start([w.binary("metamcp-load"), "--url", gateway.url, "--op", "streams",
+                            "--era", era, "--connections", str(count)])
+        cpu = w.cpu_us(gateway.pid)
+        time.sleep(2)
+        cpu = w.cpu_us(gateway.pid) - cpu
+        out[era] = {"streams": count, "kib_each": (w.rss_kib(gateway.pid) - before) / count,
+                    "cpu_share_idle": cpu / 2e6, "said": held.line.strip()}
+        world.end(held, gateway)
+    return out
