@@ -136,7 +136,7 @@ Awaitable<bool> Diagnosis::Network(const Target& target, Steps& steps) {
   // A server that offers no stream may stay silent; only a refusal of TLS says something here.
   if (!response.ok() && ReasonOf(response.status()) != "UPSTREAM_TIMEOUT") {
     steps.Failed("tls", Sv(response.status().message()),
-                 "check the certificate; caFile adds an authority, tls.allow12 an old version",
+                 "check the certificate; tls.ca adds an authority, tls.min 1.2 admits an old version",
                  "tls.md");
     co_return false;
   }
