@@ -135,9 +135,10 @@ Awaitable<bool> Diagnosis::Network(const Target& target, Steps& steps) {
   const auto response = co_await std::move(sending);
   // A server that offers no stream may stay silent; only a refusal of TLS says something here.
   if (!response.ok() && ReasonOf(response.status()) != "UPSTREAM_TIMEOUT") {
-    steps.Failed("tls", Sv(response.status().message()),
-                 "check the certificate; tls.ca adds an authority, tls.min 1.2 admits an old version",
-                 "tls.md");
+    steps.Failed(
+        "tls", Sv(response.status().message()),
+        "check the certificate; tls.ca adds an authority, tls.min 1.2 admits an old version",
+        "tls.md");
     co_return false;
   }
   steps.Ok("tls", url->secure() ? "certificate accepted" : "plain http");
