@@ -39,9 +39,9 @@ absl::Status MakeDirectory(const std::string& path) {
     at = path.find('/', at + 1);
     const std::string part = path.substr(0, at);
     if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) {
-      return absl::PermissionDeniedError(
-          StrCat("cannot make the data folder ", part, ": ", std::strerror(errno),
-                 "; choose another with --data-dir"));
+      return absl::PermissionDeniedError(StrCat("cannot make the data folder ", part, ": ",
+                                                std::strerror(errno),
+                                                "; choose another with --data-dir"));
     }
   }
   return absl::OkStatus();
@@ -93,8 +93,8 @@ absl::StatusOr<Ground> OpenGroundBlocking(const StartOptions& options) {
   ground.load_options.env = config::ProcessEnvironment();
   ground.load_options.flags = options.flags;
   ground.load_options.require_file = options.require_file || !options.config_path.empty();
-  METAMCP_ASSIGN_OR_RETURN(
-      ground.loaded, config::LoadConfigBlocking(ground.config_path, ground.load_options));
+  METAMCP_ASSIGN_OR_RETURN(ground.loaded,
+                           config::LoadConfigBlocking(ground.config_path, ground.load_options));
   const config::Config& config = ground.loaded.config;
   SetUpLogging(config.telemetry);
   for (const auto& note : ground.loaded.notes) {

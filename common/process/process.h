@@ -19,9 +19,9 @@
 namespace metamcp::process {
 
 struct StartOptions {
-  std::string service;      // in log lines, for example "meta-mcp"
-  std::string config_path;  // empty: <data_dir>/config.json
-  std::string data_dir;     // empty: ~/.meta-mcp
+  std::string service;                       // in log lines, for example "meta-mcp"
+  std::string config_path;                   // empty: <data_dir>/config.json
+  std::string data_dir;                      // empty: ~/.meta-mcp
   std::map<std::string, std::string> flags;  // setting path -> value
   bool require_file = false;
   bool database = false;  // open it

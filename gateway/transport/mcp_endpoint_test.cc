@@ -35,8 +35,7 @@ TEST_F(EndpointTest, ServesBothErasOnOneUrl) {
     EXPECT_THAT(listed.body, HasSubstr(R"("name":"up__echo")"));
     EXPECT_THAT(listed.body, Not(HasSubstr("resultType")));
     auto called = co_await Legacy(
-        session,
-        R"({"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"up.echo"}})");
+        session, R"({"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"up.echo"}})");
     EXPECT_EQ(At(called.body, {"id"}), "3");
     EXPECT_THAT(called.body, Not(HasSubstr("resultType")));
   });
@@ -100,46 +99,56 @@ std::vector<Rung> Rungs() {
   rungs.emplace_back("not json", "{", Rung::Headers{}, 400, "-32700");
   rungs.emplace_back("empty", "", Rung::Headers{}, 400, "-32700");
   rungs.emplace_back("no object", "3", Rung::Headers{}, 400, "-32600");
-  rungs.emplace_back("duplicate method", R"({"jsonrpc":"2.0","id":1,"method":"a","m\u0065thod":"b"})", Rung::Headers{},
-             400, "-32600");
-  rungs.emplace_back("content type", "{}", Rung::Headers{{"Content-Type", "text/plain"}}, 415, "-32600");
-  rungs.emplace_back("batch without session", R"([{"jsonrpc":"2.0","id":1,"method":"ping"}])", Rung::Headers{}, 400,
-             "-32600");
-  rungs.emplace_back("response without session", R"({"jsonrpc":"2.0","id":1,"result":{}})", Rung::Headers{}, 400,
-             "-32600");
-  rungs.emplace_back("no session", R"({"jsonrpc":"2.0","id":1,"method":"tools/list"})", Rung::Headers{}, 400, "-32600");
+  rungs.emplace_back("duplicate method",
+                     R"({"jsonrpc":"2.0","id":1,"method":"a","m\u0065thod":"b"})", Rung::Headers{},
+                     400, "-32600");
+  rungs.emplace_back("content type", "{}", Rung::Headers{{"Content-Type", "text/plain"}}, 415,
+                     "-32600");
+  rungs.emplace_back("batch without session", R"([{"jsonrpc":"2.0","id":1,"method":"ping"}])",
+                     Rung::Headers{}, 400, "-32600");
+  rungs.emplace_back("response without session", R"({"jsonrpc":"2.0","id":1,"result":{}})",
+                     Rung::Headers{}, 400, "-32600");
+  rungs.emplace_back("no session", R"({"jsonrpc":"2.0","id":1,"method":"tools/list"})",
+                     Rung::Headers{}, 400, "-32600");
   rungs.emplace_back("unknown session", R"({"jsonrpc":"2.0","id":1,"method":"tools/list"})",
-             Rung::Headers{{"Mcp-Session-Id", "nope"}}, 404, "-31004");
+                     Rung::Headers{{"Mcp-Session-Id", "nope"}}, 404, "-31004");
   rungs.emplace_back("modern header, no claim", R"({"jsonrpc":"2.0","id":1,"method":"tools/list"})",
-             Rung::Headers{{"MCP-Protocol-Version", "2026-07-28"}}, 400, "-32602");
+                     Rung::Headers{{"MCP-Protocol-Version", "2026-07-28"}}, 400, "-32602");
   rungs.emplace_back("initialize with modern header",
-             R"({"jsonrpc":"2.0","id":1,"method":"initialize","params":{}})",
-             Rung::Headers{{"MCP-Protocol-Version", "2026-07-28"}}, 400, "-32020");
-  rungs.emplace_back("claim without header",
-             R"({"jsonrpc":"2.0","id":1,"method":"tools/list","params":{)" META("2026-07-28") "}}",
-             Rung::Headers{}, 400, "-32020");
-  rungs.emplace_back("claim and other header",
-             R"({"jsonrpc":"2.0","id":1,"method":"tools/list","params":{)" META("2026-07-28") "}}",
-             Rung::Headers{{"MCP-Protocol-Version", "2025-11-25"}, {"Mcp-Method", "tools/list"}}, 400,
-             "-32020");
-  rungs.emplace_back("unknown version",
-             R"({"jsonrpc":"2.0","id":1,"method":"tools/list","params":{)" META("2099-01-01") "}}",
-             Rung::Headers{{"MCP-Protocol-Version", "2099-01-01"}, {"Mcp-Method", "tools/list"}}, 400,
-             "-32022");
-  rungs.emplace_back("no capabilities",
-             R"({"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":)"
-             R"({"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}})",
-             Rung::Headers{{"MCP-Protocol-Version", "2026-07-28"}, {"Mcp-Method", "tools/list"}}, 400,
-             "-32602");
-  rungs.emplace_back("no method header",
-             R"({"jsonrpc":"2.0","id":1,"method":"tools/list","params":{)" META("2026-07-28") "}}",
-             Rung::Headers{{"MCP-Protocol-Version", "2026-07-28"}}, 400, "-32020");
-  rungs.emplace_back("unknown modern method",
-             R"({"jsonrpc":"2.0","id":1,"method":"ping","params":{)" META("2026-07-28") "}}",
-             Rung::Headers{{"MCP-Protocol-Version", "2026-07-28"}, {"Mcp-Method", "ping"}}, 404, "-32601");
-  rungs.emplace_back("modern notification",
-             R"({"jsonrpc":"2.0","method":"notifications/x","params":{)" META("2026-07-28") "}}",
-             Rung::Headers{{"MCP-Protocol-Version", "2026-07-28"}}, 202, "");
+                     R"({"jsonrpc":"2.0","id":1,"method":"initialize","params":{}})",
+                     Rung::Headers{{"MCP-Protocol-Version", "2026-07-28"}}, 400, "-32020");
+  rungs.emplace_back(
+      "claim without header",
+      R"({"jsonrpc":"2.0","id":1,"method":"tools/list","params":{)" META("2026-07-28") "}}",
+      Rung::Headers{}, 400, "-32020");
+  rungs.emplace_back(
+      "claim and other header",
+      R"({"jsonrpc":"2.0","id":1,"method":"tools/list","params":{)" META("2026-07-28") "}}",
+      Rung::Headers{{"MCP-Protocol-Version", "2025-11-25"}, {"Mcp-Method", "tools/list"}}, 400,
+      "-32020");
+  rungs.emplace_back(
+      "unknown version",
+      R"({"jsonrpc":"2.0","id":1,"method":"tools/list","params":{)" META("2099-01-01") "}}",
+      Rung::Headers{{"MCP-Protocol-Version", "2099-01-01"}, {"Mcp-Method", "tools/list"}}, 400,
+      "-32022");
+  rungs.emplace_back(
+      "no capabilities",
+      R"({"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":)"
+      R"({"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}})",
+      Rung::Headers{{"MCP-Protocol-Version", "2026-07-28"}, {"Mcp-Method", "tools/list"}}, 400,
+      "-32602");
+  rungs.emplace_back(
+      "no method header",
+      R"({"jsonrpc":"2.0","id":1,"method":"tools/list","params":{)" META("2026-07-28") "}}",
+      Rung::Headers{{"MCP-Protocol-Version", "2026-07-28"}}, 400, "-32020");
+  rungs.emplace_back(
+      "unknown modern method",
+      R"({"jsonrpc":"2.0","id":1,"method":"ping","params":{)" META("2026-07-28") "}}",
+      Rung::Headers{{"MCP-Protocol-Version", "2026-07-28"}, {"Mcp-Method", "ping"}}, 404, "-32601");
+  rungs.emplace_back(
+      "modern notification",
+      R"({"jsonrpc":"2.0","method":"notifications/x","params":{)" META("2026-07-28") "}}",
+      Rung::Headers{{"MCP-Protocol-Version", "2026-07-28"}}, 202, "");
   return rungs;
 }
 
@@ -274,9 +283,8 @@ TEST_F(EndpointTest, ALegacyClientIsAskedOnItsOwnStream) {
       out = answer.messages;
       done = true;
     };
-    asio::co_spawn(io_, call(this, session, ended, messages), [](std::exception_ptr e) {
-      EXPECT_FALSE(e);
-    });
+    asio::co_spawn(io_, call(this, session, ended, messages),
+                   [](std::exception_ptr e) { EXPECT_FALSE(e); });
     while (sessions_->List().at(0)->asks.empty()) co_await Sleep(std::chrono::milliseconds(1));
     const std::string ask = sessions_->List().at(0)->asks.begin()->first;
     auto taken = co_await Legacy(
@@ -322,17 +330,15 @@ TEST_F(EndpointTest, AListenStreamAcknowledgesAndHearsOfChanges) {
     std::vector<std::string> messages;
     auto listen = [](EndpointTest* base, bool& done,
                      std::vector<std::string>& out) -> Awaitable<void> {
-      auto* test =
-          static_cast<EndpointTest_AListenStreamAcknowledgesAndHearsOfChanges_Test*>(base);
+      auto* test = static_cast<EndpointTest_AListenStreamAcknowledgesAndHearsOfChanges_Test*>(base);
       auto answer = co_await test->Modern(
           "subscriptions/listen",
           R"("notifications":{"toolsListChanged":true,"resourceSubscriptions":["test://a","x:y"]})");
       out = answer.messages;
       done = true;
     };
-    asio::co_spawn(io_, listen(this, ended, messages), [](std::exception_ptr e) {
-      EXPECT_FALSE(e);
-    });
+    asio::co_spawn(io_, listen(this, ended, messages),
+                   [](std::exception_ptr e) { EXPECT_FALSE(e); });
     while (provider_.listening == 0) co_await Sleep(std::chrono::milliseconds(1));
     co_await Sleep(std::chrono::milliseconds(20));
     AddItem(catalog::v1::ITEM_KIND_PROMPT, "p", R"({"name":"p"})");  // not asked for
@@ -359,10 +365,9 @@ TEST_F(EndpointTest, ABatchOf20250326IsAnsweredAsABatch) {
   RecordProperty("req", "A-L2.P2");
   Run([this]() -> Awaitable<void> {
     const std::string old = co_await Initialize("2025-03-26");
-    const std::string batch =
-        R"([{"jsonrpc":"2.0","id":1,"method":"ping"},)"
-        R"({"jsonrpc":"2.0","method":"notifications/initialized"},)"
-        R"({"jsonrpc":"2.0","id":2,"method":"nope"}])";
+    const std::string batch = R"([{"jsonrpc":"2.0","id":1,"method":"ping"},)"
+                              R"({"jsonrpc":"2.0","method":"notifications/initialized"},)"
+                              R"({"jsonrpc":"2.0","id":2,"method":"nope"}])";
     auto answer = co_await Legacy(old, batch);
     EXPECT_EQ(answer.status, 200);
     auto elements = json::ScanArray(answer.body);
