@@ -168,6 +168,13 @@ TEST_F(CatalogCommandTest, SpeaksToTheGatewayThatIsNamed) {
   EXPECT_EQ(rest_.asked.back().target.token, "from-env");
 }
 
+TEST_F(CatalogCommandTest, FindsASocketThatTheConfigurationMoves) {
+  rest_.When("GET /api/v1/sessions", R"({"sessions":[]})");
+  Write(ConfigFile(), R"({"gateway":{"listenUnix":"/run/elsewhere.sock"}})");
+  ASSERT_EQ(Run({"session", "list"}), kExitDone);
+  EXPECT_EQ(rest_.asked.back().target.unix_socket, "/run/elsewhere.sock");
+}
+
 TEST(EndpointTest, TakesBasesAndEndpoints) {
   EXPECT_EQ(*EndpointUrl("http://h:1", ""), "http://h:1/mcp");
   EXPECT_EQ(*EndpointUrl("http://h:1/", ""), "http://h:1/mcp");

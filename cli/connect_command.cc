@@ -79,7 +79,8 @@ absl::Status Verify(CommandContext& ctx, const config::ConnectOptions& options) 
   if (!tools.ok()) {
     return Annotate(tools.status(), "the entry is written, but does not work yet: ");
   }
-  ctx.Say(StrCat("Tried it as the client will: ", *tools, " tools."));
+  ctx.Say(StrCat("Tried it as the client will: ", *tools, " tools",
+                 *tools == 0 ? " yet; the servers may still be connecting." : "."));
   return absl::OkStatus();
 }
 

@@ -9,6 +9,7 @@
 #include "common/base/error.h"
 #include "common/base/error_registry.h"
 #include "common/base/strings.h"
+#include "common/config/load.h"
 #include "common/json/dom.h"
 #include "common/json/scan.h"
 
@@ -47,7 +48,15 @@ std::string CommandContext::ConfigPath() const {
   return given.empty() ? StrCat(DataDir(), "/config.json") : given;
 }
 
-std::string CommandContext::SocketPath() const { return StrCat(DataDir(), "/serve.sock"); }
+std::string CommandContext::SocketPath() const {
+  config::LoadOptions options;
+  options.env = env;
+  options.resolve = false;
+  // A file with errors says nothing; commands that read it report them.
+  const auto loaded = config::LoadConfigBlocking(ConfigPath(), options);
+  const std::string configured = loaded.ok() ? loaded->config.gateway.listen_unix : "";
+  return configured.empty() ? StrCat(DataDir(), "/serve.sock") : configured;
+}
 
 RestTarget CommandContext::Target() const {
   RestTarget target;

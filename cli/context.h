@@ -81,6 +81,7 @@ class CommandContext {
   std::string ConfigPath() const;
   // The file that was asked for, which must exist then; empty for the default one.
   std::string GivenConfig() const;
+  // gateway.listenUnix, else serve.sock in the data folder. Reads the configuration.
   std::string SocketPath() const;
   RestTarget Target() const;
 

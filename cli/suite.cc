@@ -130,6 +130,18 @@ absl::Status Suite::StartConnector() {
 
 Awaitable<absl::Status> Suite::StartGateway() {
   if (!Here("gateway")) co_return absl::OkStatus();
+  absl::Status opened = co_await OpenGateway();
+  if (!gateway_ || !options_.on_demand || !absl::IsUnavailable(opened)) co_return opened;
+  // Who starts it on demand needs only the socket; the port may be another gateway's, for example
+  // another user's.
+  Log(LogLevel::kWarning, "gateway.port_taken", {{"error", std::string(opened.message())}});
+  co_await gateway_->Stop(std::chrono::seconds(0));
+  gateway_.reset();
+  ground_.loaded.config.gateway.listen = "127.0.0.1:0";
+  co_return co_await OpenGateway();
+}
+
+Awaitable<absl::Status> Suite::OpenGateway() {
   gateway::GatewayDeps deps(*catalog_, *provider_, *connector_, *ground_.keys);
   deps.reload = [this] { return Reload(); };
   auto app =

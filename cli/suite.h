@@ -42,6 +42,7 @@ class Suite {
   absl::Status StartConnector();
   absl::Status StartGrpc();
   Awaitable<absl::Status> StartGateway();
+  Awaitable<absl::Status> OpenGateway();
   Awaitable<absl::Status> ApplyConfig(const config::Config& config);
   void WatchFile();
   static Awaitable<void> ReloadTask(Suite* self);
