@@ -1,0 +1,171 @@
+"""Turns measurements into the tables of docs/performance.md."""
+
+import os
+import platform
+
+BEGIN = "<!-- bench:begin, written by make bench -->"
+END = "<!-- bench:end -->"
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def cpu_of(result):
+    return sum(each["cpu_us_per_call"] for each in result["pids"].values())
+
+
+def machine():
+    with open("/proc/cpuinfo") as f:
+        model = next((line.split(":", 1)[1].strip() for line in f if "model name" in line), "?")
+    return f"{os.cpu_count()} cores ({model}), Linux {platform.release()}, load average " \
+           f"{os.getloadavg()[2]:.1f} over the quarter of an hour before the end, load generator " \
+           "and upstreams on the same cores"
+
+
+def throughput(rows):
+    out = []
+    for row in rows:
+        direct, one, three = row["direct"], row["one"], row["three"]
+        out.append([
+            row["upstream"], row["era"], row["connections"],
+            f"{direct['calls_per_s']:,.0f}",
+            f"{one['calls_per_s']:,.0f}", f"{one['calls_per_s'] / direct['calls_per_s']:.2f}",
+            f"{one['p50_us'] - direct['p50_us']:,.0f}", f"{cpu_of(one):.0f}",
+            f"{three['calls_per_s']:,.0f}",
+            f"{three['p50_us'] - direct['p50_us']:,.0f}", f"{cpu_of(three):.0f}"])
+    head = ["upstream", "era", "connections", "direct, calls/s", "one process, calls/s", "ratio",
+            "added p50, µs", "CPU µs per call", "three processes, calls/s", "added p50, µs",
+            "CPU µs per call (all three)"]
+    return table(head, out)
+
+
+def half_load(rows):
+    out = []
+    for row in rows:
+        if "half" not in row:
+            continue
+        for name in ("one", "three"):
+            cell = row["half"][name]
+            direct, through = cell["direct"], cell["through"]
+            out.append([
+                row["upstream"], row["era"], name, f"{cell['rate']:,.0f}",
+                f"{direct['p50_us']:.0f} / {direct['p99_us']:.0f}",
+                f"{through['p50_us']:.0f} / {through['p99_us']:.0f}",
+                f"{through['p50_us'] - direct['p50_us']:.0f}",
+                f"{through['p99_us'] - direct['p99_us']:.0f}"])
+    head = ["upstream", "era", "processes", "calls/s offered", "direct p50 / p99, µs",
+            "through p50 / p99, µs", "added p50, µs", "added p99, µs"]
+    return table(head, out)
+
+
+def scaling(data):
+    rows = [[row["upstreams"], f"{row['ready_s'] * 1000:.0f}", f"{row['usable_s']:.2f}",
+             f"{row['rss_kib'] / 1024:.1f}", f"{row['cpu_us_per_call']:.1f}"]
+            for row in data["rows"]]
+    text = table(["stdio upstreams", "listening after, ms", "all usable after, s",
+                  "gateway memory, MiB", "gateway CPU, µs per call"], rows)
+    return text + (f"\n\nMemory grows by {data['kib_per_upstream']:.0f} KiB per upstream "
+                   f"(R² {data['memory_r2']:.4f}); CPU time for 400 calls to each upstream, R² "
+                   f"{data['cpu_r2']:.4f}.")
+
+
+def aims(data):
+    """What issue-level aims say against what was measured."""
+    rows = data["calls"]["rows"]
+    best = max(row["one"]["calls_per_s"] for row in rows)
+    cheapest = min(cpu_of(row["one"]) for row in rows)
+    dearest = max(cpu_of(row["one"]) for row in rows)
+    halves = [row["half"]["one"] for row in rows if "half" in row]
+    added = sorted(h["through"]["p99_us"] - h["direct"]["p99_us"] for h in halves)
+    streams = data["streams"]
+    catalog = data["catalog"]
+    last = data["scaling"]["rows"]
+    fifty = next(row for row in last if row["upstreams"] == 50)
+    cells = [
+        ("gateway CPU per call", "≤ 40 µs", f"{cheapest:.0f} to {dearest:.0f} µs",
+         cheapest <= 40),
+        ("calls per second, best way", "≥ 25,000", f"{best:,.0f}", best >= 25000),
+        ("added p99 at half load", "< 400 µs", f"{added[0]:.0f} to {added[-1]:.0f} µs",
+         added[0] < 400),
+        ("memory idle", "< 25 MB", f"{data['idle']['rss_kib'] * 1024 / 1e6:.1f} MB",
+         data["idle"]["rss_kib"] * 1024 < 25e6),
+        ("memory at 50 upstreams", "< 500 MB", f"{fifty['rss_kib'] * 1024 / 1e6:.0f} MB",
+         fifty["rss_kib"] * 1024 < 500e6),
+        ("discovery of 50 upstreams", "< 5 s", f"{fifty['usable_s']:.2f} s",
+         fifty["usable_s"] < 5),
+        ("memory over upstreams, R²", "≥ 0.98", f"{data['scaling']['memory_r2']:.4f}",
+         data["scaling"]["memory_r2"] >= 0.98),
+        ("CPU over upstreams, R²", "≥ 0.98", f"{data['scaling']['cpu_r2']:.4f}",
+         data["scaling"]["cpu_r2"] >= 0.98),
+        ("first page of tools/list, 10,000 tools, p99", "< 2 ms",
+         f"{catalog['list']['p99_us'] / 1000:.2f} ms", catalog["list"]["p99_us"] < 2000),
+        ("search over 10,000 tools, p99", "< 10 ms",
+         f"{catalog['search']['p99_us'] / 1000:.2f} ms", catalog["search"]["p99_us"] < 10000),
+        ("memory per idle stream", "≤ 20 KiB",
+         " / ".join(f"{s['kib_each']:.1f} KiB ({era})" for era, s in streams.items()),
+         all(s["kib_each"] <= 20 for s in streams.values()))]
+    return table(["what", "aim", "measured", ""],
+                 [[*cell[:3], "met" if cell[3] else "**missed**"] for cell in cells])
+
+
+def render(data):
+    calls = data["calls"]
+    catalog = data["catalog"]
+    cross = table(["client", "upstream", "calls/s at 32 connections", "CPU µs per call"],
+                  [[c["client"], c["upstream"], f"{c['one']['calls_per_s']:,.0f}",
+                    f"{cpu_of(c['one']):.0f}"] for c in calls["cross"]])
+    streams = table(["era", "open streams", "KiB each", "CPU while idle, % of a core"],
+                    [[era, f"{s['streams']:,}", f"{s['kib_each']:.1f}",
+                      f"{s['cpu_share_idle'] * 100:.1f}"]
+                     for era, s in data["streams"].items()])
+    top = "`perf` was not available."
+    if calls["profile"]:
+        where = ", ".join(f"{name} {share:.0f} %" for name, share in calls["profile"]["modules"])
+        top = f"By module: {where}.\n\n" + table(
+            ["share, %", "where", "function"],
+            [[f"{share:.1f}", module, f"`{name[:80]}`"]
+             for share, module, name in calls["profile"]["functions"]])
+    loaded = calls["loaded_kib"]["gateway"]
+    three = ", ".join(f"{name} {kib / 1024:.1f} MiB"
+                      for name, kib in calls["loaded_three_kib"].items())
+    parts = [
+        f"Measured on {machine()}. Every answer was checked; a wrong one fails the run.",
+        "### Aims", aims(data),
+        "### A call, directly and through the gateway",
+        "Closed loop, one request on its way per connection, client and upstream of one era. "
+        "*Added* is against the direct call in the same run.",
+        throughput(calls["rows"]),
+        "### At half load",
+        "Open loop at half the throughput of 32 connections; a late call counts from when it was "
+        "due.", half_load(calls["rows"]),
+        "### Between the eras", cross,
+        "### Memory",
+        f"Idle {data['idle']['rss_kib'] / 1024:.1f} MiB; after the load above {loaded / 1024:.1f} "
+        f"MiB in one process; in three: {three}.",
+        scaling(data["scaling"]), streams,
+        "### 10,000 tools of 100 upstreams",
+        f"Gateway memory {catalog['rss_kib'] / 1024:.0f} MiB. First page of `tools/list` (1,000 "
+        f"tools): p50 {catalog['list']['p50_us'] / 1000:.2f} ms, p99 "
+        f"{catalog['list']['p99_us'] / 1000:.2f} ms (modern), p99 "
+        f"{catalog['list_legacy']['p99_us'] / 1000:.2f} ms (legacy). Search over REST: p50 "
+        f"{catalog['search']['p50_us'] / 1000:.2f} ms, p99 "
+        f"{catalog['search']['p99_us'] / 1000:.2f} ms.",
+        "### Where the time goes",
+        "`perf` on the gateway while 32 modern connections call a stdio upstream.", top]
+    return "\n\n".join(parts)
+
+
+def write(path, text):
+    """Puts `text` between the markers of a document, which is made if need be."""
+    head = "# Performance\n\n`make bench` measures on the machine at hand and rewrites the part " \
+           "below.\n\n"
+    old = open(path).read() if os.path.exists(path) else head + BEGIN + "\n" + END + "\n"
+    if BEGIN not in old:
+        old += "\n" + BEGIN + "\n" + END + "\n"
+    before, rest = old.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    with open(path, "w") as f:
+        f.write(before + BEGIN + "\n" + text + "\n" + END + after)
