@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include <atomic>
 #include <chrono>
 
 #include "common/base/check.h"
@@ -61,6 +62,12 @@ std::string NewUuidV7() {
   b[6] = static_cast<char>((b[6] & 0x0f) | 0x70);
   b[8] = static_cast<char>((b[8] & 0x3f) | 0x80);
   return UuidText(b);
+}
+
+std::string NewRequestId() {
+  static const std::string kPrefix = HexEncode(RandomBytes(8)) + "-";
+  static std::atomic<uint64_t> counter{0};
+  return kPrefix + std::to_string(counter.fetch_add(1, std::memory_order_relaxed) + 1);
 }
 
 std::string ItemUuidV5(std::string_view name) {

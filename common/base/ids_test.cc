@@ -13,6 +13,8 @@ TEST(IdsTest, UuidV7IsOrderedByTimeAndMarked) {
   EXPECT_NE(a, NewUuidV7());
 }
 
+TEST(IdsTest, RequestIdsDiffer) { EXPECT_NE(NewRequestId(), NewRequestId()); }
+
 TEST(IdsTest, ItemIdsAreTheSameForTheSameName) {
   EXPECT_EQ(ItemUuidV5("u/tool/x"), ItemUuidV5("u/tool/x"));
   EXPECT_NE(ItemUuidV5("u/tool/x"), ItemUuidV5("u/tool/y"));

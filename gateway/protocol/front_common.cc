@@ -17,7 +17,7 @@ namespace asio = boost::asio;
 
 CallContext MakeContext(const FrontDeps& deps, const Incoming& in, const mcp::RequestMeta& meta) {
   CallContext ctx(in.principal, CallContext::Clock::now() + deps.request_timeout);
-  ctx.request_id = NewUuidV7();
+  ctx.request_id = NewRequestId();
   ctx.trace.traceparent = meta.traceparent;
   ctx.trace.tracestate = meta.tracestate;
   ctx.trace.baggage = meta.baggage;

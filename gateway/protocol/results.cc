@@ -43,23 +43,9 @@ absl::StatusOr<size_t> FirstOf(const ServerView& view, ItemKind kind, std::strin
 
 }  // namespace
 
-std::string ServerInfo(const ServerView& view) {
-  json::ObjectWriter info;
-  info.AddString("name", "meta-mcp");
-  if (!view.title().empty()) {
-    info.AddString("title", view.title());
-  } else if (view.name() != "default") {
-    info.AddString("title", StrCat("Meta-MCP: ", view.name()));
-  } else {
-    info.AddString("title", "Meta-MCP");
-  }
-  info.AddString("version", kProgramVersion);
-  return std::move(info).Build();
-}
-
 std::string DiscoverResult(const ServerView& view) {
   json::ObjectWriter meta;
-  meta.Add(mcp::kMetaServerInfo, ServerInfo(view));
+  meta.Add(mcp::kMetaServerInfo, view.server_info());
   json::ObjectWriter result;
   result.AddString("resultType", "complete");
   result.Add("supportedVersions", R"(["2026-07-28"])");
@@ -82,7 +68,7 @@ std::string InitializeResult(const ServerView& view, mcp::Revision revision) {
         R"({"logging":{},"prompts":{"listChanged":true},)"
         R"("resources":{"listChanged":true,"subscribe":true},"tools":{"listChanged":true}})");
   }
-  result.Add("serverInfo", ServerInfo(view));
+  result.Add("serverInfo", view.server_info());
   if (!view.instructions().empty()) result.AddString("instructions", view.instructions());
   return std::move(result).Build();
 }
@@ -107,7 +93,7 @@ absl::StatusOr<std::string> ListResult(const ServerView& view, ItemKind kind,
   if (mcp::IsModern(revision)) {
     out += StrCat(R"(,"resultType":"complete","ttlMs":)", kListTtlMs,
                   R"(,"cacheScope":"private","_meta":{")", mcp::kMetaServerInfo,
-                  "\":", ServerInfo(view), "}");
+                  "\":", view.server_info(), "}");
   }
   out += "}";
   return out;
@@ -120,11 +106,11 @@ std::string WithServerInfo(const ServerView& view, std::string result) {
   auto meta = json::ScanObject(object->Raw("_meta"));
   if (meta.ok()) {
     json::Splicer meta_splicer(*meta);
-    meta_splicer.Set(mcp::kMetaServerInfo, ServerInfo(view));
+    meta_splicer.Set(mcp::kMetaServerInfo, view.server_info());
     splicer.Set("_meta", meta_splicer.Build());
   } else {
     json::ObjectWriter fresh;
-    fresh.Add(mcp::kMetaServerInfo, ServerInfo(view));
+    fresh.Add(mcp::kMetaServerInfo, view.server_info());
     splicer.Set("_meta", std::move(fresh).Build());
   }
   return splicer.Build();

@@ -10,13 +10,7 @@
 
 namespace metamcp::gateway {
 
-// Program version, in serverInfo and `--version`.
-inline constexpr std::string_view kProgramVersion = "0.1.0";
-
 // The results that the gateway answers by itself, as raw JSON objects.
-
-// Implementation object of the gateway for one virtual server.
-std::string ServerInfo(const ServerView& view);
 
 // server/discover (2026-07-28): every capability that we bridge.
 std::string DiscoverResult(const ServerView& view);

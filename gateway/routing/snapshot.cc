@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/strings.h"
+#include "common/json/splice.h"
 #include "common/mcp/convert.h"
 
 namespace metamcp::gateway {
@@ -44,9 +45,22 @@ mcp::ItemKind ModelKind(ItemKind kind) {
   }
 }
 
+std::string MakeServerInfo(const std::string& name, const std::string& title) {
+  json::ObjectWriter info;
+  info.AddString("name", "meta-mcp");
+  if (!title.empty()) {
+    info.AddString("title", title);
+  } else {
+    info.AddString("title", name == "default" ? "Meta-MCP" : StrCat("Meta-MCP: ", name));
+  }
+  info.AddString("version", kProgramVersion);
+  return std::move(info).Build();
+}
+
 }  // namespace
 
-ServerView::ServerView(Parts parts) : parts_(std::move(parts)) {
+ServerView::ServerView(Parts parts)
+    : parts_(std::move(parts)), server_info_(MakeServerInfo(parts_.name, parts_.title)) {
   for (const EntryPtr& entry : parts_.entries) {
     by_kind_[entry->kind].push_back(entry);
     hashes_[entry->kind] = Mix(Mix(hashes_[entry->kind], entry->name), entry->definition);

@@ -20,6 +20,9 @@ namespace metamcp::gateway {
 
 using catalog::v1::ItemKind;
 
+// Program version, in serverInfo and `--version`.
+inline constexpr std::string_view kProgramVersion = "0.1.0";
+
 // What a call needs to know of an upstream.
 struct UpstreamInfo {
   std::string id;
@@ -67,6 +70,8 @@ class ServerView {
 
   const std::string& name() const { return parts_.name; }
   const std::string& title() const { return parts_.title; }
+  // Raw Implementation object of the gateway as this virtual server.
+  const std::string& server_info() const { return server_info_; }
   const std::string& metrics_label() const { return parts_.metrics_label; }
   bool active() const { return parts_.active; }
   // Instructions of the virtual server, else of its upstreams under headings.
@@ -105,6 +110,7 @@ class ServerView {
 
  private:
   Parts parts_;
+  std::string server_info_;
   std::map<int, std::vector<EntryPtr>> by_kind_;
   std::unordered_map<std::string, EntryPtr> index_;  // "<kind>:<name>"
   std::vector<std::pair<UriTemplate, EntryPtr>> templates_;
