@@ -21,8 +21,17 @@ if(METAMCP_SANITIZE)
 endif()
 
 if(METAMCP_FUZZ)
-  # Coverage feedback from the libraries under test, too.
-  add_compile_options(-fsanitize=fuzzer-no-link)
+  # Coverage feedback from the libraries under test, too; undefined behaviour ends the run.
+  add_compile_options(-fsanitize=fuzzer-no-link -fno-sanitize-recover=all)
+endif()
+
+# A finding of a sanitizer fails the test it was made in.
+set(METAMCP_TEST_ENVIRONMENT
+  ASAN_OPTIONS=detect_leaks=1:new_delete_type_mismatch=1:detect_stack_use_after_return=1
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1)
+if(EXISTS ${CMAKE_SOURCE_DIR}/tests/tsan.supp)
+  list(APPEND METAMCP_TEST_ENVIRONMENT
+    TSAN_OPTIONS=halt_on_error=1:suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp)
 endif()
 
 # metamcp_library(<name> HDRS ... SRCS ... DEPS ... PRIVATE_DEPS ... [TESTONLY])
@@ -62,7 +71,13 @@ function(metamcp_test NAME)
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 60)
   endif()
+  if(METAMCP_SANITIZE)
+    math(EXPR A_TIMEOUT "4 * ${A_TIMEOUT}")
+  endif()
   set_tests_properties(${NAME} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT})
+  if(METAMCP_SANITIZE)
+    set_tests_properties(${NAME} PROPERTIES ENVIRONMENT "${METAMCP_TEST_ENVIRONMENT}")
+  endif()
 endfunction()
 
 # metamcp_proto(<area> PROTOS ... [DEPS areas ...] [SERVICE])
@@ -82,7 +97,7 @@ function(metamcp_proto AREA)
       COMMAND protobuf::protoc -I ${ROOT} --cpp_out=${OUT} ${ROOT}/${P}
       DEPENDS ${ROOT}/${P} VERBATIM)
     list(APPEND PB_SRCS ${OUT}/${BASE}.pb.cc)
-    if(A_SERVICE AND P MATCHES "_service\\.proto$")
+    if(A_SERVICE AND NOT METAMCP_CORE_ONLY AND P MATCHES "_service\\.proto$")
       add_custom_command(
         OUTPUT ${OUT}/${BASE}.metamcp.cc ${OUT}/${BASE}.metamcp.h
         COMMAND protobuf::protoc -I ${ROOT} --metamcp_out=${OUT}
@@ -107,9 +122,11 @@ function(metamcp_proto AREA)
   endif()
 endfunction()
 
+add_custom_target(fuzz_programs)
+
 # metamcp_fuzz(<name> SRCS ... DEPS ... CORPUS <folder>)
 # With METAMCP_FUZZ (clang) a libFuzzer binary; otherwise a test (label fuzz-corpus) that runs each
-# file of the corpus through LLVMFuzzerTestOneInput.
+# file of the corpus through LLVMFuzzerTestOneInput. All of them are the target fuzz_programs.
 function(metamcp_fuzz NAME)
   cmake_parse_arguments(A "" "CORPUS" "SRCS;DEPS" ${ARGN})
   if(METAMCP_FUZZ)
@@ -123,6 +140,10 @@ function(metamcp_fuzz NAME)
   endif()
   target_link_libraries(${NAME} PRIVATE metamcp_options ${A_DEPS})
   set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_dependencies(fuzz_programs ${NAME})
   add_test(NAME ${NAME} COMMAND ${NAME} ${ARGS} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${NAME} PROPERTIES LABELS fuzz-corpus TIMEOUT 60)
+  if(METAMCP_SANITIZE)
+    set_tests_properties(${NAME} PROPERTIES ENVIRONMENT "${METAMCP_TEST_ENVIRONMENT}")
+  endif()
 endfunction()

@@ -14,7 +14,7 @@ namespace {
 TEST(ConfigFuzzTest, TheCorpusAndItsPrefixesPass) {
   RecordProperty("req", "M-FR-003.3");
   int files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("common/config/testdata/fuzz")) {
+  for (const auto& entry : std::filesystem::directory_iterator("tests/fuzz/config")) {
     std::ostringstream content;
     content << std::ifstream(entry.path(), std::ios::binary).rdbuf();
     const std::string text = content.str();
