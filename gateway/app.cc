@@ -221,6 +221,7 @@ class GatewayAppImpl final : public GatewayApp {
       MirrorSink sink(mirror_, *admin_, ready_);
       auto watch = deps_.catalog.WatchCatalog(ctx, std::move(request), sink);
       const absl::Status status = co_await CatchStatus(std::move(watch));
+      if (stopping_) co_return;
       Log(LogLevel::kWarning, "catalog.watch_ended",
           {{"error", std::string(status.message())}, {"retry_ms", backoff.count()}});
       const bool slept = co_await Sleep(backoff);
