@@ -140,7 +140,7 @@ class GatewayAppImpl final : public GatewayApp {
         tasks_(executor),
         keep_alive_(tasks_, milliseconds(config.gateway.sse_keep_alive_ms)),
         front_(MakeFront(config)),
-        endpoint_(front_, *authenticator_, keep_alive_, EndpointOptions(config)),
+        endpoint_(front_, *authenticator_, tasks_, keep_alive_, EndpointOptions(config)),
         calls_(front_),
         ready_(executor, asio::steady_timer::time_point::max()),
         server_(http::HttpServer::Create(

@@ -108,4 +108,8 @@ Awaitable<absl::Status> FrontEvents::LogMessage(std::string params) {
   co_return co_await reply_.Notify(std::move(message));
 }
 
+Awaitable<absl::Status> FrontEvents::Paused(std::chrono::milliseconds retry_after) {
+  co_return co_await reply_.Pause(retry_after);
+}
+
 }  // namespace metamcp::gateway

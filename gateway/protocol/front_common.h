@@ -28,6 +28,7 @@ class FrontEvents final : public CallEvents {
         log_level_(std::move(log_level)) {}
   Awaitable<absl::Status> Progress(std::string params) override;
   Awaitable<absl::Status> LogMessage(std::string params) override;
+  Awaitable<absl::Status> Paused(std::chrono::milliseconds retry_after) override;
 
  private:
   Reply& reply_;

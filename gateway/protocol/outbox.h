@@ -3,6 +3,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
+#include <list>
 #include <optional>
 #include <string>
 
@@ -10,7 +11,8 @@
 
 namespace metamcp::gateway {
 
-// A bounded queue of messages for one stream of a client. Single-threaded; one reader.
+// A bounded queue of messages for the streams of a client; each message goes to one of them.
+// Single-threaded.
 class Outbox {
  public:
   Outbox(boost::asio::any_io_executor executor, size_t messages_max, size_t bytes_max);
@@ -21,18 +23,24 @@ class Outbox {
   // Ends the reader's wait; what is queued is still delivered.
   void Close();
   bool closed() const { return closed_; }
+  // Takes messages again after it was full; what is queued is forgotten. False after Close.
+  bool Reopen();
+  // Ends every reader's wait.
+  void WakeAll();
   size_t size() const { return queue_.size(); }
 
   // The next message; nothing at the end or when `wait` has passed (closed() tells which).
   Awaitable<std::optional<std::string>> Next(std::chrono::steady_clock::duration wait);
 
  private:
-  boost::asio::steady_timer wake_;
+  boost::asio::any_io_executor executor_;
+  std::list<boost::asio::steady_timer*> readers_;  // that wait, first come first
   std::deque<std::string> queue_;
   const size_t messages_max_;
   const size_t bytes_max_;
   size_t bytes_ = 0;
   bool closed_ = false;
+  bool overflowed_ = false;
 };
 
 }  // namespace metamcp::gateway

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -23,6 +24,10 @@ class Reply {
   virtual Awaitable<absl::Status> End(int http_status) = 0;
   // Opens the stream now, so that the client sees that it is served.
   virtual Awaitable<absl::Status> Open() = 0;
+
+  // Sends the client away to come back after `retry_after`, where the transport can: what follows
+  // is kept for it. Elsewhere nothing happens.
+  virtual Awaitable<absl::Status> Pause(std::chrono::milliseconds) { co_return absl::OkStatus(); }
 
   // Whether Notify can reach the client at all (it accepts an event stream).
   virtual bool can_push() const = 0;

@@ -14,6 +14,7 @@
 #include "common/base/principal.h"
 #include "common/mcp/jsonrpc.h"
 #include "common/mcp/version.h"
+#include "gateway/protocol/event_log.h"
 #include "gateway/protocol/outbox.h"
 #include "gateway/protocol/subscriptions.h"
 
@@ -54,7 +55,8 @@ class LegacySession {
   std::map<std::string, std::shared_ptr<PendingAsk>> asks;  // by our request id
   std::map<std::string, std::unique_ptr<ResourceWatch>> watches;
   std::shared_ptr<void> interest;
-  Outbox outbox;  // for the GET stream: what belongs to no request
+  Outbox outbox;   // for the GET stream: what belongs to no request
+  EventLogs logs;  // what may have to be sent again
   int streams = 0;
   int64_t next_ask = 0;
 };

@@ -30,6 +30,10 @@ class OutcomeSink final : public Sink<provider::v1::CallResponse> {
         co_return co_await events_.Progress(std::move(*event.mutable_progress()));
       case provider::v1::CallResponse::kLog:
         co_return co_await events_.LogMessage(std::move(*event.mutable_log()));
+      case provider::v1::CallResponse::kPaused: {
+        const std::chrono::milliseconds retry(event.paused().retry_ms());
+        co_return co_await events_.Paused(retry);
+      }
       case provider::v1::CallResponse::kResult:
         outcome.kind = event.result().kind();
         if (outcome.result.size() + event.result().data().size() > bytes_max_) {

@@ -60,6 +60,8 @@ class CallEvents {
   // params of the notification as JSON; progress without its token.
   virtual Awaitable<absl::Status> Progress(std::string params) = 0;
   virtual Awaitable<absl::Status> LogMessage(std::string params) = 0;
+  // The upstream wants to be polled for the rest of the call; it goes on by itself.
+  virtual Awaitable<absl::Status> Paused(std::chrono::milliseconds) { co_return absl::OkStatus(); }
 };
 
 // The one call chain: every call, whoever starts it, runs through Run. Resolves the exposed name

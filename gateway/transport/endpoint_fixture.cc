@@ -104,8 +104,8 @@ EndpointTest::EndpointTest() {
   hub_ = std::make_unique<SubscriptionHub>(executor, mirror_, *directory_);
   authenticator_ = *auth::Authenticator::Create({}, true, keys_);
   FrontDeps deps(executor, mirror_, *chain_, *sessions_, *hub_, keys_);
-  endpoint_ =
-      std::make_unique<McpEndpoint>(deps, *authenticator_, keep_alive_, McpEndpoint::Options());
+  endpoint_ = std::make_unique<McpEndpoint>(deps, *authenticator_, tasks_, keep_alive_,
+                                            McpEndpoint::Options());
   http::HttpServerOptions options;
   options.sweep_interval = std::chrono::milliseconds(5);
   server_ = http::HttpServer::Create(
@@ -202,7 +202,7 @@ Awaitable<EndpointTest::Answer> EndpointTest::Send(std::string method, std::stri
   if (answer.headers["content-type"] == "text/event-stream") {
     http::SseParser parser;
     (void)parser.Feed(answer.body, [&answer](http::SseMessage& message) {
-      answer.messages.push_back(message.data);
+      if (!message.data.empty()) answer.messages.push_back(message.data);
     });
   } else {
     answer.messages.push_back(answer.body);

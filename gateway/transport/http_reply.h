@@ -75,6 +75,7 @@ class KeepAlive {
       : tasks_(tasks), interval_(interval) {}
   void Add(std::shared_ptr<HttpReply> reply) { replies_.insert(std::move(reply)); }
   void Remove(const std::shared_ptr<HttpReply>& reply) { replies_.erase(reply); }
+  std::chrono::milliseconds interval() const { return interval_; }
   // Runs until cancelled.
   Awaitable<void> Run();
 

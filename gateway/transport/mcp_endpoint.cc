@@ -8,9 +8,9 @@
 #include "common/mcp/headers.h"
 #include "common/mcp/methods.h"
 #include "gateway/protocol/error_map.h"
+#include "gateway/transport/mcp_exchange.h"
 
 namespace metamcp::gateway {
-namespace {
 
 using mcp::Era;
 
@@ -28,11 +28,12 @@ std::optional<std::string_view> Header(const http::HttpRequest& request, std::st
   return request.headers.Get(name);
 }
 
-// A modern revision in the version header.
 bool NamesModern(std::optional<std::string_view> header) {
   const auto revision = header ? mcp::ParseRevision(*header) : std::nullopt;
   return revision && mcp::IsModern(*revision);
 }
+
+namespace {
 
 absl::Status HeaderMismatch(std::string_view name, std::string_view why) {
   return MakeError("HEADER_MISMATCH", "gateway", StrCat("header ", name, " ", why));
@@ -40,45 +41,26 @@ absl::Status HeaderMismatch(std::string_view name, std::string_view why) {
 
 }  // namespace
 
-struct McpEndpoint::Exchange {
-  http::HttpRequest& request;
-  http::HttpResponder& responder;
-  std::string virtual_server;
-  http::HttpHeaders cors;
-  std::shared_ptr<const ServerView> view;
-  std::shared_ptr<const Principal> principal;
-
-  Incoming MakeIncoming(const jsonrpc::Envelope& envelope) const {
-    Incoming in;
-    in.envelope = &envelope;
-    in.view = view;
-    in.principal = principal;
-    in.has_headers = true;
-    in.header = [r = &request](std::string_view name) { return Header(*r, name); };
-    return in;
+Awaitable<void> McpEndpoint::Exchange::Fail(const absl::Status& status, mcp::Era era) {
+  const WireError wire = ToWireError(status, era);
+  http::HttpResponse response(wire.http, "application/json",
+                              jsonrpc::MakeErrorResponse(jsonrpc::Id(), wire.error));
+  for (size_t i = 0; i < cors.size(); ++i) response.headers.Add(cors.at(i).name, cors.at(i).value);
+  if (wire.http == 401) {
+    response.headers.Add("WWW-Authenticate", "Bearer realm=\"meta-mcp\"");
+  } else if (wire.http == 405) {
+    response.headers.Add("Allow", "POST");
+  } else if (wire.http == 429 || wire.http == 503) {
+    response.headers.Add("Retry-After", "1");
   }
-  // A failure that belongs to the HTTP exchange.
-  Awaitable<void> Fail(const absl::Status& status, Era era) {
-    const WireError wire = ToWireError(status, era);
-    http::HttpResponse response(wire.http, "application/json",
-                                jsonrpc::MakeErrorResponse(jsonrpc::Id(), wire.error));
-    for (size_t i = 0; i < cors.size(); ++i)
-      response.headers.Add(cors.at(i).name, cors.at(i).value);
-    if (wire.http == 401) {
-      response.headers.Add("WWW-Authenticate", "Bearer realm=\"meta-mcp\"");
-    } else if (wire.http == 405) {
-      response.headers.Add("Allow", "POST");
-    } else if (wire.http == 429 || wire.http == 503) {
-      response.headers.Add("Retry-After", "1");
-    }
-    (void)co_await responder.Send(std::move(response));
-  }
-};
+  (void)co_await responder.Send(std::move(response));
+}
 
-McpEndpoint::McpEndpoint(FrontDeps deps, const auth::Authenticator& authenticator,
+McpEndpoint::McpEndpoint(FrontDeps deps, const auth::Authenticator& authenticator, TaskGroup& tasks,
                          KeepAlive& keep_alive, Options options)
     : deps_(deps),
       authenticator_(authenticator),
+      tasks_(tasks),
       keep_alive_(keep_alive),
       options_(options),
       modern_(deps),
@@ -101,7 +83,7 @@ bool McpEndpoint::Match(std::string_view path, std::string* name) {
 
 Awaitable<void> McpEndpoint::Handle(http::HttpRequest& request, http::HttpResponder& responder,
                                     std::string virtual_server, http::HttpHeaders cors) {
-  Exchange x{request, responder, std::move(virtual_server), std::move(cors), nullptr, nullptr};
+  Exchange x(request, responder, std::move(virtual_server), std::move(cors));
   auth::Credentials credentials;
   credentials.authorization = request.headers.Get("Authorization");
   credentials.api_key = request.headers.Get("X-API-Key");
@@ -152,14 +134,16 @@ Awaitable<void> McpEndpoint::HandlePost(Exchange& x) {
     co_await x.Fail(status, Era::kLegacy);
     co_return;
   }
-  if (jsonrpc::IsBatch(x.request.body)) {
+  x.body = std::make_shared<const std::string>(std::move(x.request.body));
+  if (jsonrpc::IsBatch(*x.body)) {
     co_await HandleBatch(x);
     co_return;
   }
   auto reply = std::make_shared<HttpReply>(deps_.executor, x.responder, x.cors,
                                            Accepts(x.request, "text/event-stream"));
   keep_alive_.Add(reply);
-  auto work = HandleMessage(x, x.request.body, *reply);
+  x.reply = reply;
+  auto work = HandleMessage(x, *x.body, *reply);
   std::exception_ptr failed;
   try {
     co_await std::move(work);
@@ -174,13 +158,13 @@ Awaitable<void> McpEndpoint::HandlePost(Exchange& x) {
 Awaitable<void> McpEndpoint::HandleMessage(Exchange& x, std::string_view text, Reply& reply) {
   json::ScanLimits limits;
   limits.depth_max = options_.json_depth_max;
-  const jsonrpc::ParseOutcome parsed = jsonrpc::ParseEnvelope(text, limits);
+  jsonrpc::ParseOutcome parsed = jsonrpc::ParseEnvelope(text, limits);
   if (!parsed.ok()) {
     std::string message = jsonrpc::MakeErrorResponse(parsed.id, parsed.error);
     (void)co_await reply.Respond(400, std::move(message));
     co_return;
   }
-  const jsonrpc::Envelope& envelope = *parsed.envelope;
+  jsonrpc::Envelope& envelope = *parsed.envelope;
   const bool modern_header = NamesModern(Header(x.request, mcp::kHeaderProtocolVersion));
   const bool claim = !envelope.is_response() && mcp::HasModernClaim(envelope.meta);
   if (envelope.kind == jsonrpc::MessageKind::kNotification && (claim || modern_header)) {
@@ -248,189 +232,6 @@ Awaitable<void> McpEndpoint::HandleModern(Exchange& x, const jsonrpc::Envelope& 
   }
   Incoming in = x.MakeIncoming(envelope);
   co_await modern_.Handle(std::move(in), *std::move(meta), reply);
-}
-
-absl::StatusOr<std::shared_ptr<LegacySession>> McpEndpoint::FindSession(const Exchange& x) const {
-  const auto id = Header(x.request, mcp::kHeaderSessionId);
-  if (!id) {
-    return MakeError("SESSION_REQUIRED", "gateway",
-                     "this request needs the header Mcp-Session-Id that initialize gave");
-  }
-  return deps_.sessions.Find(*id, x.virtual_server, *x.principal);
-}
-
-absl::Status McpEndpoint::CheckLegacyVersion(const Exchange& x, const LegacySession&) const {
-  const auto header = Header(x.request, mcp::kHeaderProtocolVersion);
-  if (!header || mcp::ParseRevision(*header)) return absl::OkStatus();
-  return MakeError("INVALID_REQUEST", "gateway",
-                   StrCat("MCP-Protocol-Version \"", *header, "\" is not supported"));
-}
-
-Awaitable<void> McpEndpoint::HandleLegacy(Exchange& x, const jsonrpc::Envelope& envelope,
-                                          Reply& reply) {
-  Incoming in = x.MakeIncoming(envelope);
-  if (envelope.is_call() && envelope.method == "initialize") {
-    (void)co_await legacy_.Initialize(std::move(in), "http", reply);
-    co_return;
-  }
-  auto session = FindSession(x);
-  absl::Status status = session.status();
-  if (status.ok()) status = CheckLegacyVersion(x, **session);
-  if (!status.ok()) {
-    const WireError wire = ToWireError(status, Era::kLegacy);
-    std::string message = jsonrpc::MakeErrorResponse(envelope.id, wire.error);
-    (void)co_await reply.Respond(wire.http, std::move(message));
-    co_return;
-  }
-  if (envelope.is_call()) {
-    co_await legacy_.HandleRequest(std::move(in), *session, reply);
-    co_return;
-  }
-  if (envelope.is_response()) {
-    (void)legacy_.HandleAnswer(envelope, **session);
-  } else {
-    legacy_.HandleNotification(in, **session);
-  }
-  (void)co_await reply.End(202);
-}
-
-namespace {
-
-// Collects the responses of a batch; other messages go out at once on the exchange's stream.
-class BatchReply final : public Reply {
- public:
-  explicit BatchReply(Reply& outer) : outer_(outer) {}
-  Awaitable<absl::Status> Notify(std::string message) override {
-    co_return co_await outer_.Notify(std::move(message));
-  }
-  Awaitable<absl::Status> Respond(int, std::string message) override {
-    responses.push_back(std::move(message));
-    co_return absl::OkStatus();
-  }
-  Awaitable<absl::Status> End(int) override { co_return absl::OkStatus(); }
-  Awaitable<absl::Status> Open() override { co_return co_await outer_.Open(); }
-  bool can_push() const override { return outer_.can_push(); }
-  bool started() const override { return outer_.started(); }
-  void OnGone(std::function<void()>) override {}
-  void SetHeader(std::string_view, std::string_view) override {}
-  std::vector<std::string> responses;
-
- private:
-  Reply& outer_;
-};
-
-}  // namespace
-
-Awaitable<void> McpEndpoint::HandleBatch(Exchange& x) {
-  json::ScanLimits limits;
-  limits.depth_max = options_.json_depth_max;
-  auto messages = jsonrpc::ParseBatch(x.request.body, options_.batch_max, limits);
-  auto session = FindSession(x);
-  absl::Status status = messages.ok() ? session.status() : messages.status();
-  if (status.ok() && (!mcp::ToleratesBatch((*session)->revision) ||
-                      NamesModern(Header(x.request, mcp::kHeaderProtocolVersion)))) {
-    status =
-        MakeError("INVALID_REQUEST", "gateway",
-                  StrCat("batches are not part of MCP ", mcp::RevisionName((*session)->revision)));
-  }
-  if (!status.ok()) {
-    co_await x.Fail(status, Era::kLegacy);
-    co_return;
-  }
-  auto reply = std::make_shared<HttpReply>(deps_.executor, x.responder, x.cors,
-                                           Accepts(x.request, "text/event-stream"));
-  BatchReply batch(*reply);
-  for (const std::string_view text : *messages) {
-    const jsonrpc::ParseOutcome parsed = jsonrpc::ParseEnvelope(text, limits);
-    if (!parsed.ok()) {
-      batch.responses.push_back(jsonrpc::MakeErrorResponse(parsed.id, parsed.error));
-    } else if (mcp::HasModernClaim(parsed.envelope->meta) ||
-               parsed.envelope->method == "initialize") {
-      const absl::Status refused =
-          MakeError("INVALID_REQUEST", "gateway", "this message must not be part of a batch");
-      co_await RespondError(batch, parsed.id, refused, Era::kLegacy);
-    } else {
-      co_await HandleLegacy(x, *parsed.envelope, batch);
-    }
-  }
-  if (batch.responses.empty()) {
-    (void)co_await reply->End(202);
-  } else {
-    std::string joined = jsonrpc::MakeBatch(batch.responses);
-    (void)co_await reply->Respond(200, std::move(joined));
-  }
-}
-
-Awaitable<void> McpEndpoint::HandleGet(Exchange& x) {
-  const bool has_id = x.request.headers.Has(mcp::kHeaderSessionId);
-  auto session = has_id ? FindSession(x) : absl::StatusOr<std::shared_ptr<LegacySession>>(nullptr);
-  const bool stream = Accepts(x.request, "text/event-stream") && x.request.headers.Has("Accept");
-  if (!has_id || (session.ok() && !stream)) {
-    http::HttpResponse response(has_id ? 406 : 405, "application/json",
-                                has_id ? R"({"error":"GET needs Accept: text/event-stream"})"
-                                       : R"({"error":"GET needs the header Mcp-Session-Id; send )"
-                                         R"(messages with POST"})");
-    response.headers.Add("Allow", "POST, DELETE");
-    (void)co_await x.responder.Send(std::move(response));
-    co_return;
-  }
-  if (!session.ok()) {
-    co_await x.Fail(session.status(), Era::kLegacy);
-    co_return;
-  }
-  const std::shared_ptr<LegacySession> own = *session;
-  if (static_cast<size_t>(own->streams) >= options_.streams_per_session_max) {
-    const absl::Status status =
-        MakeError("RATE_LIMITED", "gateway", "this session has too many open streams");
-    co_await x.Fail(status, Era::kLegacy);
-    co_return;
-  }
-  auto reply = std::make_shared<HttpReply>(deps_.executor, x.responder, x.cors, true);
-  keep_alive_.Add(reply);
-  // The registry may end the session while the stream is open; the session outlives it here.
-  struct Count {
-    Count(LegacySession& s, KeepAlive& k, std::shared_ptr<HttpReply> r)
-        : session(s), keep_alive(k), reply_(std::move(r)) {
-      ++session.streams;
-    }
-    ~Count() {
-      --session.streams;
-      keep_alive.Remove(reply_);
-    }
-    LegacySession& session;
-    KeepAlive& keep_alive;
-    std::shared_ptr<HttpReply> reply_;
-  } count(*own, keep_alive_, reply);
-  auto gone = std::make_shared<bool>(false);
-  reply->OnGone([gone] { *gone = true; });
-  absl::Status sent = co_await reply->Open();
-  while (sent.ok() && !*gone) {
-    std::optional<std::string> message = co_await own->outbox.Next(std::chrono::seconds(1));
-    if (message) {
-      sent = co_await reply->Notify(*std::move(message));
-    } else if (own->outbox.closed()) {
-      break;
-    }
-  }
-  (void)co_await reply->End(200);
-  co_await reply->Finish();
-}
-
-Awaitable<void> McpEndpoint::HandleDelete(Exchange& x) {
-  if (!x.request.headers.Has(mcp::kHeaderSessionId)) {
-    http::HttpResponse response(405);
-    response.headers.Add("Allow", "POST");
-    (void)co_await x.responder.Send(std::move(response));
-    co_return;
-  }
-  auto session = FindSession(x);
-  if (!session.ok()) {
-    co_await x.Fail(session.status(), Era::kLegacy);
-    co_return;
-  }
-  deps_.sessions.Remove(*session);
-  http::HttpResponse done(204);
-  (void)co_await x.responder.Send(std::move(done));
 }
 
 }  // namespace metamcp::gateway

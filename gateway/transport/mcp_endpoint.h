@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "common/async/task_group.h"
 #include "common/auth/authenticator.h"
 #include "common/http/http_server.h"
 #include "common/http/origin.h"
@@ -21,9 +22,10 @@ class McpEndpoint {
     size_t batch_max = 50;
     size_t streams_per_session_max = 16;
   };
-  // References must outlive the endpoint.
-  McpEndpoint(FrontDeps deps, const auth::Authenticator& authenticator, KeepAlive& keep_alive,
-              Options options);
+  // References must outlive the endpoint; `tasks` runs the calls of legacy clients, which go on
+  // when their connection breaks, and must have ended before the endpoint does.
+  McpEndpoint(FrontDeps deps, const auth::Authenticator& authenticator, TaskGroup& tasks,
+              KeepAlive& keep_alive, Options options);
 
   // Whether `path` belongs to this endpoint; then `name` is the virtual server.
   static bool Match(std::string_view path, std::string* name);
@@ -33,11 +35,16 @@ class McpEndpoint {
                          std::string virtual_server, http::HttpHeaders cors);
 
  private:
-  struct Exchange;  // one HTTP request on its way
+  struct Exchange;    // one HTTP request on its way
+  struct LegacyCall;  // a request that outlives it
   Awaitable<void> HandlePost(Exchange& x);
   Awaitable<void> HandleMessage(Exchange& x, std::string_view text, Reply& reply);
   Awaitable<void> HandleModern(Exchange& x, const jsonrpc::Envelope& envelope, Reply& reply);
-  Awaitable<void> HandleLegacy(Exchange& x, const jsonrpc::Envelope& envelope, Reply& reply);
+  Awaitable<void> HandleLegacy(Exchange& x, jsonrpc::Envelope& envelope, Reply& reply);
+  // Both take what they need out of the envelope.
+  Awaitable<void> HandleLegacyCall(Exchange& x, jsonrpc::Envelope& envelope,
+                                   std::shared_ptr<LegacySession> session);
+  Awaitable<void> RunLegacyCall(std::shared_ptr<LegacyCall> call);
   Awaitable<void> HandleBatch(Exchange& x);
   Awaitable<void> HandleGet(Exchange& x);
   Awaitable<void> HandleDelete(Exchange& x);
@@ -46,6 +53,7 @@ class McpEndpoint {
 
   FrontDeps deps_;
   const auth::Authenticator& authenticator_;
+  TaskGroup& tasks_;
   KeepAlive& keep_alive_;
   const Options options_;
   ModernFront modern_;

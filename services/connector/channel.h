@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -33,6 +34,8 @@ class ChannelHandler {
   virtual void OnMessage(std::string_view json, uint64_t stream_of) = 0;
   // Whether the answer to a request is still expected.
   virtual bool Expects(uint64_t request_id) const = 0;
+  // The request's stream ended early; the server is asked for the rest after `retry_after`.
+  virtual void OnPaused(uint64_t, std::chrono::milliseconds) {}
   // This request will get no answer; the channel lives on.
   virtual void OnRequestFailed(uint64_t request_id, absl::Status why) = 0;
   // The channel is gone; nothing follows. Called once, also after Close.

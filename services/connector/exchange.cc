@@ -33,13 +33,28 @@ void Exchange::Signal() {
 }
 
 void Exchange::AddNote(bool progress, std::string params) {
+  Note note;
+  note.kind = progress ? Note::Kind::kProgress : Note::Kind::kLog;
+  note.params = std::move(params);
+  Add(std::move(note));
+}
+
+void Exchange::AddPause(std::chrono::milliseconds retry_after) {
+  Note note;
+  note.kind = Note::Kind::kPaused;
+  note.retry_after = retry_after;
+  Add(std::move(note));
+}
+
+void Exchange::Add(Note note) {
   active_at = Clock::now();
   if (notes.size() >= kNotesMax) {
     // A slow reader loses old progress before anything else: the newest supersedes it.
-    auto old = std::find_if(notes.begin(), notes.end(), [](const Note& n) { return n.progress; });
+    auto old = std::find_if(notes.begin(), notes.end(),
+                            [](const Note& n) { return n.kind != Note::Kind::kLog; });
     notes.erase(old != notes.end() ? old : notes.begin());
   }
-  notes.push_back(Note{progress, std::move(params)});
+  notes.push_back(std::move(note));
   Signal();
 }
 

@@ -62,8 +62,10 @@ class Exchange {
   using Clock = std::chrono::steady_clock;
   enum class Wake { kSignalled, kTimeout, kCancelled };
   struct Note {
-    bool progress;
-    std::string params;
+    enum class Kind { kProgress, kLog, kPaused };
+    Kind kind = Kind::kLog;
+    std::string params;                       // of progress and log
+    std::chrono::milliseconds retry_after{};  // of a pause
   };
   static constexpr size_t kNotesMax = 256;
 
@@ -78,6 +80,8 @@ class Exchange {
 
   // The session's side.
   void AddNote(bool progress, std::string params);
+  // The upstream's stream ended early; it is asked for the rest after that time.
+  void AddPause(std::chrono::milliseconds retry_after);
   void AddQuestion(Question question);
   void Finish(std::string text);
   void FinishError(RpcError why);
@@ -95,6 +99,7 @@ class Exchange {
   Clock::time_point active_at = Clock::now();
 
  private:
+  void Add(Note note);
   void Signal();
   boost::asio::steady_timer timer_;
   bool signalled_ = false;

@@ -280,8 +280,11 @@ class StreamableChannel final : public Channel,
       const bool wanted = id != 0 && handler != nullptr && handler->Expects(id) && !closed_;
       if (!wanted || modern_ || parser.last_event_id().empty()) break;
       response.reset();
-      auto pause = Sleep(Wait(parser));
-      if (!co_await std::move(pause)) break;
+      const auto wait = Wait(parser);
+      // Only an end in order is a wish to be polled; a broken connection is our own matter.
+      if (status.ok()) handler->OnPaused(id, wait);
+      const bool slept = co_await Sleep(wait);
+      if (!slept) break;
       http::HttpClientRequest request = Request("GET");
       request.headers.Set("Accept", "text/event-stream");
       request.headers.Set("Last-Event-ID", parser.last_event_id());
@@ -335,8 +338,8 @@ class StreamableChannel final : public Channel,
       }
       fruitless = progressed ? 0 : fruitless + 1;
       const auto wait = std::min(kRetryMax, Wait(parser) * (1 << std::min(fruitless, 6)));
-      auto pause = Sleep(wait);
-      if (!co_await std::move(pause)) co_return;
+      const bool slept = co_await Sleep(wait);
+      if (!slept) co_return;
     }
   }
 

@@ -439,6 +439,10 @@ void Session::DropStaleHeld() {
   held_timer_.async_wait(std::move(again));
 }
 
+void Session::OnPaused(uint64_t request_id, std::chrono::milliseconds retry_after) {
+  if (const auto exchange = Find(request_id)) exchange->AddPause(retry_after);
+}
+
 void Session::OnRequestFailed(uint64_t request_id, absl::Status why) {
   const auto keep = shared_from_this();
   const auto exchange = Find(request_id);

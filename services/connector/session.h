@@ -114,6 +114,7 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
 
   void OnMessage(std::string_view json, uint64_t stream_of) override;
   bool Expects(uint64_t request_id) const override { return pending_.contains(request_id); }
+  void OnPaused(uint64_t request_id, std::chrono::milliseconds retry_after) override;
   void OnRequestFailed(uint64_t request_id, absl::Status why) override;
   void OnClosed(absl::Status why) override;
 

@@ -307,7 +307,12 @@ Awaitable<absl::Status> Upstream::Drive(CallRun& run) {
       pb::CallResponse event;
       Exchange::Note note = std::move(exchange.notes.front());
       exchange.notes.pop_front();
-      *(note.progress ? event.mutable_progress() : event.mutable_log()) = std::move(note.params);
+      if (note.kind == Exchange::Note::Kind::kPaused) {
+        event.mutable_paused()->set_retry_ms(note.retry_after.count());
+      } else {
+        const bool progress = note.kind == Exchange::Note::Kind::kProgress;
+        *(progress ? event.mutable_progress() : event.mutable_log()) = std::move(note.params);
+      }
       auto writing = run.sink.Write(std::move(event));
       const absl::Status written = co_await std::move(writing);
       if (!written.ok()) co_return written;

@@ -28,6 +28,9 @@ class CallSink final : public Sink<pb::CallResponse> {
       case pb::CallResponse::kLog:
         logs.push_back(message.log());
         break;
+      case pb::CallResponse::kPaused:
+        pauses.push_back(message.paused().retry_ms());
+        break;
       case pb::CallResponse::kResult:
         kind = message.result().kind();
         result += message.result().data();
@@ -41,6 +44,7 @@ class CallSink final : public Sink<pb::CallResponse> {
     co_return absl::OkStatus();
   }
   std::vector<std::string> progress, logs;
+  std::vector<int64_t> pauses;
   pb::ResultKind kind = pb::RESULT_KIND_UNSPECIFIED;
   std::string result;
   bool finished = false;
