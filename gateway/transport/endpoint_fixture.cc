@@ -41,6 +41,21 @@ Awaitable<absl::Status> FakeProvider::Call(const CallContext&, provider::v1::Cal
     cancelled += slept ? 0 : 1;
     co_return absl::CancelledError("cancelled");
   }
+  if (target == "slow" || target == "poll") {
+    provider::v1::CallResponse event;
+    if (target == "slow") {
+      event.set_progress(R"({"progress":1})");
+    } else {
+      event.mutable_paused()->set_retry_ms(7);
+    }
+    (void)co_await sink.Write(std::move(event));
+    while (!gate) {
+      const bool slept = co_await Sleep(std::chrono::milliseconds(1));
+      if (slept) continue;
+      ++cancelled;
+      co_return absl::CancelledError("cancelled");
+    }
+  }
   if (target == "lost") {
     co_return MakeError("UPSTREAM_LOST", "upstream:up", "the process ended");
   }
@@ -127,7 +142,7 @@ EndpointTest::EndpointTest() {
   view.set_name("default");
   view.set_active(true);
   view.add_upstream_ids("u1");
-  for (const char* name : {"echo", "hang", "lost", "refuse", "progress", "ask"}) {
+  for (const char* name : {"echo", "hang", "lost", "refuse", "progress", "ask", "slow", "poll"}) {
     AddItem(catalog::v1::ITEM_KIND_TOOL, name,
             StrCat(R"({"name":")", name, R"(","inputSchema":{"type":"object"}})"));
   }
@@ -202,6 +217,8 @@ Awaitable<EndpointTest::Answer> EndpointTest::Send(std::string method, std::stri
   if (answer.headers["content-type"] == "text/event-stream") {
     http::SseParser parser;
     (void)parser.Feed(answer.body, [&answer](http::SseMessage& message) {
+      answer.ids.push_back(message.id);
+      answer.retry = answer.retry || message.retry_ms.has_value();
       if (!message.data.empty()) answer.messages.push_back(message.data);
     });
   } else {

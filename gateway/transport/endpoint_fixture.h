@@ -30,6 +30,7 @@ class FakeProvider final : public provider::v1::ProviderService {
   std::vector<provider::v1::CallRequest> calls;
   int cancelled = 0;
   int listening = 0;
+  bool gate = false;  // what "slow" and "poll" wait for before they answer
   std::string updated_uri;  // sent by a Listen stream once set
 };
 
@@ -43,6 +44,8 @@ class EndpointTest : public ::testing::Test {
     std::map<std::string, std::string> headers;  // lower-case names
     std::string body;
     std::vector<std::string> messages;  // of an event stream, or the one JSON body
+    std::vector<std::string> ids;       // of every event, one without data included
+    bool retry = false;                 // whether an event said when to come back
   };
   using Headers = std::vector<std::pair<std::string, std::string>>;
 

@@ -222,7 +222,7 @@ Awaitable<void> McpEndpoint::HandleGet(Exchange& x) {
   }
   const bool resumes = place.log != nullptr;
   if (!resumes) place.log = own->logs.Open(deps_.executor, true);
-  if (place.log->standalone() && !own->outbox.Reopen()) place.log->End();
+  if (place.log->standalone()) (void)own->outbox.Reopen();
   // The registry may end the session while the stream is open; the session outlives it here.
   struct Count {
     explicit Count(LegacySession& s) : session(s) { ++session.streams; }

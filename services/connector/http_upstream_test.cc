@@ -103,8 +103,10 @@ TEST_F(HttpUpstreamTest, AnswersMayComeAsStreams) {
 TEST_F(HttpUpstreamTest, ABrokenStreamIsResumedWhereItEnded) {
   auto upstream = Ready(Mode::kLegacy);
   server_->drop_mid_stream = true;
-  EXPECT_THAT(TextOf(*Finish(*upstream, Tool(*upstream, "slow"))), HasSubstr("slow"));
+  const auto call = Finish(*upstream, Tool(*upstream, "slow"));
+  EXPECT_THAT(TextOf(*call), HasSubstr("slow"));
   EXPECT_EQ(server_->resumes, 1);
+  EXPECT_EQ(call->sink.pauses.size(), 1u);  // the caller hears that it may be polled
 }
 
 TEST_F(HttpUpstreamTest, AForgottenSessionIsOpenedAgainAndTheCallRepeated) {
