@@ -26,6 +26,9 @@ const LEGACY_LEGS = [
   { name: 'all 2025-06-18', args: all('2025-06-18'), passed: 56 },
   { name: 'all 2025-03-26', args: all('2025-03-26'), passed: 3 },
 ];
+// One check asks whether a server that ends a stream early can be polled for the rest. Upstreams
+// that end no stream (modern ones, and those on stdio) give no cause to.
+const LEGACY_LEGS_UNPOLLED = [{ ...LEGACY_LEGS[0], passed: 83 }, ...LEGACY_LEGS.slice(1)];
 const MODERN_LEGS = [
   { name: 'all 2026-07-28', args: all('2026-07-28'), passed: 152 },
   { name: 'required 2026-07-28', args: required('2026-07-28'), passed: 152 },
@@ -33,9 +36,9 @@ const MODERN_LEGS = [
 const RUNS = {
   S1: { legs: LEGACY_LEGS, era: 'legacy' },
   S2: { legs: MODERN_LEGS, era: 'modern' },
-  S3: { legs: LEGACY_LEGS.slice(0, 1), era: 'modern', fixtureEra: 'modern' },
+  S3: { legs: LEGACY_LEGS_UNPOLLED.slice(0, 1), era: 'modern', fixtureEra: 'modern' },
   S4: { legs: MODERN_LEGS.slice(0, 1), era: 'legacy', expected: 'conformance/S4.expected.yaml' },
-  S5: { legs: LEGACY_LEGS, era: 'legacy', stdio: true },
+  S5: { legs: LEGACY_LEGS_UNPOLLED, era: 'legacy', stdio: true },
 };
 const UNSCORED = /^tasks-/;
 
