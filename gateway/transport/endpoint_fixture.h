@@ -30,7 +30,7 @@ class FakeProvider final : public provider::v1::ProviderService {
   std::vector<provider::v1::CallRequest> calls;
   int cancelled = 0;
   int listening = 0;
-  bool gate = false;  // what "slow" and "poll" wait for before they answer
+  bool gate = false;        // what "slow" and "poll" wait for before they answer
   std::string updated_uri;  // sent by a Listen stream once set
 };
 
