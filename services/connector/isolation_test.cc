@@ -178,6 +178,7 @@ TEST_F(IsolationTest, TheConcurrencyBoundQueuesTheRest) {
   RecordProperty("req", "M02-RISK-4");
   auto desired = Stdio("one", {"--era", "legacy"});
   desired.mutable_spec()->set_concurrency(2);
+  core_.queued_calls_max = 256;
   auto upstream = Ready(desired);
   std::vector<std::shared_ptr<RunningCall>> calls;
   for (int i = 0; i < 300; ++i) calls.push_back(Begin(*upstream, Tool(*upstream, "silence")));
