@@ -42,10 +42,7 @@ absl::Status ShuttingDown() {
 struct Operation {
   Operation(asio::any_io_executor executor_in, Clock::time_point deadline_in,
             std::function<void(Database&)> run_in)
-      : executor(std::move(executor_in)),
-        deadline(deadline_in),
-        run(std::move(run_in)),
-        timer(executor, Clock::time_point::max()) {}
+      : executor(std::move(executor_in)), deadline(deadline_in), run(std::move(run_in)) {}
 
   enum class State { kQueued, kRunning, kOver };
 
@@ -56,10 +53,12 @@ struct Operation {
 
   // Guarded by Core::mu.
   State state = State::kQueued;
+  bool awaited = true;                                    // then the executor exists
   std::list<std::shared_ptr<Operation>>::iterator place;  // in the queue, while kQueued
 
-  // On the caller's executor.
-  asio::steady_timer timer;
+  // On the caller's executor. The timer is the caller's own: a database thread may be the last to
+  // hold the operation, after the caller's event loop has gone.
+  asio::steady_timer* timer = nullptr;
   bool done = false;
   absl::Status status;
 };
@@ -120,6 +119,15 @@ struct DbExecutor::Core {
     return true;
   }
 
+  // Nobody waits for the operation any more: it is dropped or interrupted, and nobody is told.
+  void Abandon(const Pointer& operation) {
+    {
+      std::lock_guard lock(mu);
+      operation->awaited = false;
+    }
+    if (!Drop(operation)) Interrupt(operation, Cancelled());
+  }
+
   // Has the interrupt fired by a thread that may block.
   void Interrupt(const Pointer& operation, absl::Status why) {
     std::lock_guard lock(mu);
@@ -128,12 +136,15 @@ struct DbExecutor::Core {
     to_interrupt.notify_one();
   }
 
-  // Tells the caller.
-  static void Finish(const Pointer& operation, absl::Status status) {
+  // Tells the caller, if it still waits.
+  void Finish(const Pointer& operation, absl::Status status) {
+    std::lock_guard lock(mu);
+    operation->state = Operation::State::kOver;
+    if (!operation->awaited) return;
     asio::post(operation->executor, [operation, status = std::move(status)] {
       operation->done = true;
       operation->status = status;
-      operation->timer.cancel();
+      if (operation->timer != nullptr) operation->timer->cancel();
     });
   }
 
@@ -150,12 +161,7 @@ struct DbExecutor::Core {
         queue.pop_front();
         operation->state = Operation::State::kRunning;
       }
-      absl::Status status = RunOne(*operation);
-      {
-        std::lock_guard lock(mu);
-        operation->state = Operation::State::kOver;
-      }
-      Finish(operation, std::move(status));
+      Finish(operation, RunOne(*operation));
     }
   }
 
@@ -251,18 +257,21 @@ Awaitable<absl::Status> DbExecutor::Submit(Clock::time_point deadline,
     explicit Guard(Core& core_in, const std::shared_ptr<Operation>& operation_in)
         : core(core_in), operation(operation_in) {}
     ~Guard() {
-      if (!operation->done && !core.Drop(operation)) core.Interrupt(operation, Cancelled());
+      operation->timer = nullptr;
+      core.Abandon(operation);
     }
     Core& core;
     const std::shared_ptr<Operation>& operation;
   };
+  asio::steady_timer timer(executor, Clock::time_point::max());
+  operation->timer = &timer;
   METAMCP_CO_RETURN_IF_ERROR(core->Enqueue(operation));
   const Guard guard(*core, operation);
 
   const std::array<milliseconds, 3> stages = {milliseconds(0), kBeforeInterrupt, kBeforeAbandon};
   for (size_t stage = 0; stage < stages.size(); ++stage) {
-    operation->timer.expires_at(deadline + stages[stage]);
-    const auto [error] = co_await operation->timer.async_wait(asio::as_tuple(asio::use_awaitable));
+    timer.expires_at(deadline + stages[stage]);
+    const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
     if (operation->done) co_return operation->status;
     if (error) co_return Cancelled();
     if (stage == 0 && core->Drop(operation)) co_return Late();

@@ -21,8 +21,8 @@ struct ExecutorOptions {
 // Runs synchronous database work on its own threads, on behalf of coroutines. The queue is bounded;
 // an operation whose caller went away or whose deadline passed before its turn is dropped without
 // being started; one that runs is aborted at its deadline or when its caller is cancelled, unless
-// it is committing. Destruction refuses what waits (UNAVAILABLE), waits for what runs, and must
-// happen while the callers' executors still exist. Thread: any.
+// it is committing. Destruction refuses what waits (UNAVAILABLE), and waits for what runs.
+// A call that is destroyed with its event loop counts as cancelled. Thread: any.
 class DbExecutor {
  public:
   // `database` must outlive this.

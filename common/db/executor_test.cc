@@ -230,6 +230,30 @@ TEST_P(ExecutorTest, RefusesWhatWaitsWhenItStops) {
   EXPECT_EQ(first->value(), 0);
 }
 
+// The address sanitizer is what judges this one.
+TEST_P(ExecutorTest, OutlivesTheEventLoopOfACaller) {
+  std::promise<void> started;
+  std::promise<void> finish;
+  bool told = false;
+  auto loop = std::make_unique<asio::io_context>();
+  Op op = [&](Database&) -> absl::StatusOr<int> {
+    started.set_value();
+    finish.get_future().wait();
+    return 1;
+  };
+  CallContext context;
+  context.deadline = CallContext::Clock::now() + std::chrono::minutes(5);
+  auto call = executor_->Run<int>(context, std::move(op));
+  asio::co_spawn(*loop, std::move(call),
+                 [&told](std::exception_ptr, absl::StatusOr<int>) { told = true; });
+  loop->poll();
+  started.get_future().wait();
+  loop = nullptr;
+  finish.set_value();
+  executor_ = nullptr;
+  EXPECT_FALSE(told);
+}
+
 TEST_P(ExecutorTest, ManyCallersGetTheirOwnResults) {
   Start(0, 1000);
   std::vector<std::optional<absl::StatusOr<int>>> out(500);
