@@ -111,6 +111,11 @@ absl::Status Suite::StartConnector() {
     return absl::OkStatus();
   }
   http::HttpClientOptions client;
+  // An upstream is one host: each legacy session may hold a stream beside its calls, and busy
+  // upstreams are called from as many connections as there are calls.
+  client.connections_per_host_max = 4096;
+  client.waiters_per_host_max = 4096;
+  client.idle_per_host_max = 256;
   client.environment = [](const char* name) { return static_cast<const char*>(::getenv(name)); };
   http_client_ = http::NewHttpClient(io_.get_executor(), client);
   connector::AppOptions app;

@@ -17,7 +17,10 @@ namespace {
 constexpr std::chrono::milliseconds kBatching(15);
 // How long a call waits for an upstream that is connecting for the first time.
 constexpr std::chrono::seconds kFirstConnection(30);
-constexpr size_t kExtraMax = 64;
+// Sessions beside the main one. A legacy HTTP upstream has one per client session, so this is how
+// many of those may be active before the least recently used has to be opened again for its next
+// call.
+constexpr size_t kExtraMax = 1024;
 constexpr size_t kChunkFrom = 1u << 20;
 constexpr size_t kChunkBytes = 256u << 10;
 
@@ -169,6 +172,8 @@ Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Upstream::Extra(std::string
     extra_[key] = instance;
     core_.tasks.Spawn("instance.open", OpenExtra(shared_from_this(), instance));
   }
+  // Counted while it waits: a call that makes room must not close what another is about to use.
+  const InstanceUse waits(instance);
   while (instance->opening) {
     if (Clock::now() >= until) {
       co_return MakeError("UPSTREAM_TIMEOUT", domain_, "a session with it could not be opened");
