@@ -121,5 +121,19 @@ TEST_F(UpstreamsTest, StatesOfAllAreVisible) {
   EXPECT_EQ(unreachable, 2 * kBad);
 }
 
+// Each legacy client has a session of its own with a legacy HTTP upstream.
+TEST(LegacySessionsTest, ManyClientsAtOnceDoNotPushEachOtherOut) {
+  const HttpFixture web("metamcp-fixture-echo", {"--name", "web", "--era", "legacy"});
+  Gateway gateway;
+  gateway.ConfigureServers({{"web", UrlServer(web.url())}});
+  ASSERT_TRUE(gateway.Start()) << gateway.Log();
+  ASSERT_TRUE(gateway.WaitForTools({"web__who"})) << gateway.Log();
+  Process load({BinaryPath("metamcp-load"), "--url", gateway.base() + "/mcp", "--era", "legacy",
+                "--connections", "200", "--calls", "4000", "--tool", "web__who"},
+               Process::Options());
+  const Json result = Json::parse(load.ReadLine(seconds(120)).value_or("{}"), nullptr, false);
+  EXPECT_EQ(result.value("errors", -1), 0) << result;
+}
+
 }  // namespace
 }  // namespace metamcp::testing
