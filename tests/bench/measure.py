@@ -120,8 +120,10 @@ def idle(world):
     gateway = world.gateway({})
     time.sleep(1)
     size = w.rss_kib(gateway.pid)
+    with open(f"/proc/{gateway.pid}/status") as f:
+        own = next(int(line.split()[1]) for line in f if line.startswith("RssAnon"))
     world.end(gateway)
-    return {"rss_kib": size}
+    return {"rss_kib": size, "own_kib": own}
 
 
 def r_squared(xs, ys):

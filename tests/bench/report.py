@@ -143,7 +143,9 @@ def render(data):
         "due.", half_load(calls["rows"]),
         "### Between the eras", cross,
         "### Memory",
-        f"Idle {data['idle']['rss_kib'] / 1024:.1f} MiB; after the load above {loaded / 1024:.1f} "
+        f"Idle {data['idle']['rss_kib'] / 1024:.1f} MiB, of which "
+        f"{data['idle']['own_kib'] / 1024:.1f} MiB are its own and the rest pages of the program "
+        f"and its libraries; after the load above {loaded / 1024:.1f} "
         f"MiB in one process; in three: {three}.",
         scaling(data["scaling"]), streams,
         "### 10,000 tools of 100 upstreams",
