@@ -76,8 +76,8 @@ def aims(data):
     """What issue-level aims say against what was measured."""
     rows = data["calls"]["rows"]
     best = max(row["one"]["calls_per_s"] for row in rows)
-    cheapest = min(cpu_of(row["one"]) for row in rows)
-    dearest = max(cpu_of(row["one"]) for row in rows)
+    cost = sorted(cpu_of(row["one"]) for row in rows)
+    cheap = sum(each <= 40 for each in cost)
     halves = [row["half"]["one"] for row in rows if "half" in row]
     added = sorted(h["through"]["p99_us"] - h["direct"]["p99_us"] for h in halves)
     streams = data["streams"]
@@ -85,11 +85,11 @@ def aims(data):
     last = data["scaling"]["rows"]
     fifty = next(row for row in last if row["upstreams"] == 50)
     cells = [
-        ("gateway CPU per call", "≤ 40 µs", f"{cheapest:.0f} to {dearest:.0f} µs",
-         cheapest <= 40),
+        (f"gateway CPU per call, one process ({cheap} of {len(cost)} rows below)", "≤ 40 µs",
+         f"{cost[0]:.0f} to {cost[-1]:.0f} µs", cost[-1] <= 40),
         ("calls per second, best way", "≥ 25,000", f"{best:,.0f}", best >= 25000),
         ("added p99 at half load", "< 400 µs", f"{added[0]:.0f} to {added[-1]:.0f} µs",
-         added[0] < 400),
+         added[-1] < 400),
         ("memory idle", "< 25 MB", f"{data['idle']['rss_kib'] * 1024 / 1e6:.1f} MB",
          data["idle"]["rss_kib"] * 1024 < 25e6),
         ("memory at 50 upstreams", "< 500 MB", f"{fifty['rss_kib'] * 1024 / 1e6:.0f} MB",
