@@ -30,7 +30,7 @@ setup:
 
 build:
 	@scripts/setup --yes --for run
-	@scripts/build release
+	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector
 
 run:
 	@scripts/run_sample
