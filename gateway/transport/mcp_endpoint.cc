@@ -207,7 +207,6 @@ Awaitable<void> McpEndpoint::HandleModern(Exchange& x, const jsonrpc::Envelope& 
     } else if (*version_header != meta->protocol_version) {
       status = HeaderMismatch(mcp::kHeaderProtocolVersion, "differs from params._meta");
     } else if (!revision || !mcp::IsModern(*revision)) {
-      json::ObjectWriter quoted;
       status = MakeError(
           "UNSUPPORTED_VERSION", "gateway",
           StrCat("protocol version \"", meta->protocol_version,

@@ -378,7 +378,7 @@ TEST_F(EndpointTest, ABatchOf20250326IsAnsweredAsABatch) {
   });
 }
 
-TEST_F(EndpointTest, PagesAreStableAndForeignCursorsRefused) {
+TEST_F(EndpointTest, AForeignCursorIsRefused) {
   Run([this]() -> Awaitable<void> {
     auto bad = co_await Modern("tools/list", R"("cursor":"nope")");
     EXPECT_EQ(At(bad.body, {"error", "code"}), "-32602");
