@@ -41,13 +41,13 @@ class StreamableChannel final : public Channel,
         tasks_(tasks),
         options_(std::move(options)),
         gate_(executor),
-        idle_(executor) {}
+        work_(executor) {}
 
   void Start(std::weak_ptr<ChannelHandler> handler) override { handler_ = std::move(handler); }
 
   absl::Status Send(Outgoing message) override {
     if (closed_) return MakeError("UPSTREAM_LOST", options_.target.domain, "the session ended");
-    if (running_ >= kInFlightMax) {
+    if (work_.count() >= kInFlightMax) {
       return MakeError("QUEUE_FULL", options_.target.domain, "too many requests are in flight");
     }
     if (message.method == "initialize") session_id_.clear();
@@ -85,30 +85,17 @@ class StreamableChannel final : public Channel,
   Awaitable<void> Close() override {
     const auto self = shared_from_this();
     Drop();
-    while (running_ > 0) {
-      auto waiting = idle_.WaitUntil(Clock::now() + std::chrono::seconds(1));
-      co_await std::move(waiting);
-      const auto state = co_await boost::asio::this_coro::cancellation_state;
-      if (state.cancelled() != boost::asio::cancellation_type::none) co_return;
-    }
+    auto draining = work_.Drained();
+    co_await std::move(draining);
   }
 
  private:
   using Self = std::shared_ptr<StreamableChannel>;
   using ResponseOr = absl::StatusOr<std::unique_ptr<http::HttpClientResponse>>;
 
-  // Counts what runs, so that Close can wait.
-  struct Running {
-    explicit Running(Self channel) : self(std::move(channel)) { ++self->running_; }
-    ~Running() {
-      if (--self->running_ == 0) self->idle_.WakeAll();
-    }
-    Self self;
-  };
-
   static Awaitable<void> Post(Self self, Outgoing message) {
     using boost::asio::experimental::awaitable_operators::operator||;
-    const Running running(self);
+    const OpenWork::Piece running(self->work_, self);
     const uint64_t id = message.request_id;
     const bool initialized = message.method.empty() && !self->opened_ &&
                              message.json.find("notifications/initialized") != std::string::npos;
@@ -305,7 +292,7 @@ class StreamableChannel final : public Channel,
   // The server's own stream, where it offers one.
   static Awaitable<void> Stream(Self self) {
     using boost::asio::experimental::awaitable_operators::operator||;
-    const Running running(self);
+    const OpenWork::Piece running(self->work_, self);
     auto following = self->Follow();
     auto stopped = self->stop_stream_.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
     co_await (std::move(following) || std::move(stopped));
@@ -344,7 +331,7 @@ class StreamableChannel final : public Channel,
   }
 
   static Awaitable<void> Delete(Self self, std::string session_id) {
-    const Running running(self);
+    const OpenWork::Piece running(self->work_, self);
     http::HttpClientRequest request = self->Request("DELETE");
     request.headers.Set("Mcp-Session-Id", session_id);
     request.first_byte_timeout = kDeleteTimeout;
@@ -364,10 +351,9 @@ class StreamableChannel final : public Channel,
   bool session_gone_ = false;
   std::string version_;
   std::string session_id_;
-  size_t running_ = 0;
   std::map<uint64_t, std::shared_ptr<boost::asio::steady_timer>> abandon_;
   Broadcast gate_;
-  Broadcast idle_;
+  OpenWork work_;
   boost::asio::steady_timer stop_stream_{executor_, Clock::time_point::max()};
 };
 

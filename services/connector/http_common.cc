@@ -5,6 +5,15 @@
 
 namespace metamcp::connector {
 
+Awaitable<void> OpenWork::Drained() {
+  while (count_ > 0) {
+    auto waiting = idle_.WaitUntil(std::chrono::steady_clock::now() + std::chrono::seconds(1));
+    co_await std::move(waiting);
+    const auto state = co_await boost::asio::this_coro::cancellation_state;
+    if (state.cancelled() != boost::asio::cancellation_type::none) co_return;
+  }
+}
+
 http::HttpClientRequest TargetRequest(const HttpChannelOptions& options, std::string_view method,
                                       const std::string& url) {
   http::HttpClientRequest request(std::string(method), url);

@@ -26,7 +26,7 @@ class SseChannel final : public Channel, public std::enable_shared_from_this<Sse
         tasks_(tasks),
         options_(std::move(options)),
         ready_(executor),
-        idle_(executor),
+        work_(executor),
         stop_(executor, Clock::time_point::max()) {}
 
   void Start(std::weak_ptr<ChannelHandler> handler) override {
@@ -36,7 +36,7 @@ class SseChannel final : public Channel, public std::enable_shared_from_this<Sse
 
   absl::Status Send(Outgoing message) override {
     if (closed_) return MakeError("UPSTREAM_LOST", options_.target.domain, "the stream ended");
-    if (running_ >= kInFlightMax) {
+    if (work_.count() >= kInFlightMax) {
       return MakeError("QUEUE_FULL", options_.target.domain, "too many requests are in flight");
     }
     tasks_.Spawn("sse.post", Post(shared_from_this(), std::move(message)));
@@ -55,23 +55,12 @@ class SseChannel final : public Channel, public std::enable_shared_from_this<Sse
   Awaitable<void> Close() override {
     const auto self = shared_from_this();
     Drop();
-    while (running_ > 0) {
-      auto waiting = idle_.WaitUntil(Clock::now() + std::chrono::seconds(1));
-      co_await std::move(waiting);
-      const auto state = co_await boost::asio::this_coro::cancellation_state;
-      if (state.cancelled() != boost::asio::cancellation_type::none) co_return;
-    }
+    auto draining = work_.Drained();
+    co_await std::move(draining);
   }
 
  private:
   using Self = std::shared_ptr<SseChannel>;
-  struct Running {
-    explicit Running(Self channel) : self(std::move(channel)) { ++self->running_; }
-    ~Running() {
-      if (--self->running_ == 0) self->idle_.WakeAll();
-    }
-    Self self;
-  };
 
   void End(absl::Status why) {
     if (closed_) return;
@@ -83,7 +72,7 @@ class SseChannel final : public Channel, public std::enable_shared_from_this<Sse
 
   static Awaitable<void> Stream(Self self) {
     using boost::asio::experimental::awaitable_operators::operator||;
-    const Running running(self);
+    const OpenWork::Piece running(self->work_, self);
     auto reading = self->Read();
     auto stopped = self->stop_.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
     co_await (std::move(reading) || std::move(stopped));
@@ -147,7 +136,7 @@ class SseChannel final : public Channel, public std::enable_shared_from_this<Sse
   }
 
   static Awaitable<void> Post(Self self, Outgoing message) {
-    const Running running(self);
+    const OpenWork::Piece running(self->work_, self);
     while (self->endpoint_.empty() && !self->closed_) {
       auto waiting = self->ready_.WaitUntil(Clock::now() + std::chrono::minutes(1));
       co_await std::move(waiting);
@@ -178,9 +167,8 @@ class SseChannel final : public Channel, public std::enable_shared_from_this<Sse
   std::weak_ptr<ChannelHandler> handler_;
   std::string endpoint_;
   bool closed_ = false;
-  size_t running_ = 0;
   Broadcast ready_;
-  Broadcast idle_;
+  OpenWork work_;
   boost::asio::steady_timer stop_;
 };
 

@@ -1,5 +1,4 @@
-// How an upstream actor runs calls: picks the session, drives the exchange, parks it when the
-// upstream asks something.
+// How an upstream actor runs calls: drives the exchange, parks it when the upstream asks something.
 
 #include <algorithm>
 
@@ -8,19 +7,13 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "services/connector/handshake.h"
-#include "services/connector/upstream.h"
+#include "services/connector/upstream_call.h"
 
 namespace metamcp::connector {
 namespace {
 
 // Questions that an upstream asks at about the same time go to the client together.
 constexpr std::chrono::milliseconds kBatching(15);
-// How long a call waits for an upstream that is connecting for the first time.
-constexpr std::chrono::seconds kFirstConnection(30);
-// Sessions beside the main one. A legacy HTTP upstream has one per client session, so this is how
-// many of those may be active before the least recently used has to be opened again for its next
-// call.
-constexpr size_t kExtraMax = 1024;
 constexpr size_t kChunkFrom = 1u << 20;
 constexpr size_t kChunkBytes = 256u << 10;
 
@@ -41,52 +34,7 @@ bool HasReason(const absl::Status& status, std::string_view reason) {
   return info.has_value() && info->reason == reason;
 }
 
-// Cancels an exchange that its reader leaves before the end.
-struct ExchangeGuard {
-  std::shared_ptr<Session> session;
-  std::shared_ptr<Exchange> exchange;
-  ExchangeGuard() = default;
-  ExchangeGuard(ExchangeGuard&&) = default;
-  ExchangeGuard& operator=(ExchangeGuard&&) = default;
-  ~ExchangeGuard() {
-    if (exchange != nullptr && !exchange->done) session->Cancel(*exchange, "the caller cancelled");
-  }
-};
-
-struct InstanceUse {
-  explicit InstanceUse(std::shared_ptr<Instance> used) : instance(std::move(used)) {
-    ++instance->users;
-  }
-  InstanceUse(const InstanceUse&) = delete;
-  InstanceUse& operator=(const InstanceUse&) = delete;
-  ~InstanceUse() {
-    --instance->users;
-    instance->used_at = Upstream::Clock::now();
-  }
-  std::shared_ptr<Instance> instance;
-};
-
 }  // namespace
-
-// One call on its way through the actor.
-struct Upstream::CallRun {
-  CallRun(const CallContext& ctx_in, pb::CallRequest request_in, Sink<pb::CallResponse>& sink_in)
-      : ctx(ctx_in), request(std::move(request_in)), sink(sink_in) {}
-  ~CallRun() {
-    if (!call_id.empty() && !settled && parked != nullptr) parked->Dropped(call_id);
-  }
-
-  const CallContext& ctx;
-  pb::CallRequest request;
-  Sink<pb::CallResponse>& sink;
-  ExchangeGuard guard;
-  std::shared_ptr<InstanceUse> use;
-  std::shared_ptr<Limiter::Permit> turn;
-  ParkedCalls* parked = nullptr;
-  std::string call_id;  // of a resumed call
-  bool settled = false;
-  std::optional<Clock::time_point> asked_at;
-};
 
 std::chrono::milliseconds Upstream::IdleTimeout(const pb::CallRequest& request) const {
   if (request.method() == "tools/call") {
@@ -97,110 +45,6 @@ std::chrono::milliseconds Upstream::IdleTimeout(const pb::CallRequest& request) 
   }
   const int64_t ms = spec_.timeout_ms() > 0 ? spec_.timeout_ms() : core_.config.call_timeout_ms;
   return std::chrono::milliseconds(ms);
-}
-
-std::string Upstream::IsolationOf(const Negotiated& peer) const {
-  if (!spec_.isolation().empty()) return spec_.isolation();
-  const bool stdio = main_->session->channel().pid() != 0;
-  return stdio || peer.modern() ? "shared" : "session";
-}
-
-Awaitable<absl::Status> Upstream::WaitReady(Clock::time_point until) {
-  while (main_ == nullptr || !main_->usable()) {
-    // Only the first connection is worth waiting for; later, a dead upstream costs its callers
-    // one fast error.
-    const bool first = enabled_ && !ever_tried_ && !stopping_;
-    if (!first || Clock::now() >= until) co_return NotReady();
-    auto waiting = state_changed_.WaitUntil(until);
-    co_await std::move(waiting);
-    const auto state = co_await boost::asio::this_coro::cancellation_state;
-    if (state.cancelled() != boost::asio::cancellation_type::none) {
-      co_return absl::CancelledError("cancelled");
-    }
-  }
-  co_return absl::OkStatus();
-}
-
-Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Upstream::Pick(const CallContext& ctx,
-                                                                    const pb::CallRequest& request,
-                                                                    Clock::time_point until) {
-  if (main_ == nullptr || !main_->usable()) {
-    auto waiting = WaitReady(std::min(until, Clock::now() + kFirstConnection));
-    const absl::Status ready = co_await std::move(waiting);
-    if (!ready.ok()) co_return ready;
-  }
-  const Negotiated& peer = main_->session->negotiated();
-  const std::string isolation = IsolationOf(peer);
-  const Capset capset = peer.modern() ? Capset() : ReadCapset(request.client_capabilities());
-  const bool private_turns =
-      interactive_ && capset.any() && !main_->session->channel().Correlates();
-  if (isolation == "shared" && !private_turns) co_return main_;
-  std::string key = request.affinity();
-  if (isolation == "principal" && ctx.principal) {
-    key = StrCat(ctx.principal->tenant, "\n", ctx.principal->subject);
-  }
-  if (isolation == "call") key = NewUuidV7();
-  // Without anybody to tell apart, one more session would only cost.
-  if (key.empty() && !capset.any()) co_return main_;
-  key = StrCat(capset.roots ? "r" : "", capset.sampling ? "s" : "", capset.elicitation ? "e" : "",
-               "|", key);
-  auto extra = Extra(std::move(key), capset, until);
-  co_return co_await std::move(extra);
-}
-
-Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Upstream::Extra(std::string key, Capset capset,
-                                                                     Clock::time_point until) {
-  std::shared_ptr<Instance> instance;
-  const auto known = extra_.find(key);
-  if (known != extra_.end() && (known->second->usable() || known->second->opening)) {
-    instance = known->second;
-  } else {
-    if (extra_.size() >= kExtraMax) {
-      auto oldest = extra_.end();
-      for (auto it = extra_.begin(); it != extra_.end(); ++it) {
-        if (it->second->users > 0 || it->second->opening) continue;
-        if (oldest == extra_.end() || it->second->used_at < oldest->second->used_at) oldest = it;
-      }
-      if (oldest == extra_.end()) {
-        co_return MakeError("QUEUE_FULL", domain_, "too many sessions with this upstream");
-      }
-      core_.tasks.Spawn("instance.close", CloseInstance(oldest->second));
-      extra_.erase(oldest);
-    }
-    instance = std::make_shared<Instance>(core_, weak_from_this(), key, capset);
-    instance->opening = true;
-    extra_[key] = instance;
-    core_.tasks.Spawn("instance.open", OpenExtra(shared_from_this(), instance));
-  }
-  // Counted while it waits: a call that makes room must not close what another is about to use.
-  const InstanceUse waits(instance);
-  while (instance->opening) {
-    if (Clock::now() >= until) {
-      co_return MakeError("UPSTREAM_TIMEOUT", domain_, "a session with it could not be opened");
-    }
-    auto waiting = instance->opened.WaitUntil(until);
-    co_await std::move(waiting);
-    const auto state = co_await boost::asio::this_coro::cancellation_state;
-    if (state.cancelled() != boost::asio::cancellation_type::none) {
-      co_return absl::CancelledError("cancelled");
-    }
-  }
-  if (!instance->usable()) {
-    co_return instance->why.ok() ? NotReady() : instance->why;
-  }
-  co_return instance;
-}
-
-Awaitable<void> Upstream::OpenExtra(std::shared_ptr<Upstream> self,
-                                    std::shared_ptr<Instance> instance) {
-  auto opening = self->OpenInstance(instance, std::chrono::seconds(5));
-  const absl::Status status = co_await std::move(opening);
-  const auto it = self->extra_.find(instance->key);
-  const bool wanted = it != self->extra_.end() && it->second == instance;
-  if (status.ok() && wanted) co_return;
-  if (wanted) self->extra_.erase(it);
-  auto closing = CloseInstance(instance);
-  co_await std::move(closing);
 }
 
 Awaitable<absl::Status> Upstream::Call(const CallContext& ctx, pb::CallRequest request,

@@ -1,0 +1,205 @@
+// What a session makes of its upstream's messages: answers, progress, log messages, questions.
+
+#include "common/base/error.h"
+#include "common/base/strings.h"
+#include "common/json/scan.h"
+#include "common/json/splice.h"
+#include "common/mcp/meta.h"
+#include "services/connector/session.h"
+
+namespace metamcp::connector {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kHeldMax = 16;
+
+}  // namespace
+
+void Session::OnMessage(std::string_view text, uint64_t stream_of) {
+  const auto keep = shared_from_this();
+  if (jsonrpc::IsBatch(text)) {
+    // 2025-03-26 servers may answer in batches.
+    const auto messages = jsonrpc::ParseBatch(text);
+    if (!messages.ok()) return Remark("a malformed batch was dropped");
+    for (const std::string_view message : *messages) {
+      if (!jsonrpc::IsBatch(message)) OnMessage(message, stream_of);
+    }
+    return;
+  }
+  const jsonrpc::ParseOutcome outcome = jsonrpc::ParseEnvelope(text);
+  if (!outcome.ok()) {
+    Remark(StrCat("a malformed message was dropped (", outcome.error.message,
+                  "): ", text.substr(0, 120)));
+    // An answer that cannot be read is still the only one that will come.
+    const auto id = outcome.id.AsInt();
+    const auto exchange = id ? Find(static_cast<uint64_t>(*id)) : Find(stream_of);
+    if (exchange == nullptr) return;
+    pending_.erase(exchange->id);
+    exchange->FinishFailure(MakeError("UPSTREAM_PROTOCOL", options_.domain,
+                                      StrCat("the upstream's answer to ", exchange->spec.method,
+                                             " is malformed: ", outcome.error.message)));
+    return;
+  }
+  const jsonrpc::Envelope& envelope = *outcome.envelope;
+  switch (envelope.kind) {
+    case jsonrpc::MessageKind::kResult:
+    case jsonrpc::MessageKind::kError:
+      return OnResponse(envelope);
+    case jsonrpc::MessageKind::kNotification:
+      return OnNotification(envelope, stream_of);
+    case jsonrpc::MessageKind::kRequest:
+      return OnUpstreamRequest(envelope, stream_of);
+  }
+}
+
+void Session::OnResponse(const jsonrpc::Envelope& envelope) {
+  const auto id = envelope.id.AsInt();
+  const std::shared_ptr<Exchange> exchange =
+      id && *id > 0 ? Find(static_cast<uint64_t>(*id)) : nullptr;
+  if (exchange == nullptr) {
+    // Late answers of cancelled requests and of our own setLevel are ordinary.
+    if (!id || *id <= 0 || static_cast<uint64_t>(*id) > last_id_) {
+      Remark(StrCat("an answer to an unknown request was dropped: id ", envelope.id.raw()));
+    }
+    return;
+  }
+  pending_.erase(exchange->id);
+  // A call that ends leaves its questions without anybody to answer them.
+  for (const Question& question : exchange->questions) RefuseQuestion(question);
+  exchange->questions.clear();
+  if (envelope.kind == jsonrpc::MessageKind::kResult) {
+    exchange->Finish(std::string(envelope.result));
+    return;
+  }
+  RpcError error;
+  error.code = envelope.error.code;
+  error.message = envelope.error.message;
+  error.data = envelope.error.data;
+  exchange->FinishError(std::move(error));
+}
+
+void Session::OnNotification(const jsonrpc::Envelope& envelope, uint64_t stream_of) {
+  const std::string_view method = envelope.method;
+  if (method == "notifications/progress") return OnProgress(envelope);
+  if (method == "notifications/message") return OnLog(envelope, stream_of);
+  if (method == "notifications/subscriptions/acknowledged") {
+    const auto id = json::RawInt64(envelope.meta.Raw(mcp::kMetaSubscriptionId));
+    const auto exchange = id ? Find(static_cast<uint64_t>(*id)) : Find(stream_of);
+    if (exchange != nullptr) exchange->AddNote(false, std::string(envelope.raw_params()));
+    return;
+  }
+  if (observer_ == nullptr) return;
+  if (method == "notifications/tools/list_changed") observer_->OnListChanged(ListKind::kTools);
+  if (method == "notifications/resources/list_changed") {
+    observer_->OnListChanged(ListKind::kResources);
+  }
+  if (method == "notifications/prompts/list_changed") observer_->OnListChanged(ListKind::kPrompts);
+  if (method == "notifications/resources/updated") {
+    if (const auto uri = envelope.params.String("uri")) observer_->OnResourceUpdated(*uri);
+  }
+}
+
+void Session::OnProgress(const jsonrpc::Envelope& envelope) {
+  const auto token = json::RawInt64(envelope.params.Raw("progressToken"));
+  const auto exchange = token ? Find(static_cast<uint64_t>(*token)) : nullptr;
+  if (exchange == nullptr || !exchange->spec.wants_progress) return;
+  json::Splicer splicer(envelope.params);
+  splicer.Remove("progressToken");
+  exchange->AddNote(true, splicer.Build());
+}
+
+void Session::OnLog(const jsonrpc::Envelope& envelope, uint64_t stream_of) {
+  const auto level = envelope.params.String("level");
+  const auto severity = level ? mcp::LogSeverity(*level) : std::nullopt;
+  if (!severity) return;
+  std::shared_ptr<Exchange> target = Find(stream_of);
+  if (target == nullptr) target = OnlyCall();
+  if (target == nullptr || target->spec.log_severity < 0) return;
+  if (*severity < target->spec.log_severity) return;
+  target->AddNote(false, std::string(envelope.raw_params()));
+}
+
+void Session::OnUpstreamRequest(const jsonrpc::Envelope& envelope, uint64_t stream_of) {
+  if (envelope.method == "ping") {
+    SendText(jsonrpc::MakeResult(envelope.id, "{}"));
+    return;
+  }
+  if (adopted_ && negotiated_.modern()) {
+    Remark(StrCat("a request that 2026-07-28 does not allow was dropped: ", envelope.method));
+    return;
+  }
+  Question question;
+  question.id = std::string(envelope.id.raw());
+  question.method = std::string(envelope.method);
+  question.params = envelope.params.present() ? std::string(envelope.raw_params()) : "{}";
+  Capset all;
+  all.roots = all.sampling = all.elicitation = true;
+  if (!all.Allows(question.method)) {
+    SendText(jsonrpc::MakeErrorResponse(envelope.id, jsonrpc::kMethodNotFound, "Method not found"));
+    return;
+  }
+  Route(std::move(question), stream_of);
+}
+
+void Session::Route(Question question, uint64_t stream_of) {
+  std::shared_ptr<Exchange> target;
+  if (stream_of != 0) target = Find(stream_of);
+  if (target != nullptr && !target->spec.capset.Allows(question.method)) {
+    return RefuseQuestion(question);
+  }
+  // Nothing links a question on a shared channel to a call, so only a call that is alone may be
+  // asked; a second one could belong to somebody else.
+  if (target == nullptr) {
+    target = OnlyCall();
+    if (target != nullptr && !target->spec.capset.Allows(question.method)) target = nullptr;
+  }
+  if (target != nullptr) {
+    target->AddQuestion(std::move(question));
+    return;
+  }
+  if (in_flight() == 0 && options_.hold_questions.count() > 0 && held_.size() < kHeldMax) {
+    held_.push_back(Held{std::move(question), Clock::now() + options_.hold_questions});
+    DropStaleHeld();
+    return;
+  }
+  RefuseQuestion(question);
+  if (capable_in_flight() > 0) {
+    Remark("a question could not be attributed to one call and was refused");
+    if (observer_ != nullptr) observer_->OnAmbiguousQuestion();
+  }
+}
+
+void Session::TakeHeld(Exchange& exchange) {
+  std::vector<Held> rest;
+  for (Held& held : held_) {
+    if (exchange.spec.capset.Allows(held.question.method)) {
+      exchange.AddQuestion(std::move(held.question));
+    } else {
+      rest.push_back(std::move(held));
+    }
+  }
+  held_ = std::move(rest);
+}
+
+void Session::DropStaleHeld() {
+  const auto now = Clock::now();
+  std::vector<Held> rest;
+  for (Held& held : held_) {
+    if (held.until <= now) {
+      RefuseQuestion(held.question);
+    } else {
+      rest.push_back(std::move(held));
+    }
+  }
+  held_ = std::move(rest);
+  if (held_.empty()) return;
+  held_timer_.expires_at(held_.front().until);
+  auto again = [weak = weak_from_this()](boost::system::error_code error) {
+    const auto self = weak.lock();
+    if (!error && self != nullptr) self->DropStaleHeld();
+  };
+  held_timer_.async_wait(std::move(again));
+}
+
+}  // namespace metamcp::connector
