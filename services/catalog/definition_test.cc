@@ -48,6 +48,8 @@ TEST(DefinitionTest, RefusesWhatClientsCouldNotUse) {
       {R"({"name":"x","inputSchema":{"required":[1]}})", "required"},
       {R"({"name":"x","inputSchema":{},"annotations":1})", "annotations"},
       {R"({"name":"x","inputSchema":{},"description":{}})", "description"},
+      {R"({"name":"x","inputSchema":{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}})",
+       "x-mcp-header"},
       {"[]", "object"},
       {"{\"name\":\"x\"", "JSON"},
       {"", "JSON"},

@@ -6,6 +6,7 @@
 #include "common/base/strings.h"
 #include "common/json/dom.h"
 #include "common/json/scan.h"
+#include "common/mcp/headers.h"
 #include "services/catalog/search_index.h"
 
 namespace metamcp::catalog {
@@ -93,6 +94,16 @@ std::string CheckName(pb::ItemKind kind, std::string_view name, std::string_view
   if (name.size() > max) return StrCat("the name is longer than ", max, " bytes");
   if (name != clean) return "the name is not UTF-8 text without control characters";
   return "";
+}
+
+// Tools with an x-mcp-header that is not allowed must not be offered over HTTP.
+// Source: MCP 2026-07-28, server/tools.
+std::string CheckParamHeaders(std::string_view definition) {
+  if (definition.find("x-mcp-header") == std::string_view::npos) return "";
+  const auto view = metamcp::json::ScanObject(definition);
+  if (!view.ok()) return "";
+  const auto headers = metamcp::mcp::ExtractParamHeaders(view->Raw("inputSchema"));
+  return headers.ok() ? "" : std::string(Sv(headers.status().message()));
 }
 
 void ReadAnnotations(const json& def, ItemFacts* facts) {
@@ -195,6 +206,9 @@ AnalyzedItem AnalyzeItem(std::string_view upstream_id, std::string_view slug, pb
     return out;
   }
   entry.invalid = CheckShape(kind, original_name, *parsed);
+  if (entry.invalid.empty() && kind == pb::ITEM_KIND_TOOL) {
+    entry.invalid = CheckParamHeaders(definition);
+  }
   if (!entry.invalid.empty()) return out;
   entry.item.set_definition(std::string(definition));
   entry.item.set_fingerprint(Sha256Hex(metamcp::json::CanonicalJson(*parsed)));
