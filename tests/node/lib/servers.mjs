@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FIXTURE, LOOPBACK_PRELOAD, NODE, gatewayBinary, packageFile } from './paths.mjs';
-import { Child } from './process.mjs';
+import { Child, run } from './process.mjs';
 
 export async function startFixture(...args) {
   const child = new Child(NODE, [FIXTURE, '--with-parent', ...args]);
@@ -100,30 +100,29 @@ export async function waitForTools(url, names, timeoutMs = 30000) {
   );
 }
 
-// Starts `meta-mcp serve` with `config` in a directory of its own, removed on stop.
+// Starts the gateway with `config` in a directory of its own, removed on stop: `meta-mcp serve`, or
+// with METAMCP_SHAPE=processes gateway, connector and catalog over gRPC and PostgreSQL.
 export async function startGateway(config, { env } = {}) {
   const binary = gatewayBinary();
   if (!binary) throw new Error('no gateway binary: build it or set METAMCP_BIN');
   const directory = await mkdtemp(join(tmpdir(), 'metamcp-test-'));
+  const stops = [() => rm(directory, { recursive: true, force: true })];
+  const stop = async () => {
+    for (const each of stops.splice(0).reverse()) await each();
+  };
   const file = join(directory, 'config.json');
   await writeFile(file, JSON.stringify({ version: 1, ...config }, null, 2), { mode: 0o600 });
-  const args = [
-    'serve',
-    '--config',
-    file,
-    '--data-dir',
-    join(directory, 'data'),
-    '--listen',
-    '127.0.0.1:0',
-  ];
-  const child = new Child(binary, args, { env });
-  const stop = async () => {
-    await child.stop(15000);
-    await rm(directory, { recursive: true, force: true });
+  const start = async (program, ...args) => {
+    const data = join(directory, `data${stops.length}`);
+    const child = new Child(program, [...args, '--config', file, '--data-dir', data], { env });
+    stops.push(() => child.stop(15000));
+    return { child, ready: await child.line((line) => line.match(/^ready .*/)) };
   };
   try {
-    const ready = await child.line((line) => line.match(/^ready mcp=(\S+) admin=(\S+) pid=(\d+)/));
-    const [, mcpUrl, adminUrl, pid] = ready;
+    const { child, ready } = await (inProcesses
+      ? startProcesses(binary, start, stops)
+      : start(binary, 'serve', '--listen', '127.0.0.1:0'));
+    const [, mcpUrl, adminUrl, pid] = ready[0].match(/mcp=(\S+) admin=(\S+) pid=(\d+)/);
     const virtualUrl = (name) => new URL(`/servers/${name}/mcp`, mcpUrl).href;
     return { binary, mcpUrl, adminUrl, pid: Number(pid), virtualUrl, directory, child, stop };
   } catch (error) {
@@ -131,3 +130,33 @@ export async function startGateway(config, { env } = {}) {
     throw error;
   }
 }
+
+export const inProcesses = process.env.METAMCP_SHAPE === 'processes';
+
+// The same, in three programs. Resolves with the gateway's {child, ready}.
+async function startProcesses(binary, start, stops) {
+  const address = async () => `127.0.0.1:${await freePort()}`;
+  const [catalog, connector] = [await address(), await address()];
+  const database = await scratchDatabase();
+  stops.push(database.drop);
+  await start(`${binary}-catalog`, '--listen', catalog, '--database-url', database.url);
+  await start(`${binary}-connector`, '--listen', connector, '--catalog', catalog);
+  const peers = ['--catalog', catalog, '--connector', connector];
+  return start(`${binary}-gateway`, '--listen', '127.0.0.1:0', ...peers);
+}
+
+// An empty database on the test's PostgreSQL server (scripts/with_postgres).
+async function scratchDatabase() {
+  const server = process.env.METAMCP_TEST_POSTGRES_URL;
+  if (!server) throw new Error('METAMCP_SHAPE=processes needs METAMCP_TEST_POSTGRES_URL');
+  const name = `client_test_${process.pid}_${++databases}`;
+  const sql = async (command) => {
+    const { code, stderr } = await run('psql', [server, '-qc', command]);
+    if (code !== 0) throw new Error(`${command}: ${stderr}`);
+  };
+  await sql(`CREATE DATABASE ${name}`);
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  return { url: url.href, drop: () => sql(`DROP DATABASE ${name} WITH (FORCE)`) };
+}
+let databases = 0;
