@@ -17,6 +17,7 @@
 #include "gateway/calls_service.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/results.h"
+#include "gateway/transport/credentials.h"
 #include "gateway/transport/mcp_endpoint.h"
 
 namespace metamcp::gateway {
@@ -290,12 +291,7 @@ class GatewayAppImpl final : public GatewayApp {
   }
 
   Awaitable<void> Admin(http::HttpRequest& request, http::HttpResponder& responder) {
-    auth::Credentials credentials;
-    credentials.authorization = request.headers.Get("Authorization");
-    credentials.api_key = request.headers.Get("X-API-Key");
-    credentials.loopback = request.is_loopback;
-    credentials.unix_socket = request.is_unix_socket;
-    auto principal = authenticator_->Authenticate(credentials);
+    auto principal = authenticator_->Authenticate(CredentialsOf(request));
     if (!principal.ok()) {
       co_await Refuse(request, responder, principal.status());
       co_return;

@@ -77,10 +77,18 @@ absl::StatusOr<std::unique_ptr<Authenticator>> Authenticator::Create(
 
 absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::Authenticate(
     const Credentials& credentials) const {
-  if (credentials.unix_socket) return socket_;
+  const bool proxied = !credentials.forwarded_by.empty();
+  if (credentials.unix_socket && !proxied) return socket_;
   std::string_view secret = BearerToken(credentials.authorization);
   if (secret.empty()) secret = credentials.api_key;
   if (secret.empty() && credentials.authorization.empty()) {
+    if (proxied && (credentials.loopback || credentials.unix_socket)) {
+      return MakeError(
+          "AUTH_REQUIRED", "gateway",
+          StrCat("this request came through a proxy (it has the header ", credentials.forwarded_by,
+                 "), so its sender may be on another machine and needs a key "
+                 "(auth.keys)"));
+    }
     if (credentials.loopback && loopback_) return loopback_;
     return MakeError("AUTH_REQUIRED", "gateway", "this gateway needs a key");
   }

@@ -25,12 +25,15 @@ struct Credentials {
   std::string_view api_key;        // the X-API-Key header, empty where absent
   bool loopback = false;           // the peer is this machine
   bool unix_socket = false;        // the peer passed the file permissions of our socket
+  // The name of a header that a proxy adds, where one is there: then the peer is a proxy on this
+  // machine, and who sent the request may be anywhere.
+  std::string_view forwarded_by;
 };
 
 // The chain of authenticators: unix socket (its permissions are the credential), static bearer
-// keys, anonymous loopback. A credential that is shown and wrong is refused even where none is
-// needed. Keys are compared as HMACs in constant time; they are not kept in clear.
-// Immutable; thread: any.
+// keys, anonymous loopback. What came through a proxy counts as coming from elsewhere. A credential
+// that is shown and wrong is refused even where none is needed. Keys are compared as HMACs in
+// constant time; they are not kept in clear. Immutable; thread: any.
 class Authenticator {
  public:
   // `ring` gives the HMAC key and must outlive the authenticator. Errors: INVALID_ARGUMENT for a

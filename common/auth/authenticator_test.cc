@@ -53,6 +53,20 @@ TEST_F(AuthenticatorTest, OnlyLoopbackMayBeAnonymousAndOnlyWhereAllowed) {
   }
 }
 
+TEST_F(AuthenticatorTest, WhatAProxyForwardsIsNotLocal) {
+  Credentials socket;
+  socket.unix_socket = true;
+  for (Credentials c : {Show("", true), socket}) {
+    EXPECT_TRUE(Make(true)->Authenticate(c).ok());
+    c.forwarded_by = "X-Forwarded-For";
+    const auto who = Make(true)->Authenticate(c);
+    EXPECT_EQ(GetErrorInfo(who.status()).value_or(ErrorInfo()).reason, "AUTH_REQUIRED");
+    EXPECT_NE(who.status().message().find("X-Forwarded-For"), std::string::npos);
+    c.authorization = "Bearer 0123456789abcdef0123";
+    EXPECT_EQ((*Make(true)->Authenticate(c))->subject, "ci");
+  }
+}
+
 TEST_F(AuthenticatorTest, RefusesWeakAndDoubleKeys) {
   StaticKey weak;
   weak.secret = "short";

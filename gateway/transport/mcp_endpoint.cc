@@ -8,6 +8,7 @@
 #include "common/mcp/headers.h"
 #include "common/mcp/methods.h"
 #include "gateway/protocol/error_map.h"
+#include "gateway/transport/credentials.h"
 #include "gateway/transport/mcp_exchange.h"
 
 namespace metamcp::gateway {
@@ -84,12 +85,7 @@ bool McpEndpoint::Match(std::string_view path, std::string* name) {
 Awaitable<void> McpEndpoint::Handle(http::HttpRequest& request, http::HttpResponder& responder,
                                     std::string virtual_server, http::HttpHeaders cors) {
   Exchange x(request, responder, std::move(virtual_server), std::move(cors));
-  auth::Credentials credentials;
-  credentials.authorization = request.headers.Get("Authorization");
-  credentials.api_key = request.headers.Get("X-API-Key");
-  credentials.loopback = request.is_loopback;
-  credentials.unix_socket = request.is_unix_socket;
-  auto principal = authenticator_.Authenticate(credentials);
+  auto principal = authenticator_.Authenticate(CredentialsOf(request));
   if (!principal.ok()) {
     co_await x.Fail(principal.status(), Era::kModern);
     co_return;

@@ -17,6 +17,17 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using Answer = std::string;
 
+TEST_F(EndpointTest, WhatAProxyForwardsNeedsAKey) {
+  Run([this]() -> Awaitable<void> {
+    for (const char* name : {"Forwarded", "x-forwarded-for", "X-Real-IP"}) {
+      Headers headers = {{name, "for=192.0.2.1"}};
+      auto refused = co_await Modern("server/discover", "", std::move(headers));
+      EXPECT_EQ(refused.status, 401) << name;
+      EXPECT_THAT(refused.body, HasSubstr("came through a proxy"));
+    }
+  });
+}
+
 TEST_F(EndpointTest, ServesBothErasOnOneUrl) {
   RecordProperty("req", "M-FR-001.1,M-AC-5.1.2,M-FR-001.3");
   Run([this]() -> Awaitable<void> {
