@@ -132,11 +132,18 @@ Awaitable<absl::Status> ClientConnection::ConnectSocket(const ConnectTarget& tar
     const auto found = co_await std::move(resolving);
     if (!found.ok()) co_return found.status();
     for (const tcp::endpoint& e : *found) {
+      if (!target.proxy && !AddressAllowed(target.addresses, e.address().to_string())) continue;
       endpoints.emplace_back(e, StrCat(target.proxy ? "the proxy " : "", peer.authority(), " (",
                                        e.address().to_string(), ")"));
     }
   }
   absl::Status last;
+  if (endpoints.empty()) {
+    last = MakeError("UPSTREAM_UNAVAILABLE", target.domain,
+                     StrCat("'", target.url.host,
+                            "' is on a private network or on this machine, where an address that "
+                            "somebody else names must not lead"));
+  }
   for (size_t i = 0; i < endpoints.size(); ++i) {
     const bool more = i + 1 < endpoints.size();
     const auto until = more ? std::min(deadline, Clock::now() + kAttemptTime) : deadline;

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/http/address_rule.h"
 #include "common/http/response_parser.h"
 #include "common/http/stream.h"
 #include "common/http/tls.h"
@@ -23,6 +24,7 @@ struct ConnectTarget {
   std::string unix_socket;
   std::optional<Url> proxy;
   TlsContext tls;  // for https
+  AddressRule addresses = AddressRule::kAny;
   std::string domain;
 };
 

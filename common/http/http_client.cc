@@ -214,6 +214,17 @@ absl::StatusOr<Client::Plan> Client::MakePlan(const CallContext& ctx,
     plan.key += StrCat("|", request.allow_tls12 ? "12|" : "13|", request.ca_file);
   }
   if (!request.unix_socket.empty()) plan.key += StrCat("|unix:", request.unix_socket);
+  // A connection that was allowed to lead anywhere must not be used by a request that is not.
+  plan.target.addresses = request.addresses;
+  if (request.addresses != AddressRule::kAny) {
+    plan.key += StrCat("|to:", static_cast<int>(request.addresses));
+    const bool literal =
+        target.ipv6 || target.host.find_first_not_of("0123456789.") == std::string::npos;
+    if (literal && !AddressAllowed(request.addresses, target.host)) {
+      return MakeError("UPSTREAM_UNAVAILABLE", request.domain,
+                       StrCat("the address ", target.host, " is not one that others may name"));
+    }
+  }
   const absl::Status status = AddHead(request, plan);
   if (!status.ok()) return status;
   return plan;

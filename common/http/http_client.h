@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "common/async/call_context.h"
 #include "common/async/sink.h"
+#include "common/http/address_rule.h"
 #include "common/http/http_types.h"
 
 namespace metamcp::http {
@@ -33,6 +34,8 @@ struct HttpClientRequest {
   bool allow_plain_http = false;  // http:// to hosts other than this machine
   bool allow_tls12 = false;       // 1.3 only otherwise
   std::string ca_file;            // PEM file of more authorities; the system's are kept
+  // Where the URL may lead when it comes from somebody else than our operator.
+  AddressRule addresses = AddressRule::kAny;
 
   Duration connect_timeout = std::chrono::seconds(10);     // DNS, TCP, proxy and TLS together
   Duration first_byte_timeout = std::chrono::seconds(60);  // from sent to the response's head
@@ -82,8 +85,8 @@ class HttpClient {
   // Sends `request` and returns when the head of the response is there, whatever its status;
   // redirects are not followed. `ctx.deadline` bounds this call, not the reading of the body.
   // Cancelling the awaiting coroutine closes the connection.
-  // Errors: UPSTREAM_UNAVAILABLE name not found, refused, TLS (the message names the cause), or
-  // http:// to another machine without allow_plain_http; UPSTREAM_TIMEOUT; UPSTREAM_LOST when the
+  // Errors: UPSTREAM_UNAVAILABLE name not found, refused, TLS (the message names the cause), an
+  // address that `addresses` forbids, or http:// to another machine without allow_plain_http; UPSTREAM_TIMEOUT; UPSTREAM_LOST when the
   // connection broke after the request was sent (it may have taken effect); UPSTREAM_PROTOCOL for
   // a malformed response; QUEUE_FULL; CONFIG_INVALID for a bad URL; CANCELLED.
   virtual Awaitable<absl::StatusOr<std::unique_ptr<HttpClientResponse>>> Send(
