@@ -218,7 +218,8 @@ class GatewayAppImpl final : public GatewayApp {
     for (;;) {
       const CallContext ctx(nullptr, CallContext::Clock::now() + kWatchLifetime);
       catalog::v1::WatchCatalogRequest request;
-      request.set_revision(mirror_.snapshot()->revision);
+      mirror_.StartOver();
+      request.set_revision(mirror_.resume_revision());
       MirrorSink sink(mirror_, *admin_, ready_);
       auto watch = deps_.catalog.WatchCatalog(ctx, std::move(request), sink);
       const absl::Status status = co_await CatchStatus(std::move(watch));

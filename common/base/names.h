@@ -31,11 +31,31 @@ size_t EditDistance(std::string_view a, std::string_view b);
 // '*', O(n*m) at worst; no recursion.
 bool GlobMatch(std::string_view glob, std::string_view text);
 
+// Whether one of `globs` matches the original or the qualified name of an item.
+template <typename Globs>
+bool MatchesAnyGlob(const Globs& globs, std::string_view slug, std::string_view original);
+
+template <typename Globs>
+bool MatchesAnyGlob(const Globs& globs, std::string_view slug, std::string_view original) {
+  std::string qualified;
+  for (const std::string& glob : globs) {
+    if (GlobMatch(glob, original)) return true;
+    if (qualified.empty()) qualified = QualifiedName(slug, original);
+    if (GlobMatch(glob, qualified)) return true;
+  }
+  return false;
+}
+
 template <typename Range>
 std::string Nearest(std::string_view word, const Range& candidates) {
   std::string best;
   size_t best_distance = word.size() / 3 + 2;
   for (const auto& candidate : candidates) {
+    const std::string_view text(candidate);
+    // At least the difference in length: a word of megabytes is not compared.
+    const size_t least =
+        text.size() > word.size() ? text.size() - word.size() : word.size() - text.size();
+    if (least >= best_distance) continue;
     const size_t d = EditDistance(word, candidate);
     if (d < best_distance) {
       best_distance = d;

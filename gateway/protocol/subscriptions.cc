@@ -49,6 +49,7 @@ class ListenSink final : public Sink<provider::v1::ListenResponse> {
   explicit ListenSink(std::shared_ptr<WatchState> state) : state_(std::move(state)) {}
   Awaitable<absl::Status> Write(provider::v1::ListenResponse event) override {
     if (event.has_ack()) {
+      acknowledged_ = true;
       const auto& uris = event.ack().resource_uris();
       const bool honoured = std::find(uris.begin(), uris.end(), state_->original_uri) != uris.end();
       state_->Answer(honoured ? absl::OkStatus()
@@ -63,9 +64,11 @@ class ListenSink final : public Sink<provider::v1::ListenResponse> {
     }
     co_return absl::OkStatus();
   }
+  bool acknowledged() const { return acknowledged_; }
 
  private:
   std::shared_ptr<WatchState> state_;
+  bool acknowledged_ = false;
 };
 
 Awaitable<void> RunWatch(std::shared_ptr<WatchState> state) {
@@ -84,7 +87,7 @@ Awaitable<void> RunWatch(std::shared_ptr<WatchState> state) {
                           absl::IsInvalidArgument(status);
     if (!status.ok()) state->Answer(status);
     if (for_good) break;
-    if (state->answer.ok()) backoff = kBackoffMin;
+    if (sink.acknowledged()) backoff = kBackoffMin;
     const bool slept = co_await Sleep(backoff);
     if (!slept) break;
     backoff = std::min(backoff * 2, kBackoffMax);
@@ -158,8 +161,7 @@ absl::StatusOr<std::unique_ptr<ResourceWatch>> SubscriptionHub::Watch(
   state->provider = provider;
   state->principal = std::move(principal);
   state->upstream = upstream;
-  const bool exact = route->entry && route->entry->kind == catalog::v1::ITEM_KIND_RESOURCE;
-  state->original_uri = exact ? route->routes.at(0).original_name() : uri;
+  state->original_uri = route->original_uri;
   state->exposed_uri = std::move(uri);
   state->updated = std::move(updated);
   state->request.set_upstream_id(upstream->id);

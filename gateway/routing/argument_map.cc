@@ -37,15 +37,21 @@ absl::StatusOr<std::string> Coerce(std::string_view name, std::string_view type,
   return std::string(scanned->raw);
 }
 
+using Rules = std::map<std::string, catalog::v1::ArgumentOverride>;
+
+std::map<std::string_view, const Rules::value_type*> ByExposedName(const Rules& rules) {
+  std::map<std::string_view, const Rules::value_type*> out;
+  for (const auto& rule : rules) {
+    out[rule.second.rename().empty() ? rule.first : rule.second.rename()] = &rule;
+  }
+  return out;
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> MapArguments(
     const std::map<std::string, catalog::v1::ArgumentOverride>& rules, std::string_view raw) {
-  std::map<std::string_view, const std::pair<const std::string, catalog::v1::ArgumentOverride>*>
-      by_exposed;
-  for (const auto& rule : rules) {
-    by_exposed[rule.second.rename().empty() ? rule.first : rule.second.rename()] = &rule;
-  }
+  const auto by_exposed = ByExposedName(rules);
   METAMCP_ASSIGN_OR_RETURN(const json::ObjectView view,
                            json::ScanObject(raw.empty() ? std::string_view("{}") : raw));
   json::ObjectWriter out;
@@ -75,6 +81,33 @@ absl::StatusOr<std::string> MapArguments(
     }
   }
   return std::move(out).Build();
+}
+
+absl::Status MapCompletion(const std::map<std::string, catalog::v1::ArgumentOverride>& rules,
+                           const json::ObjectView& params, json::Splicer& splicer) {
+  auto argument = json::ScanObject(params.Raw("argument"));
+  const auto name = argument.ok() ? argument->String("name") : std::nullopt;
+  if (!name) return MakeError("INVALID_PARAMS", "gateway", "params.argument needs a name");
+  const auto by_exposed = ByExposedName(rules);
+  const auto it = by_exposed.find(*name);
+  const bool hidden = it != by_exposed.end() &&
+                      (it->second->second.hidden() || !it->second->second.fixed_value().empty());
+  if (hidden || (it == by_exposed.end() && rules.count(*name) > 0)) {
+    return Bad(*name, "is not accepted");
+  }
+  if (it != by_exposed.end()) {
+    json::Splicer inner(*argument);
+    inner.SetString("name", it->second->first);
+    splicer.Set("argument", inner.Build());
+  }
+  if (auto context = json::ScanObject(params.Raw("context")); context.ok()) {
+    METAMCP_ASSIGN_OR_RETURN(const std::string known,
+                             MapArguments(rules, context->Raw("arguments")));
+    json::Splicer inner(*context);
+    inner.Set("arguments", known);
+    splicer.Set("context", inner.Build());
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace metamcp::gateway

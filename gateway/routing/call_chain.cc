@@ -3,20 +3,15 @@
 #include <algorithm>
 
 #include "common/base/error.h"
-#include "common/base/ids.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
-#include "common/json/dom.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
-#include "common/mcp/headers.h"
-#include "gateway/routing/argument_map.h"
+#include "gateway/routing/call_target.h"
 
 namespace metamcp::gateway {
 namespace {
 
-using catalog::v1::ITEM_KIND_PROMPT;
-using catalog::v1::ITEM_KIND_TOOL;
 using catalog::v1::Route;
 
 // Forwards a provider's events and puts the result together.
@@ -80,151 +75,7 @@ class InFlight {
   int& counter_;
 };
 
-// A tool whose call may be sent again (MCP tool annotations; absent hints are the cautious ones).
-bool IsRepeatable(const std::string& definition) {
-  auto view = json::ScanObject(definition);
-  if (!view.ok()) return false;
-  auto annotations = json::ScanObject(view->Raw("annotations"));
-  return annotations.ok() && (annotations->Raw("readOnlyHint") == "true" ||
-                              annotations->Raw("idempotentHint") == "true");
-}
-
 }  // namespace
-
-struct CallChain::Target {
-  std::string name;  // as the client wrote it
-  EntryPtr entry;    // null for guessed resources
-  std::vector<Route> routes;
-  json::ObjectView params;
-  std::string ref_member;      // of completion: "name" or "uri"
-  std::string provider_state;  // of a resumed call
-  std::string bound_upstream;  // id that must serve a resumed call
-  bool repeatable = true;      // may be sent to another route after it may have been received
-};
-
-absl::StatusOr<CallChain::Target> CallChain::Resolve(const CallSpec& spec) const {
-  Target target;
-  METAMCP_ASSIGN_OR_RETURN(target.params,
-                           json::ScanObject(spec.params.empty() ? std::string_view("{}")
-                                                                : std::string_view(spec.params)));
-  const auto required = [](const json::ObjectView& object,
-                           std::string_view key) -> absl::StatusOr<std::string> {
-    if (auto text = object.String(key)) return *std::move(text);
-    return MakeError("INVALID_PARAMS", "gateway", StrCat("params.", key, " must be a string"));
-  };
-  const auto find = [&](ItemKind kind, std::string_view reason) -> absl::Status {
-    target.entry = spec.view->Find(kind, target.name);
-    if (target.entry == nullptr) {
-      return MakeError(reason, "gateway",
-                       StrCat(kind == ITEM_KIND_TOOL ? "no tool" : "no prompt", " \"", target.name,
-                              "\" on \"", spec.view->name(), "\""));
-    }
-    target.routes = target.entry->routes;
-    return absl::OkStatus();
-  };
-  const auto find_resource = [&]() -> absl::Status {
-    auto route = spec.view->RouteResource(target.name);
-    if (!route) {
-      return MakeError("RESOURCE_NOT_FOUND", "gateway",
-                       StrCat("no resource \"", target.name, "\" on \"", spec.view->name(), "\""),
-                       {{"uri", target.name}});
-    }
-    target.entry = std::move(route->entry);
-    target.routes = std::move(route->routes);
-    return absl::OkStatus();
-  };
-  if (spec.method == "tools/call") {
-    METAMCP_ASSIGN_OR_RETURN(target.name, required(target.params, "name"));
-    METAMCP_RETURN_IF_ERROR(find(ITEM_KIND_TOOL, "TOOL_NOT_FOUND"));
-    target.repeatable = target.routes.size() > 1 && IsRepeatable(target.entry->definition);
-  } else if (spec.method == "prompts/get") {
-    METAMCP_ASSIGN_OR_RETURN(target.name, required(target.params, "name"));
-    METAMCP_RETURN_IF_ERROR(find(ITEM_KIND_PROMPT, "PROMPT_NOT_FOUND"));
-  } else if (spec.method == "resources/read") {
-    METAMCP_ASSIGN_OR_RETURN(target.name, required(target.params, "uri"));
-    METAMCP_RETURN_IF_ERROR(find_resource());
-  } else if (spec.method == "completion/complete") {
-    auto ref = json::ScanObject(target.params.Raw("ref"));
-    if (!ref.ok()) {
-      return MakeError("INVALID_PARAMS", "gateway", "params.ref must be an object");
-    }
-    const auto type = ref->String("type");
-    target.ref_member = type == "ref/prompt" ? "name" : "uri";
-    METAMCP_ASSIGN_OR_RETURN(target.name, required(*ref, target.ref_member));
-    if (type == "ref/prompt") {
-      METAMCP_RETURN_IF_ERROR(find(ITEM_KIND_PROMPT, "PROMPT_NOT_FOUND"));
-    } else if (auto entry = spec.view->Find(catalog::v1::ITEM_KIND_TEMPLATE, target.name)) {
-      target.entry = entry;
-      target.routes = entry->routes;
-    } else {
-      METAMCP_RETURN_IF_ERROR(find_resource());
-    }
-  } else {
-    return MakeError("METHOD_NOT_FOUND", "gateway", StrCat("no method \"", spec.method, "\""));
-  }
-  return target;
-}
-
-// The parts of a request that its retries must repeat (mcp-digest 14).
-static absl::StatusOr<std::string> RequestDigest(const CallSpec& spec,
-                                                 const json::ObjectView& params) {
-  json::Splicer splicer(params);
-  for (const std::string_view key : {"_meta", "inputResponses", "requestState"}) {
-    splicer.Remove(key);
-  }
-  METAMCP_ASSIGN_OR_RETURN(const std::string canonical, json::CanonicalJson(splicer.Build()));
-  return HexEncode(Sha256(StrCat(spec.method, "\n", canonical)).substr(0, 16));
-}
-
-static std::string StateContext(const CallContext& ctx, const CallSpec& spec) {
-  return StrCat("gateway|", ctx.tenant(), "|", ctx.principal ? ctx.principal->subject : "", "|",
-                spec.view->name());
-}
-
-absl::Status CallChain::OpenState(const CallContext& ctx, const CallSpec& spec,
-                                  Target& target) const {
-  if (!spec.has_request_state) return absl::OkStatus();
-  const absl::Status bad =
-      MakeError("STATE_INVALID", "gateway",
-                "requestState is not valid for this request: it was altered, has expired, or "
-                "belongs to another client, method or set of parameters");
-  if (spec.request_state.size() > options_.state_bytes_max) return bad;
-  const auto plain = keys_.Open(SealPurpose::kCall, spec.request_state, StateContext(ctx, spec));
-  if (!plain) return bad;
-  auto view = json::ScanObject(*plain);
-  if (!view.ok()) return bad;
-  METAMCP_ASSIGN_OR_RETURN(const std::string digest, RequestDigest(spec, target.params));
-  const auto expires = json::RawInt64(view->Raw("x"));
-  if (view->String("d") != digest || !expires || *expires < NowMicros()) return bad;
-  target.bound_upstream = view->String("u").value_or("");
-  target.provider_state = view->String("s").value_or("");
-  return absl::OkStatus();
-}
-
-absl::Status CallChain::SealState(const CallContext& ctx, const CallSpec& spec,
-                                  const Target& target, const Route& route,
-                                  CallOutcome& outcome) const {
-  METAMCP_ASSIGN_OR_RETURN(const json::ObjectView view, json::ScanObject(outcome.result));
-  const auto state = view.String("requestState");
-  if (!state) return absl::OkStatus();
-  METAMCP_ASSIGN_OR_RETURN(const std::string digest, RequestDigest(spec, target.params));
-  json::ObjectWriter plain;
-  plain.AddString("u", route.upstream_id());
-  plain.AddString("s", *state);
-  plain.AddString("d", digest);
-  plain.AddInt("x", NowMicros() + std::chrono::microseconds(options_.state_lifetime).count());
-  const std::string sealed =
-      keys_.Seal(SealPurpose::kCall, std::move(plain).Build(), StateContext(ctx, spec));
-  if (sealed.size() > options_.state_bytes_max) {
-    return MakeError("UPSTREAM_PROTOCOL", StrCat("upstream:", outcome.upstream),
-                     "the upstream's requestState is too large");
-  }
-  json::Splicer splicer(view);
-  splicer.SetString("requestState", sealed);
-  std::string next = splicer.Build();
-  outcome.result = std::move(next);
-  return absl::OkStatus();
-}
 
 std::vector<Route> CallChain::OrderRoutes(const CallSpec& spec, const Target& target) const {
   std::vector<Route> routes = target.routes;
@@ -246,65 +97,6 @@ std::vector<Route> CallChain::OrderRoutes(const CallSpec& spec, const Target& ta
   std::stable_sort(routes.begin(), routes.end(),
                    [&](const Route& a, const Route& b) { return rank(a) < rank(b); });
   return routes;
-}
-
-absl::StatusOr<provider::v1::CallRequest> CallChain::MakeRequest(const CallSpec& spec,
-                                                                 const Target& target,
-                                                                 const Route& route) const {
-  provider::v1::CallRequest request;
-  request.set_upstream_id(route.upstream_id());
-  request.set_method(spec.method);
-  // A template's route names the template; what is read is the URI the client gave, less the
-  // prefix that a conflict added.
-  std::string original = route.original_name();
-  const bool is_template = target.entry && target.entry->kind == catalog::v1::ITEM_KIND_TEMPLATE &&
-                           target.ref_member.empty();
-  if (is_template) {
-    original = target.name;
-    const size_t added = target.entry->name.size() > route.original_name().size()
-                             ? target.entry->name.size() - route.original_name().size()
-                             : 0;
-    if (added > 0 && target.entry->name.substr(added) == route.original_name()) {
-      original = target.name.substr(std::min(added, target.name.size()));
-    }
-  }
-  json::Splicer splicer(target.params);
-  for (const std::string_view key : {"_meta", "inputResponses", "requestState"}) {
-    splicer.Remove(key);
-  }
-  if (!target.ref_member.empty()) {
-    METAMCP_ASSIGN_OR_RETURN(const json::ObjectView ref,
-                             json::ScanObject(target.params.Raw("ref")));
-    json::Splicer ref_splicer(ref);
-    ref_splicer.SetString(target.ref_member, original);
-    splicer.Set("ref", ref_splicer.Build());
-  } else if (original != target.name) {
-    splicer.SetString(spec.method == "resources/read" ? "uri" : "name", original);
-  }
-  std::string arguments;
-  std::string_view raw_arguments = target.params.Raw("arguments");
-  if (target.entry && !target.entry->arguments.empty() && spec.method == "tools/call") {
-    METAMCP_ASSIGN_OR_RETURN(arguments, MapArguments(target.entry->arguments, raw_arguments));
-    splicer.Set("arguments", arguments);
-    raw_arguments = arguments;
-  }
-  if (target.entry && !target.entry->back_headers.empty()) {
-    METAMCP_ASSIGN_OR_RETURN(auto headers,
-                             mcp::ComputeParamHeaders(target.entry->back_headers, raw_arguments));
-    for (auto& [name, value] : headers) (*request.mutable_param_headers())[name] = value;
-  }
-  request.set_target(std::move(original));
-  request.set_params(splicer.Build());
-  request.set_client_capabilities(spec.client_capabilities);
-  request.set_client_info(spec.client_info);
-  request.set_log_level(spec.log_level);
-  request.set_wants_progress(spec.wants_progress);
-  request.set_meta(spec.meta);
-  request.set_input_responses(spec.input_responses);
-  request.set_request_state(target.provider_state);
-  request.set_has_request_state(spec.has_request_state);
-  request.set_affinity(spec.affinity);
-  return request;
 }
 
 // Sets the exposed URI in the contents of a resource that was exposed under another.

@@ -5,6 +5,7 @@
 
 #include "common/base/error.h"
 #include "common/base/strings.h"
+#include "common/json/scan.h"
 #include "gateway/routing/call_chain.h"
 
 namespace metamcp::gateway {
@@ -18,6 +19,15 @@ std::string_view MethodLabel(std::string_view method) {
   return "other";  // a client's own words must not become labels
 }
 
+std::string_view OutcomeOf(const CallOutcome& outcome) {
+  if (outcome.failed) return "error";
+  if (outcome.kind == provider::v1::RESULT_KIND_INPUT_REQUIRED) return "input_required";
+  // Most results do not have the word at all, so most are not scanned.
+  if (outcome.result.find("\"isError\"") == std::string::npos) return "ok";
+  auto result = json::ScanObject(outcome.result);
+  return result.ok() && result->Raw("isError") == "true" ? "tool_error" : "ok";
+}
+
 void ReportCall(CallObserver& observer, const CallSpec& spec,
                 const absl::StatusOr<CallOutcome>& outcome,
                 std::chrono::steady_clock::time_point start) {
@@ -29,9 +39,7 @@ void ReportCall(CallObserver& observer, const CallSpec& spec,
   std::string reason;
   if (outcome.ok()) {
     upstream = outcome->upstream;
-    call.outcome = outcome->failed                                             ? "error"
-                   : outcome->kind == provider::v1::RESULT_KIND_INPUT_REQUIRED ? "input_required"
-                                                                               : "ok";
+    call.outcome = OutcomeOf(*outcome);
   } else {
     reason = std::string(Sv(absl::StatusCodeToString(outcome.status().code())));
     if (const auto info = GetErrorInfo(outcome.status())) {

@@ -40,6 +40,8 @@ std::shared_ptr<const UpstreamInfo> MakeUpstream(const catalog::v1::Upstream& up
   info->detail = upstream.status().detail();
   info->enabled = upstream.enabled();
   info->reachable = upstream.status().reachable();
+  const auto& status = upstream.status();
+  info->has_items = status.tools() + status.resources() + status.templates() + status.prompts() > 0;
   info->provider = upstream.status().provider();
   info->timeout_ms = upstream.spec().timeout_ms();
   for (const auto& [tool, ms] : upstream.spec().tool_timeouts_ms()) {
@@ -58,8 +60,13 @@ std::shared_ptr<const UpstreamInfo> MakeUpstream(const catalog::v1::Upstream& up
 
 CatalogMirror::CatalogMirror() : snapshot_(std::make_shared<Snapshot>()) {}
 
+void CatalogMirror::StartOver() { batch_views_.clear(); }
+
+int64_t CatalogMirror::resume_revision() const { return full_ ? 0 : snapshot_->revision; }
+
 void CatalogMirror::Apply(const catalog::v1::WatchCatalogResponse& message) {
   if (message.begin()) {
+    batch_views_.clear();
     upstreams_.clear();
     instructions_.clear();
     items_.clear();
@@ -99,11 +106,7 @@ void CatalogMirror::Apply(const catalog::v1::WatchCatalogResponse& message) {
   }
   if (!message.end()) return;
   batch_views_.clear();
-  const int64_t revision = message.revision();
-  Rebuild();
-  auto stamped = std::make_shared<Snapshot>(*snapshot_);
-  stamped->revision = revision;
-  snapshot_ = std::move(stamped);
+  Rebuild(message.revision());
 }
 
 EntryPtr CatalogMirror::MakeEntry(const catalog::v1::ExposedItem& exposed) const {
@@ -134,6 +137,11 @@ std::shared_ptr<const ServerView> CatalogMirror::MakeView(
   parts.active = view.active();
   parts.metrics_label = view.metrics_label().empty() ? view.name() : view.metrics_label();
   parts.instructions = view.instructions();
+  parts.resources_include.assign(view.resources().include().begin(),
+                                 view.resources().include().end());
+  parts.resources_exclude.assign(view.resources().exclude().begin(),
+                                 view.resources().exclude().end());
+  parts.disabled_items.insert(view.disabled_items().begin(), view.disabled_items().end());
   for (const auto& id : view.upstream_ids()) {
     const auto it = upstreams_.find(id);
     if (it == upstreams_.end()) continue;
@@ -165,8 +173,9 @@ std::shared_ptr<const ServerView> CatalogMirror::MakeView(
   return std::make_shared<ServerView>(std::move(parts));
 }
 
-void CatalogMirror::Rebuild() {
+void CatalogMirror::Rebuild(int64_t revision) {
   auto next = std::make_shared<Snapshot>();
+  next->revision = revision;
   std::vector<SnapshotChange> changes;
   for (const auto& [name, view] : views_) {
     const auto old = snapshot_->Find(name);

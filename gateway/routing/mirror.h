@@ -26,6 +26,11 @@ class CatalogMirror {
   using Listener = std::function<void(const std::vector<SnapshotChange>&)>;
 
   CatalogMirror();
+  // A new stream begins; what came of a batch that the one before did not finish comes again, as
+  // long as the stream asks from resume_revision.
+  void StartOver();
+  // 0 (everything) where an unfinished batch has replaced what was held.
+  int64_t resume_revision() const;
   // Takes one watch message; at the end of a batch swaps the snapshot and calls the listener.
   void Apply(const catalog::v1::WatchCatalogResponse& message);
   std::shared_ptr<const Snapshot> snapshot() const { return snapshot_; }
@@ -34,7 +39,7 @@ class CatalogMirror {
   void SetListener(Listener listener) { listener_ = std::move(listener); }
 
  private:
-  void Rebuild();
+  void Rebuild(int64_t revision);
   EntryPtr MakeEntry(const catalog::v1::ExposedItem& exposed) const;
   std::shared_ptr<const ServerView> MakeView(const catalog::v1::VirtualServerView& view) const;
 

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 
+#include "common/base/names.h"
 #include "common/base/strings.h"
 #include "common/json/splice.h"
 #include "common/mcp/convert.h"
 
 namespace metamcp::gateway {
 namespace {
+
+// Steps of matching one URI against the templates of one upstream: well under a millisecond.
+constexpr int kTemplateBudget = 100'000;
 
 std::string IndexKey(ItemKind kind, std::string_view name) {
   return StrCat(static_cast<int>(kind), ":", name);
@@ -80,23 +84,39 @@ EntryPtr ServerView::Find(ItemKind kind, std::string_view name) const {
   return it == index_.end() ? nullptr : it->second;
 }
 
-std::optional<ServerView::ResourceRoute> ServerView::RouteResource(std::string_view uri) const {
-  ResourceRoute route;
-  route.entry = Find(catalog::v1::ITEM_KIND_RESOURCE, uri);
-  if (route.entry == nullptr) {
-    size_t best = 0;
-    for (const auto& [uri_template, entry] : templates_) {
-      if (uri_template.literal_size() + 1 > best && uri_template.Matches(uri)) {
-        best = uri_template.literal_size() + 1;
-        route.entry = entry;
-      }
+// Whether the virtual server excludes that resource of that upstream, or switches it off.
+bool ServerView::LeavesOut(const std::string& upstream_id, std::string_view original_uri) const {
+  const auto upstream = FindUpstream(upstream_id);
+  if (upstream == nullptr) return true;
+  return MatchesAnyGlob(parts_.resources_exclude, upstream->name, original_uri) ||
+         parts_.disabled_items.count(QualifiedName(upstream->name, original_uri)) > 0;
+}
+
+EntryPtr ServerView::MatchTemplate(std::string_view uri, std::string* original) const {
+  EntryPtr found;
+  size_t best = 0;
+  // For each upstream, so that the templates of one cannot use up what others need.
+  std::map<std::string_view, int> budgets;
+  for (const auto& [uri_template, entry] : templates_) {
+    const catalog::v1::Route& route = entry->routes.at(0);
+    int& budget = budgets.emplace(route.upstream_id(), kTemplateBudget).first->second;
+    if (uri_template.literal_size() < best || !uri_template.Matches(uri, budget)) continue;
+    std::string asked(uri);
+    // Less the prefix that a conflict added.
+    if (entry->name != route.original_name() && entry->name.ends_with(route.original_name())) {
+      const size_t added = entry->name.size() - route.original_name().size();
+      asked.erase(0, std::min(added, asked.size()));
     }
+    if (LeavesOut(route.upstream_id(), asked)) continue;
+    best = uri_template.literal_size() + 1;
+    found = entry;
+    *original = std::move(asked);
   }
-  if (route.entry != nullptr) {
-    route.routes = route.entry->routes;
-    return route;
-  }
-  // Resources need not be listed to be readable (MCP Apps): a guess that can hit one only.
+  return found;
+}
+
+// Resources need not be listed to be readable (MCP Apps): a guess that can hit one upstream only.
+std::optional<catalog::v1::Route> ServerView::GuessRoute(std::string_view uri) const {
   std::set<std::string> candidates;
   const std::string scheme = UriScheme(uri);
   for (const ItemKind kind : {catalog::v1::ITEM_KIND_RESOURCE, catalog::v1::ITEM_KIND_TEMPLATE}) {
@@ -107,11 +127,33 @@ std::optional<ServerView::ResourceRoute> ServerView::RouteResource(std::string_v
   if (candidates.empty() && parts_.upstreams.size() == 1) {
     candidates.insert(parts_.upstreams[0]->id);
   }
-  if (candidates.size() != 1) return std::nullopt;
+  if (candidates.size() != 1 || LeavesOut(*candidates.begin(), uri)) return std::nullopt;
+  if (!parts_.resources_include.empty() &&
+      !MatchesAnyGlob(parts_.resources_include, FindUpstream(*candidates.begin())->name, uri)) {
+    return std::nullopt;
+  }
   catalog::v1::Route guess;
   guess.set_upstream_id(*candidates.begin());
   guess.set_original_name(std::string(uri));
-  route.routes.push_back(std::move(guess));
+  return guess;
+}
+
+std::optional<ServerView::ResourceRoute> ServerView::RouteResource(std::string_view uri) const {
+  ResourceRoute route;
+  route.entry = Find(catalog::v1::ITEM_KIND_RESOURCE, uri);
+  if (route.entry != nullptr) {
+    route.original_uri = route.entry->routes.at(0).original_name();
+  } else {
+    route.entry = MatchTemplate(uri, &route.original_uri);
+  }
+  if (route.entry != nullptr) {
+    route.routes = route.entry->routes;
+    return route;
+  }
+  auto guess = GuessRoute(uri);
+  if (!guess) return std::nullopt;
+  route.original_uri = guess->original_name();
+  route.routes.push_back(*std::move(guess));
   return route;
 }
 

@@ -31,6 +31,7 @@ struct UpstreamInfo {
   std::string detail;
   bool enabled = true;
   bool reachable = false;
+  bool has_items = false;  // of any kind, known now or from before
   bool has_completions = false;
   bool has_subscribe = false;
   std::string provider;
@@ -65,6 +66,9 @@ class ServerView {
     bool active = true;
     std::vector<EntryPtr> entries;
     std::vector<std::shared_ptr<const UpstreamInfo>> upstreams;
+    // Rules for URIs that no item names: globs, and qualified names that are switched off.
+    std::vector<std::string> resources_include, resources_exclude;
+    std::set<std::string, std::less<>> disabled_items;
   };
   explicit ServerView(Parts parts);
 
@@ -82,10 +86,11 @@ class ServerView {
 
   // Where a resource URI is read: exact, else the template with the longest literal part. `entry`
   // is null where only an upstream could be guessed (the only one, or the only one that offers
-  // this scheme).
+  // this scheme). What the virtual server leaves out is not found by either.
   struct ResourceRoute {
     EntryPtr entry;
     std::vector<catalog::v1::Route> routes;
+    std::string original_uri;  // as the upstream knows it
   };
   std::optional<ResourceRoute> RouteResource(std::string_view uri) const;
 
@@ -109,6 +114,10 @@ class ServerView {
                               size_t page_size) const;
 
  private:
+  EntryPtr MatchTemplate(std::string_view uri, std::string* original) const;
+  std::optional<catalog::v1::Route> GuessRoute(std::string_view uri) const;
+  bool LeavesOut(const std::string& upstream_id, std::string_view original_uri) const;
+
   Parts parts_;
   std::string server_info_;
   std::map<int, std::vector<EntryPtr>> by_kind_;

@@ -1,5 +1,7 @@
 #include "gateway/routing/uri_template.h"
 
+#include <algorithm>
+
 #include "absl/strings/ascii.h"
 
 namespace metamcp::gateway {
@@ -46,9 +48,12 @@ UriTemplate::UriTemplate(std::string_view text) : text_(text) {
   flush();
 }
 
-bool UriTemplate::Matches(std::string_view uri) const {
-  int budget = kBudget;
-  return MatchFrom(0, uri, budget);
+bool UriTemplate::Matches(std::string_view uri, int& budget) const {
+  const int before = std::min(kBudget, budget);
+  int left = before;
+  const bool matches = MatchFrom(0, uri, left);
+  budget -= before - std::max(left, 0);
+  return matches;
 }
 
 bool UriTemplate::MatchFrom(size_t part, std::string_view rest, int& budget) const {

@@ -13,7 +13,9 @@ namespace metamcp::gateway {
 class UriTemplate {
  public:
   explicit UriTemplate(std::string_view text);
-  bool Matches(std::string_view uri) const;
+  // `budget` is what many templates may cost together; it is lowered by the steps taken, and what
+  // does not fit into it does not match.
+  bool Matches(std::string_view uri, int& budget) const;
   const std::string& text() const { return text_; }
   // Length of the literal text; the longest wins where several templates match.
   size_t literal_size() const { return literal_size_; }

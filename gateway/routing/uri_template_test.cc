@@ -11,10 +11,15 @@ struct Case {
   bool matches;
 };
 
+bool Matches(const std::string& uri_template, const std::string& uri) {
+  int budget = 1'000'000;
+  return UriTemplate(uri_template).Matches(uri, budget);
+}
+
 class UriTemplateTest : public ::testing::TestWithParam<Case> {};
 
 TEST_P(UriTemplateTest, Matches) {
-  EXPECT_EQ(UriTemplate(GetParam().uri_template).Matches(GetParam().uri), GetParam().matches)
+  EXPECT_EQ(Matches(GetParam().uri_template, GetParam().uri), GetParam().matches)
       << GetParam().uri_template << " " << GetParam().uri;
 }
 
@@ -35,7 +40,14 @@ TEST(UriTemplateTest, AHostileTemplateGivesUpInsteadOfHanging) {
   std::string text = "x://";
   for (int i = 0; i < 200; ++i) text += "{a}-";
   // The last character fits nowhere, which is known only after every way to share out the rest.
-  EXPECT_FALSE(UriTemplate(text).Matches("x://" + std::string(5000, '-') + "x"));
+  EXPECT_FALSE(Matches(text, "x://" + std::string(5000, '-') + "x"));
+}
+
+TEST(UriTemplateTest, ManyTemplatesShareABudget) {
+  int budget = 10;
+  const UriTemplate cheap("x://literal");
+  while (budget > 0) EXPECT_TRUE(cheap.Matches("x://literal", budget));
+  EXPECT_FALSE(cheap.Matches("x://literal", budget));
 }
 
 TEST(UriSchemeTest, ReadsTheScheme) {

@@ -179,12 +179,15 @@ TEST(OverrideTest, RewritesPromptArguments) {
       R"({"name":"p","arguments":[{"name":"a","required":true},{"name":"b"},{"name":"c","required":true}]})");
   pb::ItemOverride change;
   (*change.mutable_arguments())["a"].set_rename("x");
-  (*change.mutable_arguments())["b"].set_fixed_value("1");
-  (*change.mutable_arguments())["c"].set_default_value("1");
+  (*change.mutable_arguments())["b"].set_fixed_value("\"1\"");
+  (*change.mutable_arguments())["c"].set_default_value("\"1\"");
   const auto derived = DeriveDefinition(*item.entry, change, "s__p");
-  ASSERT_TRUE(derived.ok());
+  ASSERT_TRUE(derived.ok()) << derived.status();
   EXPECT_EQ(json::parse(*derived), json::parse(R"({"name":"s__p","arguments":[
       {"name":"x","required":true},{"name":"c","required":false}]})"));
+  (*change.mutable_arguments())["c"].set_default_value("1");
+  EXPECT_THAT(std::string(DeriveDefinition(*item.entry, change, "s__p").status().message()),
+              ::testing::HasSubstr("no string"));
 }
 
 TEST(OverrideTest, ChecksValues) {

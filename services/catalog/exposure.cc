@@ -109,6 +109,7 @@ absl::StatusOr<std::shared_ptr<const ViewSpec>> ViewSpec::Create(std::string_vie
   METAMCP_ASSIGN_OR_RETURN(out->prompts, CompiledSelector::Create(spec.prompts()));
   for (const auto& [qualified, change] : spec.overrides()) {
     METAMCP_RETURN_IF_ERROR(CheckOverride(qualified, change));
+    if (change.disabled()) out->disabled.insert(qualified);
   }
   return out;
 }
@@ -313,6 +314,9 @@ pb::VirtualServerView View::Head() const {
   out.set_metrics_label(spec_->spec.metrics_label().empty() ? spec_->name
                                                             : spec_->spec.metrics_label());
   for (const auto& c : contributions_) out.add_upstream_ids(c->upstream_id);
+  *out.mutable_resources() = spec_->spec.resources();
+  out.mutable_resources()->clear_annotations();  // asked of tools only
+  for (const std::string& name : spec_->disabled) out.add_disabled_items(name);
   return out;
 }
 

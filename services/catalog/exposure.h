@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -47,6 +48,7 @@ struct ViewSpec {
   CompiledSelector tools;
   CompiledSelector resources;  // templates too
   CompiledSelector prompts;
+  std::set<std::string> disabled;  // qualified names that overrides disable
 
   // Errors: INVALID_ARGUMENT for a selector or an override that cannot be used.
   static absl::StatusOr<std::shared_ptr<const ViewSpec>> Create(std::string_view name, bool active,

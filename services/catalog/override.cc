@@ -139,7 +139,20 @@ absl::Status RewriteSchema(const Arguments& rules, Json& schema, int depth) {
   return absl::OkStatus();
 }
 
+// Arguments of prompts are strings (MCP 2025-11-25, server/prompts).
+absl::Status CheckPromptValues(const Arguments& rules) {
+  for (const auto& [name, rule] : rules) {
+    for (const std::string& value : {rule.default_value(), rule.fixed_value()}) {
+      if (value.empty() || value.front() == '"') continue;
+      return Invalid(StrCat("the override gives the prompt's argument '", name,
+                            "' a value that is no string"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status RewritePromptArguments(const Arguments& rules, Json& def) {
+  METAMCP_RETURN_IF_ERROR(CheckPromptValues(rules));
   const auto args = def.find("arguments");
   if (args == def.end() || !args->is_array()) return absl::OkStatus();
   Json out = Json::array();

@@ -9,17 +9,6 @@
 
 namespace metamcp::catalog {
 
-bool MatchesAny(const std::vector<std::string>& globs, std::string_view slug,
-                std::string_view original) {
-  std::string qualified;
-  for (const std::string& glob : globs) {
-    if (GlobMatch(glob, original)) return true;
-    if (qualified.empty()) qualified = QualifiedName(slug, original);
-    if (GlobMatch(glob, qualified)) return true;
-  }
-  return false;
-}
-
 absl::StatusOr<CompiledSelector> CompiledSelector::Create(const pb::Selector& selector) {
   CompiledSelector out;
   out.include_.assign(selector.include().begin(), selector.include().end());
@@ -39,10 +28,10 @@ absl::StatusOr<CompiledSelector> CompiledSelector::Create(const pb::Selector& se
 
 std::string CompiledSelector::WhyNot(std::string_view slug, const ItemEntry& item) const {
   const std::string& original = item.item.original_name();
-  if (!include_.empty() && !MatchesAny(include_, slug, original)) {
+  if (!include_.empty() && !MatchesAnyGlob(include_, slug, original)) {
     return "no include pattern of the virtual server matches it";
   }
-  if (!exclude_.empty() && MatchesAny(exclude_, slug, original)) {
+  if (!exclude_.empty() && MatchesAnyGlob(exclude_, slug, original)) {
     return "an exclude pattern of the virtual server matches it";
   }
   if (item.item.kind() != pb::ITEM_KIND_TOOL) return "";

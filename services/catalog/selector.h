@@ -11,10 +11,6 @@
 
 namespace metamcp::catalog {
 
-// Whether one of `globs` matches the original or the qualified name.
-bool MatchesAny(const std::vector<std::string>& globs, std::string_view slug,
-                std::string_view original);
-
 // A Selector made ready to be asked ten thousand times. Immutable.
 class CompiledSelector {
  public:

@@ -1,0 +1,220 @@
+#include "gateway/routing/call_chain.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
+#include "common/base/error.h"
+#include "common/base/strings.h"
+#include "gateway/routing/mirror.h"
+
+namespace metamcp::gateway {
+namespace {
+
+using catalog::v1::ITEM_KIND_PROMPT;
+using catalog::v1::ITEM_KIND_RESOURCE;
+using catalog::v1::ITEM_KIND_TEMPLATE;
+using catalog::v1::ITEM_KIND_TOOL;
+
+// Answers every call with `result` and keeps what it was asked.
+class FakeProvider final : public provider::v1::ProviderService {
+ public:
+  Awaitable<absl::Status> Call(const CallContext&, provider::v1::CallRequest request,
+                               Sink<provider::v1::CallResponse>& sink) override {
+    last = std::move(request);
+    ++calls;
+    provider::v1::CallResponse event;
+    event.mutable_result()->set_kind(provider::v1::RESULT_KIND_COMPLETE);
+    event.mutable_result()->set_data(result);
+    event.mutable_result()->set_last(true);
+    co_return co_await sink.Write(std::move(event));
+  }
+  Awaitable<absl::Status> Listen(const CallContext&, provider::v1::ListenRequest,
+                                 Sink<provider::v1::ListenResponse>&) override {
+    co_return absl::OkStatus();
+  }
+  std::string result = R"({"resultType":"complete","content":[]})";
+  provider::v1::CallRequest last;
+  int calls = 0;
+};
+
+class Directory final : public ProviderDirectory {
+ public:
+  provider::v1::ProviderService* Find(const UpstreamInfo&) override { return &provider; }
+  FakeProvider provider;
+};
+
+class NoEvents final : public CallEvents {
+ public:
+  Awaitable<absl::Status> Progress(std::string) override { co_return absl::OkStatus(); }
+  Awaitable<absl::Status> LogMessage(std::string) override { co_return absl::OkStatus(); }
+};
+
+class Outcomes final : public CallObserver {
+ public:
+  void OnFinished(const FinishedCall& call) override { last = std::string(call.outcome); }
+  std::string last;
+};
+
+class CallChainTest : public ::testing::Test {
+ protected:
+  CallChainTest() : chain_(directory_, keys_, CallChain::Options()) {
+    catalog::v1::Upstream& up = *state_.add_upstreams();
+    up.mutable_meta()->set_id("u");
+    up.mutable_meta()->set_name("up");
+    up.set_enabled(true);
+    up.mutable_status()->set_reachable(true);
+    catalog::v1::VirtualServerView& view = *state_.add_views();
+    view.set_name("default");
+    view.set_active(true);
+    view.add_upstream_ids("u");
+    state_.set_begin(true);
+    state_.set_end(true);
+  }
+  catalog::v1::VirtualServerView& view() { return *state_.mutable_views(0); }
+  catalog::v1::ExposedItem& Add(catalog::v1::ItemKind kind, std::string original,
+                                std::string definition = "{}") {
+    auto& item = *state_.add_items();
+    item.set_id(original);
+    item.set_upstream_id("u");
+    item.set_kind(kind);
+    item.set_original_name(original);
+    item.set_definition(std::move(definition));
+    auto& exposed = *view().add_items();
+    exposed.set_kind(kind);
+    exposed.set_name(original);
+    exposed.set_qualified_name(StrCat("up.", original));
+    exposed.set_item_id(original);
+    exposed.add_routes()->set_upstream_id("u");
+    exposed.mutable_routes(0)->set_original_name(original);
+    return exposed;
+  }
+  absl::StatusOr<CallOutcome> Call(std::string method, std::string params) {
+    CatalogMirror mirror;
+    mirror.Apply(state_);
+    CallSpec spec;
+    spec.view = mirror.snapshot()->Find("default");
+    spec.method = std::move(method);
+    spec.params = std::move(params);
+    const CallContext ctx(nullptr, CallContext::Clock::now() + std::chrono::seconds(30));
+    NoEvents events;
+    absl::StatusOr<CallOutcome> out = absl::UnknownError("not run");
+    boost::asio::io_context io;
+    boost::asio::co_spawn(io, chain_.Run(ctx, spec, events),
+                          [&out](std::exception_ptr, absl::StatusOr<CallOutcome> outcome) {
+                            out = std::move(outcome);
+                          });
+    io.run();
+    return out;
+  }
+  std::string Reason(const absl::StatusOr<CallOutcome>& outcome) {
+    const auto info = GetErrorInfo(outcome.status());
+    return info ? info->reason : "";
+  }
+  absl::StatusOr<CallOutcome> Read(std::string_view uri) {
+    return Call("resources/read", StrCat("{\"uri\":\"", uri, "\"}"));
+  }
+  const FakeProvider& provider() const { return directory_.provider; }
+
+  Directory directory_;
+  KeyRing keys_ = KeyRing::Ephemeral();
+  CallChain chain_;
+  catalog::v1::WatchCatalogResponse state_;
+};
+
+TEST_F(CallChainTest, ArgumentsOfPromptsAreMappedBackToo) {
+  RecordProperty("req", "M02-US-004.2");
+  auto& prompt = Add(ITEM_KIND_PROMPT, "greet");
+  (*prompt.mutable_arguments())["who"].set_rename("person");
+  (*prompt.mutable_arguments())["tone"].set_fixed_value("\"kind\"");
+  ASSERT_TRUE(Call("prompts/get", R"({"name":"greet","arguments":{"person":"Ann"}})").ok());
+  EXPECT_EQ(provider().last.params(),
+            R"({"name":"greet","arguments":{"who":"Ann","tone":"kind"}})");
+  EXPECT_EQ(Reason(Call("prompts/get", R"({"name":"greet","arguments":{"tone":"x"}})")),
+            "INVALID_PARAMS");
+}
+
+TEST_F(CallChainTest, CompletionsNameTheArgumentAsTheUpstreamDoes) {
+  RecordProperty("req", "M02-US-004.2");
+  auto& prompt = Add(ITEM_KIND_PROMPT, "greet");
+  (*prompt.mutable_arguments())["who"].set_rename("person");
+  (*prompt.mutable_arguments())["tone"].set_fixed_value("\"kind\"");
+  const std::string ref = R"({"ref":{"type":"ref/prompt","name":"greet"},)";
+  ASSERT_TRUE(
+      Call("completion/complete", StrCat(ref, R"("argument":{"name":"person","value":"A"},)",
+                                         R"("context":{"arguments":{"person":"B"}}})"))
+          .ok());
+  EXPECT_EQ(provider().last.params(),
+            StrCat(ref, R"("argument":{"name":"who","value":"A"},)",
+                   R"("context":{"arguments":{"who":"B","tone":"kind"}}})"));
+  for (const char* name : {"tone", "who"}) {
+    const std::string argument = StrCat(R"("argument":{"name":")", name, R"(","value":""}})");
+    EXPECT_EQ(Reason(Call("completion/complete", ref + argument)), "INVALID_PARAMS") << name;
+  }
+}
+
+TEST_F(CallChainTest, ResourcesNeedNotBeListedToBeRead) {
+  ASSERT_TRUE(Read("ui://widget/1").ok());
+  EXPECT_EQ(provider().last.target(), "ui://widget/1");
+}
+
+TEST_F(CallChainTest, WhatAVirtualServerLeavesOutCannotBeRead) {
+  Add(ITEM_KIND_RESOURCE, "docs://a");
+  Add(ITEM_KIND_TEMPLATE, "file:///{+path}", R"({"uriTemplate":"file:///{+path}","name":"f"})");
+  view().mutable_resources()->add_exclude("file:///secret*");
+  view().add_disabled_items("up.docs://b");
+  EXPECT_TRUE(Read("file:///open.txt").ok());
+  EXPECT_TRUE(Read("docs://c").ok());
+  EXPECT_EQ(provider().calls, 2);
+  for (const char* uri : {"file:///secret.txt", "docs://b"}) {
+    EXPECT_EQ(Reason(Read(uri)), "RESOURCE_NOT_FOUND") << uri;
+  }
+  view().mutable_resources()->add_include("docs://a");
+  EXPECT_TRUE(Read("docs://a").ok());
+  EXPECT_EQ(Reason(Read("docs://c")), "RESOURCE_NOT_FOUND");
+  EXPECT_EQ(provider().calls, 3);
+}
+
+TEST_F(CallChainTest, ATemplateThatAConflictRenamedReadsTheUpstreamsOwnUri) {
+  auto& exposed = Add(ITEM_KIND_TEMPLATE, "file:///{p}", R"({"uriTemplate":"file:///{p}"})");
+  exposed.set_name("up+file:///{p}");
+  directory_.provider.result = R"({"contents":[{"uri":"file:///x","text":"y"}]})";
+  const auto outcome = Read("up+file:///x");
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(provider().last.target(), "file:///x");
+  EXPECT_THAT(outcome->result, ::testing::HasSubstr(R"("uri":"up+file:///x")"));
+}
+
+TEST_F(CallChainTest, ANameOfAServerThatIsNotThereYetSaysSo) {
+  Add(ITEM_KIND_TOOL, "t", R"({"name":"t","inputSchema":{}})");
+  EXPECT_EQ(Reason(Call("tools/call", R"({"name":"up__x"})")), "TOOL_NOT_FOUND");
+  auto& status = *state_.mutable_upstreams(0)->mutable_status();
+  status.set_reachable(false);
+  status.set_state("connecting");
+  const auto outcome = Call("tools/call", R"({"name":"up__x"})");
+  EXPECT_EQ(Reason(outcome), "UPSTREAM_UNAVAILABLE");
+  EXPECT_THAT(std::string(outcome.status().message()), ::testing::HasSubstr("up is connecting"));
+  EXPECT_EQ(Reason(Call("tools/call", R"({"name":"upper"})")), "TOOL_NOT_FOUND");
+  status.set_tools(1);  // it is known what it offers
+  EXPECT_EQ(Reason(Call("tools/call", R"({"name":"up__x"})")), "TOOL_NOT_FOUND");
+}
+
+TEST_F(CallChainTest, AToolThatSaysItFailedIsNotCountedAsOk) {
+  Add(ITEM_KIND_TOOL, "t", R"({"name":"t","inputSchema":{}})");
+  Outcomes outcomes;
+  chain_.SetObserver(&outcomes);
+  const auto count = [&](std::string result) {
+    directory_.provider.result = std::move(result);
+    EXPECT_TRUE(Call("tools/call", R"({"name":"t"})").ok());
+    return outcomes.last;
+  };
+  EXPECT_EQ(count(R"({"content":[],"isError":true})"), "tool_error");
+  EXPECT_EQ(count(R"({"content":[],"isError": false})"), "ok");
+  EXPECT_EQ(count(R"({"content":[],"structuredContent":{"isError":true}})"), "ok");
+  chain_.SetObserver(nullptr);
+}
+
+}  // namespace
+}  // namespace metamcp::gateway

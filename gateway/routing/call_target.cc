@@ -1,0 +1,156 @@
+// From a client's request to the item that it means, and on to the request for a provider.
+#include "gateway/routing/call_target.h"
+
+#include "absl/strings/ascii.h"
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/json/splice.h"
+#include "common/mcp/headers.h"
+#include "gateway/routing/argument_map.h"
+
+namespace metamcp::gateway {
+namespace {
+
+using catalog::v1::ITEM_KIND_PROMPT;
+using catalog::v1::ITEM_KIND_TOOL;
+
+// A tool whose call may be sent again (MCP tool annotations; absent hints are the cautious ones).
+bool IsRepeatable(const std::string& definition) {
+  auto view = json::ScanObject(definition);
+  if (!view.ok()) return false;
+  auto annotations = json::ScanObject(view->Raw("annotations"));
+  return annotations.ok() && (annotations->Raw("readOnlyHint") == "true" ||
+                              annotations->Raw("idempotentHint") == "true");
+}
+
+// Why nothing has that name: it may be what a server that is not connected yet will offer.
+absl::Status NoSuchItem(const ServerView& view, ItemKind kind, const std::string& name,
+                        std::string_view reason) {
+  const std::string what = StrCat(kind == ITEM_KIND_TOOL ? "no tool" : "no prompt", " \"", name,
+                                  "\" on \"", view.name(), "\"");
+  for (const auto& upstream : view.upstreams()) {
+    const bool its = name.size() > upstream->name.size() && name.starts_with(upstream->name) &&
+                     !absl::ascii_isalnum(static_cast<unsigned char>(name[upstream->name.size()]));
+    if (!its || upstream->reachable || !upstream->enabled || upstream->has_items) continue;
+    return MakeError("UPSTREAM_UNAVAILABLE", StrCat("upstream:", upstream->name),
+                     StrCat(what, "; the server ", upstream->name, " is ",
+                            upstream->state.empty() ? "not connected yet" : upstream->state,
+                            " and has said nothing yet of what it offers"));
+  }
+  return MakeError(reason, "gateway", what);
+}
+
+}  // namespace
+
+absl::StatusOr<CallChain::Target> CallChain::Resolve(const CallSpec& spec) const {
+  Target target;
+  METAMCP_ASSIGN_OR_RETURN(target.params,
+                           json::ScanObject(spec.params.empty() ? std::string_view("{}")
+                                                                : std::string_view(spec.params)));
+  const auto required = [](const json::ObjectView& object,
+                           std::string_view key) -> absl::StatusOr<std::string> {
+    if (auto text = object.String(key)) return *std::move(text);
+    return MakeError("INVALID_PARAMS", "gateway", StrCat("params.", key, " must be a string"));
+  };
+  const auto find = [&](ItemKind kind, std::string_view reason) -> absl::Status {
+    target.entry = spec.view->Find(kind, target.name);
+    if (target.entry == nullptr) return NoSuchItem(*spec.view, kind, target.name, reason);
+    target.routes = target.entry->routes;
+    return absl::OkStatus();
+  };
+  const auto find_resource = [&]() -> absl::Status {
+    auto route = spec.view->RouteResource(target.name);
+    if (!route) {
+      return MakeError("RESOURCE_NOT_FOUND", "gateway",
+                       StrCat("no resource \"", target.name, "\" on \"", spec.view->name(), "\""),
+                       {{"uri", target.name}});
+    }
+    target.entry = std::move(route->entry);
+    target.routes = std::move(route->routes);
+    target.original_uri = std::move(route->original_uri);
+    return absl::OkStatus();
+  };
+  if (spec.method == "tools/call") {
+    METAMCP_ASSIGN_OR_RETURN(target.name, required(target.params, "name"));
+    METAMCP_RETURN_IF_ERROR(find(ITEM_KIND_TOOL, "TOOL_NOT_FOUND"));
+    target.repeatable = target.routes.size() > 1 && IsRepeatable(target.entry->definition);
+  } else if (spec.method == "prompts/get") {
+    METAMCP_ASSIGN_OR_RETURN(target.name, required(target.params, "name"));
+    METAMCP_RETURN_IF_ERROR(find(ITEM_KIND_PROMPT, "PROMPT_NOT_FOUND"));
+  } else if (spec.method == "resources/read") {
+    METAMCP_ASSIGN_OR_RETURN(target.name, required(target.params, "uri"));
+    METAMCP_RETURN_IF_ERROR(find_resource());
+  } else if (spec.method == "completion/complete") {
+    auto ref = json::ScanObject(target.params.Raw("ref"));
+    if (!ref.ok()) {
+      return MakeError("INVALID_PARAMS", "gateway", "params.ref must be an object");
+    }
+    const auto type = ref->String("type");
+    target.ref_member = type == "ref/prompt" ? "name" : "uri";
+    METAMCP_ASSIGN_OR_RETURN(target.name, required(*ref, target.ref_member));
+    if (type == "ref/prompt") {
+      METAMCP_RETURN_IF_ERROR(find(ITEM_KIND_PROMPT, "PROMPT_NOT_FOUND"));
+    } else if (auto entry = spec.view->Find(catalog::v1::ITEM_KIND_TEMPLATE, target.name)) {
+      target.entry = entry;
+      target.routes = entry->routes;
+    } else {
+      METAMCP_RETURN_IF_ERROR(find_resource());
+    }
+  } else {
+    return MakeError("METHOD_NOT_FOUND", "gateway", StrCat("no method \"", spec.method, "\""));
+  }
+  return target;
+}
+
+absl::StatusOr<provider::v1::CallRequest> CallChain::MakeRequest(
+    const CallSpec& spec, const Target& target, const catalog::v1::Route& route) const {
+  provider::v1::CallRequest request;
+  request.set_upstream_id(route.upstream_id());
+  request.set_method(spec.method);
+  // A template's route names the template; what is read is the URI that the client gave, as its
+  // upstream knows it.
+  const bool is_read = spec.method == "resources/read";
+  std::string original = is_read ? target.original_uri : route.original_name();
+  json::Splicer splicer(target.params);
+  for (const std::string_view key : {"_meta", "inputResponses", "requestState"}) {
+    splicer.Remove(key);
+  }
+  if (!target.ref_member.empty()) {
+    METAMCP_ASSIGN_OR_RETURN(const json::ObjectView ref,
+                             json::ScanObject(target.params.Raw("ref")));
+    json::Splicer ref_splicer(ref);
+    ref_splicer.SetString(target.ref_member, original);
+    splicer.Set("ref", ref_splicer.Build());
+  } else if (original != target.name) {
+    splicer.SetString(is_read ? "uri" : "name", original);
+  }
+  std::string arguments(target.params.Raw("arguments"));
+  if (target.entry && !target.entry->arguments.empty()) {
+    if (spec.method == "completion/complete") {
+      METAMCP_RETURN_IF_ERROR(MapCompletion(target.entry->arguments, target.params, splicer));
+    } else {
+      METAMCP_ASSIGN_OR_RETURN(arguments, MapArguments(target.entry->arguments, arguments));
+      splicer.Set("arguments", arguments);
+    }
+  }
+  if (target.entry && !target.entry->back_headers.empty()) {
+    METAMCP_ASSIGN_OR_RETURN(auto headers,
+                             mcp::ComputeParamHeaders(target.entry->back_headers, arguments));
+    for (auto& [name, value] : headers) (*request.mutable_param_headers())[name] = value;
+  }
+  request.set_target(std::move(original));
+  request.set_params(splicer.Build());
+  request.set_client_capabilities(spec.client_capabilities);
+  request.set_client_info(spec.client_info);
+  request.set_log_level(spec.log_level);
+  request.set_wants_progress(spec.wants_progress);
+  request.set_meta(spec.meta);
+  request.set_input_responses(spec.input_responses);
+  request.set_request_state(target.provider_state);
+  request.set_has_request_state(spec.has_request_state);
+  request.set_affinity(spec.affinity);
+  return request;
+}
+
+}  // namespace metamcp::gateway

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/json/scan.h"
+#include "gateway/routing/call_chain.h"
+
+namespace metamcp::gateway {
+
+// What a call is for, found out from its request.
+struct CallChain::Target {
+  std::string name;  // as the client wrote it
+  EntryPtr entry;    // null for guessed resources
+  std::vector<catalog::v1::Route> routes;
+  json::ObjectView params;
+  std::string original_uri;    // of a resource, as its upstream knows it
+  std::string ref_member;      // of completion: "name" or "uri"
+  std::string provider_state;  // of a resumed call
+  std::string bound_upstream;  // id that must serve a resumed call
+  bool repeatable = true;      // may be sent to another route after it may have been received
+};
+
+}  // namespace metamcp::gateway
