@@ -195,7 +195,29 @@ Awaitable<absl::Status> Suite::Start() {
   METAMCP_CO_RETURN_IF_ERROR(co_await StartGateway());
   METAMCP_CO_RETURN_IF_ERROR(StartGrpc());
   WatchFile();
+  WatchKeys();
   co_return absl::OkStatus();
+}
+
+void Suite::WatchKeys() {
+  // The file is small and local; it is read where it is noticed.
+  const auto reload = [this] {
+    const auto changed = process::ReloadKeysBlocking(ground_);
+    if (!changed.ok()) {
+      Log(LogLevel::kError, "keys.reload_failed",
+          {{"error", std::string(changed.status().message())}, {"kept", "the keys before"}});
+    } else if (*changed) {
+      Log(LogLevel::kInfo, "keys.reloaded", {{"file", ground_.keys_path}});
+    }
+  };
+  auto watcher = config::FileWatcher::Create(io_.get_executor(), ground_.keys_path,
+                                             config::FileWatcher::Options(), reload);
+  if (watcher.ok()) {
+    keys_watcher_ = *std::move(watcher);
+  } else {
+    Log(LogLevel::kWarning, "keys.not_watched",
+        {{"error", std::string(watcher.status().message())}});
+  }
 }
 
 void Suite::WatchFile() {
@@ -246,6 +268,7 @@ Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
 
 Awaitable<void> Suite::Stop() {
   watcher_.reset();
+  keys_watcher_.reset();
   tasks_.CancelAll();
   co_await tasks_.Join(std::chrono::seconds(2));
   const auto grace = std::chrono::milliseconds(ground_.loaded.config.gateway.drain_ms);

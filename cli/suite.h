@@ -45,6 +45,7 @@ class Suite {
   Awaitable<absl::Status> OpenGateway();
   Awaitable<absl::Status> ApplyConfig(const config::Config& config);
   void WatchFile();
+  void WatchKeys();
   static Awaitable<void> ReloadTask(Suite* self);
 
   boost::asio::io_context& io_;
@@ -61,6 +62,7 @@ class Suite {
   std::unique_ptr<gateway::GatewayApp> gateway_;
   std::unique_ptr<rpc::GrpcServer> grpc_;
   std::unique_ptr<config::FileWatcher> watcher_;
+  std::unique_ptr<config::FileWatcher> keys_watcher_;
   bool reloading_ = false;
   std::string base_url_;
   std::string grpc_address_;

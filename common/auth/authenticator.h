@@ -36,7 +36,7 @@ struct Credentials {
 // constant time; they are not kept in clear. Immutable; thread: any.
 class Authenticator {
  public:
-  // `ring` gives the HMAC key and must outlive the authenticator. Errors: INVALID_ARGUMENT for a
+  // `ring` gives the HMAC key, as it is now. Errors: INVALID_ARGUMENT for a
   // key shorter than 16 characters or a duplicate.
   static absl::StatusOr<std::unique_ptr<Authenticator>> Create(const std::vector<StaticKey>& keys,
                                                                bool anonymous_loopback,
@@ -54,7 +54,7 @@ class Authenticator {
     std::shared_ptr<const Principal> principal;
   };
   explicit Authenticator(const KeyRing& ring) : ring_(ring) {}
-  const KeyRing& ring_;
+  const KeyRing ring_;  // a copy: the keys were hashed with it
   std::vector<Key> keys_;
   std::shared_ptr<const Principal> loopback_;
   std::shared_ptr<const Principal> socket_;

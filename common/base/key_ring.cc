@@ -27,6 +27,9 @@ constexpr size_t kNonceBytes = 12;
 constexpr size_t kTagBytes = 16;
 constexpr int kPurposes = 6;
 constexpr char kVersion = 1;
+// Who must not read a key file of one process, and one that is shared.
+constexpr unsigned kGroupAndOthers = 077;
+constexpr unsigned kOthers = 007;
 constexpr const char* kPurposeNames[kPurposes] = {"session", "call",  "cursor",
                                                   "task",    "token", "vault"};
 
@@ -64,7 +67,7 @@ struct Cipher {
   EVP_CIPHER_CTX* ctx;
 };
 
-absl::StatusOr<std::string> ReadPrivateFile(const std::string& path) {
+absl::StatusOr<std::string> ReadPrivateFile(const std::string& path, unsigned forbidden_mode) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
     if (errno == ENOENT) return absl::NotFoundError(path);
@@ -72,10 +75,10 @@ absl::StatusOr<std::string> ReadPrivateFile(const std::string& path) {
   }
   struct stat st {};
   std::string text;
-  if (::fstat(fd, &st) == 0 && (st.st_mode & 077) != 0) {
+  if (::fstat(fd, &st) == 0 && (st.st_mode & forbidden_mode) != 0) {
     ::close(fd);
-    return absl::PermissionDeniedError(
-        StrCat(path, ": others can read this key file; run: chmod 600 ", path));
+    return absl::PermissionDeniedError(StrCat(path, ": others can read this key file; run: chmod ",
+                                              forbidden_mode == kOthers ? "640 " : "600 ", path));
   }
   std::array<char, 4096> buffer;
   for (ssize_t n; (n = ::read(fd, buffer.data(), buffer.size())) > 0;) {
@@ -119,11 +122,26 @@ absl::StatusOr<std::vector<KeyRing::Key>> ParseKeyFile(const std::string& path,
 struct KeyRing::Derived {
   std::string kid;
   std::array<std::string, kPurposes> subkeys;
+  bool operator==(const Derived&) const = default;
 };
+
+KeyRing::KeyRing(std::shared_ptr<const Keys> keys) : keys_(std::move(keys)) {}
+KeyRing::KeyRing(const KeyRing& other) : keys_(other.keys()) {}
+KeyRing::KeyRing(KeyRing&& other) noexcept : keys_(other.keys()) {}
+KeyRing::~KeyRing() = default;
+
+std::shared_ptr<const KeyRing::Keys> KeyRing::keys() const { return std::atomic_load(&keys_); }
+
+bool KeyRing::Replace(const KeyRing& other) {
+  auto next = other.keys();
+  const bool differs = *next != *keys();
+  std::atomic_store(&keys_, std::move(next));
+  return differs;
+}
 
 absl::StatusOr<KeyRing> KeyRing::Create(std::vector<Key> keys) {
   if (keys.empty()) return absl::InvalidArgumentError("a key ring needs at least one key");
-  std::vector<std::shared_ptr<const Derived>> derived;
+  auto derived = std::make_shared<Keys>();
   std::set<std::string> kids;
   for (const Key& key : keys) {
     const bool kid_ok = !key.kid.empty() && key.kid.size() <= 16 &&
@@ -137,10 +155,10 @@ absl::StatusOr<KeyRing> KeyRing::Create(std::vector<Key> keys) {
     if (key.secret.size() != kKeyBytes) {
       return absl::InvalidArgumentError(StrCat("key \"", key.kid, "\" must have 32 bytes"));
     }
-    auto d = std::make_shared<Derived>();
-    d->kid = key.kid;
-    for (int i = 0; i < kPurposes; ++i) d->subkeys[i] = DeriveKey(key.secret, kPurposeNames[i]);
-    derived.push_back(std::move(d));
+    Derived d;
+    d.kid = key.kid;
+    for (int i = 0; i < kPurposes; ++i) d.subkeys[i] = DeriveKey(key.secret, kPurposeNames[i]);
+    derived->push_back(std::move(d));
   }
   return KeyRing(std::move(derived));
 }
@@ -152,7 +170,15 @@ KeyRing KeyRing::Ephemeral() {
 }
 
 absl::StatusOr<KeyRing> KeyRing::LoadOrCreateBlocking(const std::string& path) {
-  auto text = ReadPrivateFile(path);
+  return LoadBlocking(path, kGroupAndOthers);
+}
+
+absl::StatusOr<KeyRing> KeyRing::LoadSharedBlocking(const std::string& path) {
+  return LoadBlocking(path, kOthers);
+}
+
+absl::StatusOr<KeyRing> KeyRing::LoadBlocking(const std::string& path, unsigned forbidden_mode) {
+  auto text = ReadPrivateFile(path, forbidden_mode);
   if (absl::IsNotFound(text.status())) {
     const std::string kid = HexEncode(RandomBytes(4));
     const std::string body = StrCat("{\"keys\":[{\"kid\":\"", kid, "\",\"key\":\"",
@@ -167,7 +193,7 @@ absl::StatusOr<KeyRing> KeyRing::LoadOrCreateBlocking(const std::string& path) {
     // link() fails where another starter was first; then its file is the one.
     if (written) (void)!::link(temporary.c_str(), path.c_str());
     ::unlink(temporary.c_str());
-    text = ReadPrivateFile(path);
+    text = ReadPrivateFile(path, forbidden_mode);
   }
   if (!text.ok()) return text.status();
   auto keys = ParseKeyFile(path, *text);
@@ -177,7 +203,8 @@ absl::StatusOr<KeyRing> KeyRing::LoadOrCreateBlocking(const std::string& path) {
 
 std::string KeyRing::Seal(SealPurpose purpose, std::string_view plain,
                           std::string_view context) const {
-  const Derived& key = *keys_.front();
+  const auto ring = keys();
+  const Derived& key = ring->front();
   std::string out;
   out.push_back(kVersion);
   out.push_back(static_cast<char>(key.kid.size()));
@@ -209,8 +236,9 @@ std::optional<std::string> KeyRing::Open(SealPurpose purpose, std::string_view s
   const size_t head = 2 + kid_size + kNonceBytes;
   if (raw->size() < head + kTagBytes) return std::nullopt;
   const std::string_view kid = std::string_view(*raw).substr(2, kid_size);
-  for (const auto& key : keys_) {
-    if (key->kid != kid) continue;
+  const auto ring = keys();
+  for (const Derived& key : *ring) {
+    if (key.kid != kid) continue;
     const std::string_view nonce = std::string_view(*raw).substr(2 + kid_size, kNonceBytes);
     const std::string aad = StrCat(std::string_view(*raw).substr(0, head), context);
     const size_t size = raw->size() - head - kTagBytes;
@@ -218,7 +246,7 @@ std::optional<std::string> KeyRing::Open(SealPurpose purpose, std::string_view s
     std::string plain(size, '\0');
     Cipher cipher;
     int n = 0;
-    const std::string& subkey = key->subkeys[static_cast<int>(purpose)];
+    const std::string& subkey = key.subkeys[static_cast<int>(purpose)];
     const bool ok =
         EVP_DecryptInit_ex(cipher.ctx, EVP_aes_256_gcm(), nullptr, U(subkey), U(nonce)) == 1 &&
         EVP_DecryptUpdate(cipher.ctx, nullptr, &n, U(aad), static_cast<int>(aad.size())) == 1 &&
@@ -232,7 +260,8 @@ std::optional<std::string> KeyRing::Open(SealPurpose purpose, std::string_view s
 }
 
 std::string KeyRing::Mac(SealPurpose purpose, std::string_view data) const {
-  const std::string& key = keys_.front()->subkeys[static_cast<int>(purpose)];
+  const auto ring = keys();
+  const std::string& key = ring->front().subkeys[static_cast<int>(purpose)];
   std::string out(EVP_MAX_MD_SIZE, '\0');
   unsigned int size = 0;
   METAMCP_CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), U(data), data.size(),

@@ -18,7 +18,8 @@ enum class SealPurpose { kSession, kCall, kCursor, kTask, kToken, kVault };
 // 800-38D), subkeys by HKDF-SHA-256 (RFC 5869). The first key seals, all open; so a key is rotated
 // by adding it, promoting it, and removing the old one after the longest lifetime of a handle.
 //
-// Immutable after construction; thread: any.
+// Replace changes the keys under everybody who refers to the ring; a copy keeps those it has.
+// Thread: any.
 class KeyRing {
  public:
   struct Key {
@@ -38,6 +39,18 @@ class KeyRing {
   // others can read it, else the system's.
   static absl::StatusOr<KeyRing> LoadOrCreateBlocking(const std::string& path);
 
+  // As before, for a file that several processes share, such as a mounted Secret: its group may
+  // read it, and it is made only if nobody has.
+  static absl::StatusOr<KeyRing> LoadSharedBlocking(const std::string& path);
+
+  KeyRing(const KeyRing& other);
+  KeyRing(KeyRing&& other) noexcept;
+  ~KeyRing();
+
+  // Takes the keys of `other`; returns whether they differ from those before. Values that only a
+  // key which is gone could open are refused from now on.
+  bool Replace(const KeyRing& other);
+
   // Returns base64url(version, kid, nonce, ciphertext, tag) of `plain`, bound to `context`.
   std::string Seal(SealPurpose purpose, std::string_view plain, std::string_view context) const;
 
@@ -51,8 +64,11 @@ class KeyRing {
 
  private:
   struct Derived;
-  explicit KeyRing(std::vector<std::shared_ptr<const Derived>> keys) : keys_(std::move(keys)) {}
-  std::vector<std::shared_ptr<const Derived>> keys_;
+  using Keys = std::vector<Derived>;
+  explicit KeyRing(std::shared_ptr<const Keys> keys);
+  static absl::StatusOr<KeyRing> LoadBlocking(const std::string& path, unsigned forbidden_mode);
+  std::shared_ptr<const Keys> keys() const;
+  std::shared_ptr<const Keys> keys_;  // read and written atomically
 };
 
 // base64url without padding (RFC 4648, section 5).

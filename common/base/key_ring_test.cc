@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -40,6 +41,36 @@ TEST(KeyRingTest, RotationKeepsOldHandlesUntilTheKeyIsRemoved) {
   const std::string sealed = Ring({"a"}).Seal(SealPurpose::kCall, "x", "");
   EXPECT_EQ(Ring({"b", "a"}).Open(SealPurpose::kCall, sealed, ""), "x");
   EXPECT_FALSE(Ring({"b"}).Open(SealPurpose::kCall, sealed, "").has_value());
+}
+
+TEST(KeyRingTest, ReplaceReachesEveryReferenceAndNoCopy) {
+  KeyRing ring = Ring({"a"});
+  const KeyRing& reference = ring;
+  const KeyRing copy = ring;
+  const std::string old = ring.Seal(SealPurpose::kSession, "x", "");
+  EXPECT_TRUE(ring.Replace(Ring({"b", "a"})));
+  EXPECT_EQ(reference.Open(SealPurpose::kSession, old, ""), "x");
+  const std::string fresh = reference.Seal(SealPurpose::kSession, "y", "");
+  EXPECT_FALSE(copy.Open(SealPurpose::kSession, fresh, "").has_value());
+  EXPECT_EQ(copy.Mac(SealPurpose::kToken, "k"), Ring({"a"}).Mac(SealPurpose::kToken, "k"));
+  EXPECT_TRUE(ring.Replace(Ring({"b"})));
+  EXPECT_FALSE(ring.Replace(Ring({"b"})));
+  EXPECT_FALSE(reference.Open(SealPurpose::kSession, old, "").has_value());
+  EXPECT_EQ(reference.Open(SealPurpose::kSession, fresh, ""), "y");
+}
+
+TEST(KeyRingTest, ASharedFileMayBeReadByItsGroup) {
+  char directory[] = "/tmp/metamcp-ring-XXXXXX";
+  ASSERT_NE(mkdtemp(directory), nullptr);
+  const std::string path = std::string(directory) + "/keys.json";
+  ASSERT_TRUE(KeyRing::LoadSharedBlocking(path).ok());
+  chmod(path.c_str(), 0640);
+  EXPECT_TRUE(KeyRing::LoadSharedBlocking(path).ok());
+  EXPECT_FALSE(KeyRing::LoadOrCreateBlocking(path).ok());
+  chmod(path.c_str(), 0604);
+  EXPECT_EQ(KeyRing::LoadSharedBlocking(path).status().code(), absl::StatusCode::kPermissionDenied);
+  unlink(path.c_str());
+  rmdir(directory);
 }
 
 TEST(KeyRingTest, MakesThePrivateFileOnceAndRefusesAReadableOne) {

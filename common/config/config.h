@@ -161,11 +161,13 @@ struct ServiceTlsConfig {
 };
 
 struct ServicesConfig {
-  std::string listen;  // gRPC address of this program when it runs one service
+  std::string listen;     // gRPC address of this program when it runs one service
+  std::string advertise;  // where the others reach it; empty: listen
   ServiceConfig gateway;
   ServiceConfig catalog;
   ServiceConfig connector;
   ServiceTlsConfig tls;
+  std::string keys_file;  // empty: keys.json in the data directory
   bool operator==(const ServicesConfig&) const = default;
 };
 

@@ -140,6 +140,10 @@ constexpr Field kSettings[] = {
     Typed(Text("services.listen", SLOT(services.listen),
                "gRPC address of a program that runs one service."),
           FieldType::kAddress),
+    Typed(Text("services.advertise", SLOT(services.advertise),
+               "Address where the other programs of the cluster reach this one. Empty: "
+               "services.listen, with this machine's name for 0.0.0.0."),
+          FieldType::kAddress),
     Typed(Text("services.gateway.address", SLOT(services.gateway.address),
                "gRPC address of the gateway. Empty: in the same process."),
           FieldType::kAddress),
@@ -153,6 +157,9 @@ constexpr Field kSettings[] = {
          "PEM file of this service's certificate chain, for mutual TLS between services."),
     Text("services.tls.key", SLOT(services.tls.key), "PEM file of its private key."),
     Text("services.tls.ca", SLOT(services.tls.ca), "PEM file of the authority of the services."),
+    Text("services.keysFile", SLOT(services.keys_file),
+         "Sealing keys that all programs of a cluster share, for example a mounted Secret; read "
+         "again when it changes. Empty: keys.json in the data directory."),
     // catalog
     Time("catalog.refreshMs", SLOT(catalog.refresh_ms), 1000, kDay,
          "Time between refreshes of an upstream's lists that it did not announce."),

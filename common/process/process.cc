@@ -68,6 +68,12 @@ void SetUpLogging(const config::TelemetryConfig& telemetry) {
              (telemetry.log_format == "auto" && ::isatty(STDERR_FILENO) == 1));
 }
 
+absl::StatusOr<KeyRing> LoadKeysBlocking(const Ground& ground) {
+  return ground.loaded.config.services.keys_file.empty()
+             ? KeyRing::LoadOrCreateBlocking(ground.keys_path)
+             : KeyRing::LoadSharedBlocking(ground.keys_path);
+}
+
 // Thousands of clients and children need descriptors; the soft limit is often 1024.
 void RaiseDescriptorLimit() {
   rlimit limit{};
@@ -102,8 +108,9 @@ absl::StatusOr<Ground> OpenGroundBlocking(const StartOptions& options) {
   }
   RaiseDescriptorLimit();
   METAMCP_RETURN_IF_ERROR(MakeDirectory(ground.data_dir));
-  METAMCP_ASSIGN_OR_RETURN(KeyRing ring,
-                           KeyRing::LoadOrCreateBlocking(ground.data_dir + "/keys.json"));
+  ground.keys_path = config.services.keys_file.empty() ? ground.data_dir + "/keys.json"
+                                                       : config.services.keys_file;
+  METAMCP_ASSIGN_OR_RETURN(KeyRing ring, LoadKeysBlocking(ground));
   ground.keys = std::make_unique<KeyRing>(std::move(ring));
   if (!options.database) return ground;
 
@@ -116,6 +123,11 @@ absl::StatusOr<Ground> OpenGroundBlocking(const StartOptions& options) {
                               : config.database.url;
   METAMCP_ASSIGN_OR_RETURN(ground.database, db::OpenDatabaseBlocking(url, open));
   return ground;
+}
+
+absl::StatusOr<bool> ReloadKeysBlocking(Ground& ground) {
+  METAMCP_ASSIGN_OR_RETURN(const KeyRing ring, LoadKeysBlocking(ground));
+  return ground.keys->Replace(ring);
 }
 
 int RunLoop(std::function<Awaitable<int>(asio::io_context&, WaitSignal)> main) {

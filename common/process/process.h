@@ -34,6 +34,7 @@ struct Ground {
   std::string config_path;
   std::string data_dir;
   std::unique_ptr<KeyRing> keys;
+  std::string keys_path;
   std::unique_ptr<db::Database> database;
   std::unique_ptr<db::DbExecutor> database_executor;
 };
@@ -50,6 +51,10 @@ std::string DataDir(const std::string& given);
 // once with 130. Ignores SIGPIPE. Returns main's exit code.
 using WaitSignal = std::function<Awaitable<bool>()>;
 int RunLoop(std::function<Awaitable<int>(boost::asio::io_context&, WaitSignal)> main);
+
+// Reads the key ring's file again; the ring keeps its keys if that fails. Returns whether they
+// changed. Blocks.
+absl::StatusOr<bool> ReloadKeysBlocking(Ground& ground);
 
 // mTLS material of services.tls, read from its files. Empty where not configured. Blocks.
 absl::StatusOr<rpc::TlsMaterial> ReadTlsBlocking(const config::ServicesConfig& services);
