@@ -217,6 +217,15 @@ TEST_P(BindingContractTest, AnExpiredDeadlineNeverStarts) {
   });
 }
 
+TEST_P(BindingContractTest, ADeadlineWithoutEndIsServed) {
+  Run([this]() -> Awaitable<void> {
+    CallContext ctx = Context(std::chrono::seconds(1));
+    ctx.deadline = CallContext::Clock::time_point::max();
+    const auto result = co_await calls_->Call(ctx, Request("echo"));
+    EXPECT_TRUE(result.ok()) << result.status();
+  });
+}
+
 TEST_P(BindingContractTest, TheCallersCancellationReachesTheWork) {
   Run([this]() -> Awaitable<void> {
     asio::cancellation_signal signal;

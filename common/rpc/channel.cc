@@ -22,9 +22,8 @@ namespace asio = boost::asio;
 
 void Prepare(grpc::ClientContext& context, const CallContext& ctx) {
   // gRPC's deadline is on the wall clock; what travels is the time left.
-  context.set_deadline(
-      std::chrono::system_clock::now() +
-      std::chrono::duration_cast<std::chrono::system_clock::duration>(ctx.TimeLeft()));
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::min<CallContext::Clock::duration>(ctx.TimeLeft(), kCallTimeMax));
   context.AddMetadata(kCallMetaKey, EncodeCallMeta(ctx));
 }
 

@@ -121,10 +121,8 @@ class CallReactor final : public grpc::ServerGenericBidiReactor, public Sink<Mes
 
   absl::Status ReadContext(CallContext& ctx) {
     const auto left = context_->deadline() - std::chrono::system_clock::now();
-    const auto cap = std::chrono::hours(24);
     ctx.deadline = CallContext::Clock::now() +
-                   std::min<std::chrono::system_clock::duration>(
-                       left, std::chrono::duration_cast<std::chrono::system_clock::duration>(cap));
+                   std::min<std::chrono::system_clock::duration>(left, kCallTimeMax);
     const auto& metadata = context_->client_metadata();
     const auto it = metadata.find(kCallMetaKey);
     if (it == metadata.end()) return absl::OkStatus();

@@ -3,6 +3,7 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/status.h>
 
+#include <chrono>
 #include <string>
 
 #include "absl/status/status.h"
@@ -21,6 +22,9 @@ inline constexpr char kErrorInfoKey[] = "metamcp-error-bin";
 // Largest message either side accepts: results travel in 256 KiB chunks and snapshots in 1 MiB
 // ones, so this leaves room for one oversized definition.
 inline constexpr int kMessageBytesMax = 40 * 1024 * 1024;
+
+// The longest time a call may take over gRPC; a deadline without end means this.
+inline constexpr std::chrono::hours kCallTimeMax{24};
 
 absl::Status Encode(const google::protobuf::Message& message, grpc::ByteBuffer& out);
 absl::Status Decode(grpc::ByteBuffer& in, google::protobuf::Message& message);

@@ -156,7 +156,7 @@ TEST_F(ChildProcessTest, ManyCyclesLeaveNothing) {
   size_t before = 0;
   for (int i = 0; i < 200; ++i) {
     auto child = Start(Shell("cat"));
-    AwaitVoid(io_, child->Stop(std::chrono::milliseconds(1000)));
+    AwaitVoid(io_, child->Stop(std::chrono::seconds(30)));
     EXPECT_EQ(child->exit_status().code, 0);
     child.reset();
     if (i == 0) before = OpenDescriptors();
