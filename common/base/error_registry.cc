@@ -102,6 +102,8 @@ constexpr ErrorEntry kEntries[] = {
      "Enable it: 'meta-mcp server enable NAME'."},
     {"UPSTREAM_ERROR", StatusCode::kUnknown, kUser, -32603, -32603, 200,
      "The upstream answered with an error; its own message is quoted."},
+    {"UPSTREAM_LOGIN_REQUIRED", StatusCode::kUnavailable, kUser, -31011, -31011, 502,
+     "Log in with 'meta-mcp server login NAME', or by the link in the message."},
     {"UPSTREAM_LOST", StatusCode::kUnavailable, kReconnect, -31011, -31011, 502,
      "The upstream went away during the call; whether it took effect is unknown."},
     {"UPSTREAM_PROTOCOL", StatusCode::kInternal, kFatal, -32603, -32603, 502,

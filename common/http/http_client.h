@@ -86,9 +86,10 @@ class HttpClient {
   // redirects are not followed. `ctx.deadline` bounds this call, not the reading of the body.
   // Cancelling the awaiting coroutine closes the connection.
   // Errors: UPSTREAM_UNAVAILABLE name not found, refused, TLS (the message names the cause), an
-  // address that `addresses` forbids, or http:// to another machine without allow_plain_http; UPSTREAM_TIMEOUT; UPSTREAM_LOST when the
-  // connection broke after the request was sent (it may have taken effect); UPSTREAM_PROTOCOL for
-  // a malformed response; QUEUE_FULL; CONFIG_INVALID for a bad URL; CANCELLED.
+  // address that `addresses` forbids, or http:// to another machine without allow_plain_http;
+  // UPSTREAM_TIMEOUT; UPSTREAM_LOST when the connection broke after the request was sent (it may
+  // have taken effect); UPSTREAM_PROTOCOL for a malformed response; QUEUE_FULL; CONFIG_INVALID for
+  // a bad URL; CANCELLED.
   virtual Awaitable<absl::StatusOr<std::unique_ptr<HttpClientResponse>>> Send(
       const CallContext& ctx, HttpClientRequest request) = 0;
 };

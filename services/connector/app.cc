@@ -4,6 +4,7 @@
 #include "common/async/task_group.h"
 #include "services/connector/connector_service.h"
 #include "services/connector/diagnosis.h"
+#include "services/connector/login/sql_secret_store.h"
 #include "services/connector/manager.h"
 #include "services/connector/provider_service.h"
 
@@ -24,6 +25,11 @@ DialerOptions MakeDialerOptions(const AppOptions& options) {
   return out;
 }
 
+std::unique_ptr<SecretStore> MakeSecretStore(db::DbExecutor* database) {
+  if (database == nullptr) return std::make_unique<MemorySecretStore>();
+  return std::make_unique<SqlSecretStore>(*database);
+}
+
 }  // namespace
 
 struct App::Parts {
@@ -32,12 +38,17 @@ struct App::Parts {
       : tasks(executor),
         budget(static_cast<int>(options.connector.processes_max)),
         parked(executor, keys, ParkedCalls::Options()),
+        secrets(MakeSecretStore(options.database)),
+        vault(*secrets, keys),
+        logins(executor, tasks, http, vault),
         dialer(executor, tasks, budget, http, MakeDialerOptions(options)),
         core(executor, tasks, dialer, parked),
         manager(core, catalog),
         provider(manager),
         diagnosis(core),
-        connector(manager, diagnosis) {
+        connector(manager, diagnosis, logins) {
+    logins.client_metadata_url = options.client_metadata_url;
+    core.logins = &logins;
     core.config = options.connector;
     core.environment = options.environment;
     core.result_bytes_max = options.result_bytes_max;
@@ -49,6 +60,9 @@ struct App::Parts {
   TaskGroup tasks;
   ProcessBudget budget;
   ParkedCalls parked;
+  std::unique_ptr<SecretStore> secrets;
+  Vault vault;
+  LoginCore logins;
   Dialer dialer;
   Core core;
   Manager manager;
@@ -63,6 +77,10 @@ App::App(boost::asio::any_io_executor executor, metamcp::catalog::v1::CatalogSer
 
 App::~App() = default;
 
+absl::Status App::MigrateBlocking(db::Database& database) {
+  return SqlSecretStore::MigrateBlocking(database);
+}
+
 void App::Start() { parts_->manager.Start(); }
 
 Awaitable<void> App::Stop() {
@@ -71,7 +89,9 @@ Awaitable<void> App::Stop() {
   parts_->parked.DropUpstream("");
   // Children that are still ending get their grace; what else is left are the catalog's streams.
   const auto until = std::chrono::steady_clock::now() + kChildren;
-  while (parts_->budget.running() > 0 && std::chrono::steady_clock::now() < until) {
+  // Nor is a renewal cut off between the answer and its storing.
+  while ((parts_->budget.running() > 0 || parts_->logins.working > 0) &&
+         std::chrono::steady_clock::now() < until) {
     auto pause = Sleep(std::chrono::milliseconds(5));
     if (!co_await std::move(pause)) break;
   }

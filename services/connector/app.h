@@ -8,6 +8,7 @@
 #include "common/base/key_ring.h"
 #include "common/config/config.h"
 #include "common/config/expand.h"
+#include "common/db/executor.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
 #include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "metamcp/provider/v1/provider_service.metamcp.h"
@@ -28,6 +29,9 @@ struct AppOptions {
   size_t result_bytes_max = 32u << 20;
   size_t queued_calls_max = 1024;         // per upstream
   size_t items_per_upstream_max = 20000;  // of one kind
+  // Where logins are kept between starts; null: only as long as the process lives.
+  db::DbExecutor* database = nullptr;
+  std::string client_metadata_url;  // of our Client ID Metadata Document; empty: none
 };
 
 // The connector's one place of wiring. Use:
@@ -46,6 +50,9 @@ class App {
   ~App();
   App(const App&) = delete;
   App& operator=(const App&) = delete;
+
+  // Brings the schema up to date. Blocks.
+  static absl::Status MigrateBlocking(db::Database& database);
 
   void Start();
   Awaitable<void> Stop();

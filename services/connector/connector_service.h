@@ -9,8 +9,8 @@ namespace metamcp::connector {
 // connector.v1 over the upstream actors.
 class ConnectorServiceImpl final : public metamcp::connector::v1::ConnectorService {
  public:
-  ConnectorServiceImpl(Manager& manager, Diagnosis& diagnosis)
-      : manager_(manager), diagnosis_(diagnosis) {}
+  ConnectorServiceImpl(Manager& manager, Diagnosis& diagnosis, LoginCore& logins)
+      : manager_(manager), diagnosis_(diagnosis), logins_(logins) {}
 
   Awaitable<absl::StatusOr<admin_pb::ListConnectionsResponse>> ListConnections(
       const CallContext& ctx, admin_pb::ListConnectionsRequest request) override;
@@ -20,10 +20,21 @@ class ConnectorServiceImpl final : public metamcp::connector::v1::ConnectorServi
       const CallContext& ctx, admin_pb::GetLogsRequest request) override;
   Awaitable<absl::StatusOr<admin_pb::DiagnoseUpstreamResponse>> DiagnoseUpstream(
       const CallContext& ctx, admin_pb::DiagnoseUpstreamRequest request) override;
+  Awaitable<absl::StatusOr<admin_pb::BeginLoginResponse>> BeginLogin(
+      const CallContext& ctx, admin_pb::BeginLoginRequest request) override;
+  Awaitable<absl::StatusOr<admin_pb::FinishLoginResponse>> FinishLogin(
+      const CallContext& ctx, admin_pb::FinishLoginRequest request) override;
+  Awaitable<absl::StatusOr<admin_pb::LogoutResponse>> Logout(
+      const CallContext& ctx, admin_pb::LogoutRequest request) override;
 
  private:
+  // For `subject`; empty: for everybody.
+  absl::StatusOr<std::shared_ptr<Credentials>> LoginsOf(const std::string& name,
+                                                        const std::string& subject) const;
+
   Manager& manager_;
   Diagnosis& diagnosis_;
+  LoginCore& logins_;
 };
 
 }  // namespace metamcp::connector

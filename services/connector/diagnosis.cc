@@ -10,6 +10,7 @@
 #include "common/base/error.h"
 #include "common/base/strings.h"
 #include "common/http/url.h"
+#include "services/connector/login/authorized_client.h"
 
 namespace metamcp::connector {
 namespace {
@@ -97,7 +98,8 @@ class Diagnosis::Steps {
   bool failed_ = false;
 };
 
-Awaitable<bool> Diagnosis::Network(const Target& target, Steps& steps) {
+Awaitable<bool> Diagnosis::Network(const Target& target, http::HttpClient& http, bool login,
+                                   Steps& steps) {
   const auto url = http::ParseUrl(target.url);
   if (!url.ok()) {
     steps.Failed("resolve", Sv(url.status().message()), "correct the url", "dns.md");
@@ -131,10 +133,20 @@ Awaitable<bool> Diagnosis::Network(const Target& target, Steps& steps) {
   request.ca_file = target.ca_file;
   request.first_byte_timeout = kNetworkTimeout;
   request.domain = target.domain;
-  auto sending = core_.dialer.http().Send(ctx, std::move(request));
+  auto sending = http.Send(ctx, std::move(request));
   const auto response = co_await std::move(sending);
+  const std::string reason = ReasonOf(response.status());
+  if (reason == "UPSTREAM_LOGIN_REQUIRED" || reason == "UPSTREAM_AUTH") {
+    steps.Ok("tls", url->secure() ? "certificate accepted" : "plain http");
+    const bool needed = reason == "UPSTREAM_LOGIN_REQUIRED";
+    steps.Failed("auth", Sv(response.status().message()),
+                 needed ? StrCat("log in: meta-mcp server login ", target.slug)
+                        : "check the auth block of the server, or the key under headers",
+                 needed ? "login.md" : "auth.md");
+    co_return false;
+  }
   // A server that offers no stream may stay silent; only a refusal of TLS says something here.
-  if (!response.ok() && ReasonOf(response.status()) != "UPSTREAM_TIMEOUT") {
+  if (!response.ok() && reason != "UPSTREAM_TIMEOUT") {
     steps.Failed(
         "tls", Sv(response.status().message()),
         "check the certificate; tls.ca adds an authority, tls.min 1.2 admits an old version",
@@ -147,7 +159,9 @@ Awaitable<bool> Diagnosis::Network(const Target& target, Steps& steps) {
                  "check the Authorization header under headers", "auth.md");
     co_return false;
   }
-  steps.Ok("auth", target.headers.empty() ? "no credentials configured" : "accepted");
+  steps.Ok("auth", login                    ? "logged in, or no login asked for"
+                   : target.headers.empty() ? "no credentials configured"
+                                            : "accepted");
   co_return true;
 }
 
@@ -167,6 +181,8 @@ Awaitable<void> Diagnosis::Session(Dialer::Request request, Steps& steps) {
     const std::string reason = ReasonOf(dialled.status());
     if (stdio && detail.rfind("cannot start", 0) == 0) {
       steps.Failed("spawn", detail, "check command, args and cwd", "spawn.md");
+    } else if (reason == "UPSTREAM_LOGIN_REQUIRED") {
+      steps.Failed("auth", detail, "log in with meta-mcp server login", "login.md");
     } else if (reason == "UPSTREAM_AUTH") {
       steps.Failed("auth", detail, "check the Authorization header under headers", "auth.md");
     } else {
@@ -207,7 +223,8 @@ Awaitable<void> Diagnosis::Session(Dialer::Request request, Steps& steps) {
 }
 
 Awaitable<admin_pb::DiagnoseUpstreamResponse> Diagnosis::Run(std::string slug,
-                                                             catalog_pb::UpstreamSpec spec) {
+                                                             catalog_pb::UpstreamSpec spec,
+                                                             std::shared_ptr<Credentials> logins) {
   Steps steps;
   steps.Begin();
   const bool stdio = spec.type() == "stdio" || (spec.type().empty() && !spec.command().empty());
@@ -232,11 +249,17 @@ Awaitable<admin_pb::DiagnoseUpstreamResponse> Diagnosis::Run(std::string slug,
                    "install the command, or write its full path", "spawn.md");
     }
   } else {
-    auto network = Network(*target, steps);
+    std::unique_ptr<http::HttpClient> authorized;
+    if (logins != nullptr) {
+      authorized = std::make_unique<AuthorizedClient>(core_.dialer.http(), logins, "");
+    }
+    http::HttpClient& http = authorized != nullptr ? *authorized : core_.dialer.http();
+    auto network = Network(*target, http, logins != nullptr, steps);
     onward = co_await std::move(network);
   }
   if (onward) {
     Dialer::Request request(*target, std::make_shared<LogRing>());
+    request.credentials = logins;
     auto session = Session(std::move(request), steps);
     co_await std::move(session);
   }

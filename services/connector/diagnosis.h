@@ -16,12 +16,13 @@ class Diagnosis {
  public:
   explicit Diagnosis(Core& core) : core_(core) {}
 
-  Awaitable<admin_pb::DiagnoseUpstreamResponse> Run(std::string slug,
-                                                    catalog_pb::UpstreamSpec spec);
+  // `logins` are those of the running upstream, null where it has none.
+  Awaitable<admin_pb::DiagnoseUpstreamResponse> Run(std::string slug, catalog_pb::UpstreamSpec spec,
+                                                    std::shared_ptr<Credentials> logins);
 
  private:
   class Steps;
-  Awaitable<bool> Network(const Target& target, Steps& steps);
+  Awaitable<bool> Network(const Target& target, http::HttpClient& http, bool login, Steps& steps);
   Awaitable<void> Session(Dialer::Request request, Steps& steps);
 
   Core& core_;

@@ -6,6 +6,7 @@
 #include "common/base/strings.h"
 #include "services/connector/handshake.h"
 #include "services/connector/http_channel.h"
+#include "services/connector/login/authorized_client.h"
 
 namespace metamcp::connector {
 namespace {
@@ -31,8 +32,9 @@ bool HasReason(const absl::Status& status, std::string_view reason) {
 
 // Errors that say something about the way to the upstream, not about its era.
 bool IsTransport(const absl::Status& status) {
-  return HasReason(status, "UPSTREAM_AUTH") || HasReason(status, "UPSTREAM_UNAVAILABLE") ||
-         HasReason(status, "QUEUE_FULL") || HasReason(status, "CONFIG_INVALID");
+  return HasReason(status, "UPSTREAM_AUTH") || HasReason(status, "UPSTREAM_LOGIN_REQUIRED") ||
+         HasReason(status, "UPSTREAM_UNAVAILABLE") || HasReason(status, "QUEUE_FULL") ||
+         HasReason(status, "CONFIG_INVALID");
 }
 
 }  // namespace
@@ -52,7 +54,12 @@ Dialer::SessionOr Dialer::NewSession(const Request& request, bool http_sse,
     options.target = request.target;
     options.message_bytes_max = options_.message_bytes_max;
     options.connect_timeout = options_.times.probe * 2;
-    channel = MakeHttpChannel(executor_, http_, tasks_, std::move(options), http_sse);
+    if (request.credentials != nullptr) {
+      options.client =
+          std::make_shared<AuthorizedClient>(http_, request.credentials, request.owner);
+    }
+    http::HttpClient& client = options.client != nullptr ? *options.client : http_;
+    channel = MakeHttpChannel(executor_, client, tasks_, std::move(options), http_sse);
   }
   SessionOptions options;
   options.domain = request.target.domain;

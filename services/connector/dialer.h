@@ -47,6 +47,8 @@ class Dialer {
     std::shared_ptr<LogRing> log;
     Capset declared;  // to a legacy upstream
     std::chrono::milliseconds hold_questions{0};
+    std::shared_ptr<Credentials> credentials;  // none: what the target's headers hold
+    std::string owner;                         // of the account to use
   };
 
   Dialer(boost::asio::any_io_executor executor, TaskGroup& tasks, ProcessBudget& budget,
@@ -59,7 +61,8 @@ class Dialer {
 
   // Returns a session that is ready for calls. `memory` is read and updated; `observer` must
   // outlive the session or Detach it. Errors: UPSTREAM_UNAVAILABLE, UPSTREAM_AUTH,
-  // UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, UPSTREAM_LOST, QUEUE_FULL; all name the upstream.
+  // UPSTREAM_LOGIN_REQUIRED, UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, UPSTREAM_LOST, QUEUE_FULL; all
+  // name the upstream.
   Awaitable<absl::StatusOr<std::shared_ptr<Session>>> Dial(Request request, EraMemory& memory,
                                                            SessionObserver& observer);
 

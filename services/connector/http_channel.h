@@ -13,6 +13,7 @@ namespace metamcp::connector {
 
 struct HttpChannelOptions {
   Target target;
+  std::shared_ptr<http::HttpClient> client;  // kept as long as the channel, where it owns its own
   size_t message_bytes_max = 33u << 20;
   std::chrono::milliseconds connect_timeout{10000};
   // Between two pieces of a stream; servers send comments every 15 to 30 s.

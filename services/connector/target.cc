@@ -6,6 +6,43 @@
 #include "common/http/http_types.h"
 
 namespace metamcp::connector {
+namespace {
+
+absl::StatusOr<AuthOptions> ResolveAuth(const metamcp::catalog::v1::UpstreamAuth& spec,
+                                        const config::Environment& environment) {
+  AuthOptions out;
+  out.configured = spec.ByteSizeLong() > 0;
+  out.grant = spec.grant();
+  out.per_principal = spec.per_principal();
+  out.private_networks = spec.private_networks();
+  out.client.key_id = spec.key_id();
+  out.client.algorithm = spec.algorithm();
+  const std::pair<const std::string*, std::string*> kTexts[] = {
+      {&spec.client_id(), &out.client.id},
+      {&spec.client_secret(), &out.client.secret},
+      {&spec.private_key(), &out.client.private_key},
+      {&spec.authorization_server(), &out.authorization_server},
+      {&spec.id_token(), &out.id_token},
+      {&spec.identity_provider(), &out.identity_provider},
+      {&spec.identity_client_id(), &out.identity_client.id},
+      {&spec.identity_client_secret(), &out.identity_client.secret}};
+  for (const auto& [text, slot] : kTexts) {
+    METAMCP_ASSIGN_OR_RETURN(*slot, config::Expand(*text, environment));
+  }
+  for (const std::string& scope : spec.scopes()) {
+    out.scopes = oauth::UnionScopes(out.scopes, scope);
+  }
+  return out;
+}
+
+}  // namespace
+
+bool Target::has_authorization() const {
+  for (const auto& [name, value] : headers) {
+    if (http::EqualsNoCase(name, "Authorization")) return true;
+  }
+  return false;
+}
 
 absl::StatusOr<Target> ResolveTarget(const std::string& slug,
                                      const metamcp::catalog::v1::UpstreamSpec& spec,
@@ -35,6 +72,7 @@ absl::StatusOr<Target> ResolveTarget(const std::string& slug,
     }
     out.headers.emplace_back(name, std::move(value));
   }
+  METAMCP_ASSIGN_OR_RETURN(out.auth, ResolveAuth(spec.auth(), environment));
   out.allow_tls12 = spec.allow_tls12();
   out.allow_plain_http = spec.allow_plain_http();
   if (out.type != "stdio" && out.type != "http" && out.type != "sse") {

@@ -8,6 +8,7 @@
 #include "common/config/expand.h"
 #include "metamcp/catalog/v1/catalog.pb.h"
 #include "services/connector/child_process.h"
+#include "services/connector/login/credentials.h"
 
 namespace metamcp::connector {
 
@@ -23,6 +24,9 @@ struct Target {
   bool allow_tls12 = false;
   bool allow_plain_http = false;
   std::string ca_file;
+  AuthOptions auth;
+  // Whether the operator has given it a bearer token or the like by hand.
+  bool has_authorization() const;
 };
 
 // Errors: NOT_FOUND and INVALID_ARGUMENT naming the reference that cannot be resolved or the

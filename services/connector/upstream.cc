@@ -91,6 +91,7 @@ void Instance::OnLost(const absl::Status& lost) {
 Upstream::Upstream(Core& core, catalog_pb::Upstream desired, OnChange on_change)
     : core_(core),
       id_(desired.meta().id()),
+      tenant_(desired.meta().tenant()),
       slug_(desired.meta().name()),
       domain_(StrCat("upstream:", slug_)),
       spec_(desired.spec()),
@@ -214,6 +215,7 @@ Awaitable<void> Upstream::ConnectOnce() {
     co_await std::move(waiting);
     co_return;
   }
+  UseCredentials(*target);
   breaker_.Allow(Clock::now());
   SetState(backoff_.attempts() == 0 ? "connecting" : status_.state(), false, status_.detail());
   main_ = std::make_shared<Instance>(core_, weak_from_this(), "", Everything());
@@ -225,6 +227,16 @@ Awaitable<void> Upstream::ConnectOnce() {
   auto closing = CloseAll();
   co_await std::move(closing);
   if (reconnect_ || stopping_) co_return;
+  const auto info = GetErrorInfo(why);
+  if (info && info->reason == "UPSTREAM_LOGIN_REQUIRED") {
+    // Only somebody who logs in can change this.
+    connected_at_ = Clock::time_point();
+    Remark(Sv(why.message()));
+    SetState("needs-login", false, Sv(why.message()));
+    auto login = wake_.WaitUntil(Clock::time_point::max());
+    co_await std::move(login);
+    co_return;
+  }
   ConnectFailed(why);
   const auto wait = backoff_.Next();
   status_.set_attempts(backoff_.attempts());
@@ -252,6 +264,8 @@ Awaitable<absl::Status> Upstream::OpenInstance(std::shared_ptr<Instance> instanc
   Dialer::Request request(*target, log_);
   request.declared = instance->declared;
   request.hold_questions = hold;
+  request.credentials = credentials_;
+  request.owner = instance->login_owner;
   auto dialing = core_.dialer.Dial(std::move(request), era_, *instance);
   auto session = co_await std::move(dialing);
   instance->opening = false;
@@ -297,6 +311,10 @@ void Upstream::ConnectFailed(const absl::Status& why) {
 
 absl::Status Upstream::NotReady() const {
   if (!enabled_) return MakeError("UPSTREAM_DISABLED", domain_, StrCat(slug_, " is disabled"));
+  if (status_.state() == "needs-login") {
+    return MakeError("UPSTREAM_LOGIN_REQUIRED", domain_, Sv(status_.detail()),
+                     {{"login", "shared"}});
+  }
   if (breaker_.open()) {
     return MakeError("UPSTREAM_BREAKER_OPEN", domain_,
                      StrCat(slug_, " failed repeatedly: ", status_.detail()));

@@ -40,6 +40,7 @@ struct Core {
   size_t result_bytes_max = 32u << 20;
   size_t queued_calls_max = 1024;  // per upstream
   config::Environment environment;
+  LoginCore* logins = nullptr;  // null: no logins by OAuth
 };
 
 class Upstream;
@@ -61,6 +62,7 @@ class Instance final : public SessionObserver, public std::enable_shared_from_th
 
   const std::string key;
   const Capset declared;
+  std::string login_owner;           // of the login that it uses; empty: the shared one
   std::shared_ptr<Session> session;  // none before it is open
   bool opening = false;
   absl::Status why;  // of not being open
@@ -85,7 +87,7 @@ struct Listener {
 // The actor of one upstream: connects, keeps the connection alive, finds out what is offered, and
 // runs calls. Everything happens on one thread; nobody else touches its state. States as people see
 // them: stopped, configured (a variable is missing), connecting, initializing, ready, degraded,
-// open (the breaker), stopping. Owned by shared_ptr; Stop before letting go.
+// needs-login, open (the breaker), stopping. Owned by shared_ptr; Stop before letting go.
 class Upstream : public std::enable_shared_from_this<Upstream> {
  public:
   using Clock = std::chrono::steady_clock;
@@ -115,6 +117,11 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   const catalog_pb::UpstreamSpec& spec() const { return spec_; }
   const catalog_pb::UpstreamStatus& status() const { return status_; }
   const LogRing& log() const { return *log_; }
+  // The OAuth logins of this upstream. Errors: ARGUMENT_INVALID where it cannot have any; those of
+  // its variables.
+  absl::StatusOr<std::shared_ptr<Credentials>> Logins();
+  // The same if they are in use.
+  const std::shared_ptr<Credentials>& credentials() const { return credentials_; }
   const Breaker& breaker() const { return breaker_; }
   int instances() const;
   int in_flight() const;
@@ -143,6 +150,9 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   void Connected();
   void ConnectFailed(const absl::Status& why);
   absl::Status NotReady() const;
+  void UseCredentials(const Target& target);
+  void LoginChanged(const std::string& owner);
+  std::string OwnerOf(const CallContext& ctx) const;
   void Remark(std::string_view text);
 
   // Upkeep while connected (upstream_lists.cc).
@@ -166,7 +176,8 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
                                                             const pb::CallRequest& request,
                                                             Clock::time_point until);
   Awaitable<absl::Status> WaitReady(Clock::time_point until);
-  Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Extra(std::string key, Capset capset,
+  Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Extra(std::string key, std::string owner,
+                                                             Capset capset,
                                                              Clock::time_point until);
   static Awaitable<void> OpenExtra(std::shared_ptr<Upstream> self,
                                    std::shared_ptr<Instance> instance);
@@ -182,6 +193,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
 
   Core& core_;
   const std::string id_;
+  const std::string tenant_;
   std::string slug_;
   std::string domain_;
   catalog_pb::UpstreamSpec spec_;
@@ -195,6 +207,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   Breaker breaker_;
   Backoff backoff_;
   EraMemory era_;
+  std::shared_ptr<Credentials> credentials_;
   Event wake_;
   Event interrupt_;  // of whatever the connection is waiting for
   Broadcast state_changed_;

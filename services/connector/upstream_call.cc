@@ -53,6 +53,12 @@ Awaitable<absl::Status> Upstream::Call(const CallContext& ctx, pb::CallRequest r
   ++calls_;
   CallRun run(ctx, std::move(request), sink);
   run.parked = &core_.parked;
+  if (run.request.login_wait_ms() > 0 && credentials_ != nullptr) {
+    const auto limit = Clock::now() + std::chrono::milliseconds(run.request.login_wait_ms());
+    const std::shared_ptr<Credentials> logins = credentials_;
+    auto waiting = logins->WaitLogin(OwnerOf(ctx), std::min(ctx.deadline, limit));
+    co_await std::move(waiting);  // without a login the call itself says what is missing
+  }
   if (breaker_.open() && !breaker_.Allow(Clock::now())) co_return NotReady();
   // The era decides whose state a retried call carries: a modern upstream's own passes through.
   const bool modern = main_ != nullptr && main_->usable() && main_->session->negotiated().modern();

@@ -56,21 +56,26 @@ Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Upstream::Pick(const CallCo
   const Capset capset = peer.modern() ? Capset() : ReadCapset(request.client_capabilities());
   const bool private_turns =
       interactive_ && capset.any() && !main_->session->channel().Correlates();
-  if (isolation == "shared" && !private_turns) co_return main_;
+  std::string owner = OwnerOf(ctx);
+  if (isolation == "shared" && !private_turns && owner.empty()) co_return main_;
   std::string key = request.affinity();
   if (isolation == "principal" && ctx.principal) {
     key = StrCat(ctx.principal->tenant, "\n", ctx.principal->subject);
   }
   if (isolation == "call") key = NewUuidV7();
   // Without anybody to tell apart, one more session would only cost.
-  if (key.empty() && !capset.any()) co_return main_;
+  if (key.empty() && !capset.any() && owner.empty()) co_return main_;
+  if (isolation == "shared" && !private_turns) key.clear();
   key = StrCat(capset.roots ? "r" : "", capset.sampling ? "s" : "", capset.elicitation ? "e" : "",
                "|", key);
-  auto extra = Extra(std::move(key), capset, until);
+  if (!owner.empty()) key += StrCat("|", owner);
+  auto extra = Extra(std::move(key), std::move(owner), capset, until);
   co_return co_await std::move(extra);
 }
 
-Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Upstream::Extra(std::string key, Capset capset,
+Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Upstream::Extra(std::string key,
+                                                                     std::string owner,
+                                                                     Capset capset,
                                                                      Clock::time_point until) {
   std::shared_ptr<Instance> instance;
   const auto known = extra_.find(key);
@@ -90,6 +95,7 @@ Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Upstream::Extra(std::string
       extra_.erase(oldest);
     }
     instance = std::make_shared<Instance>(core_, weak_from_this(), key, capset);
+    instance->login_owner = std::move(owner);
     instance->opening = true;
     extra_[key] = instance;
     core_.tasks.Spawn("instance.open", OpenExtra(shared_from_this(), instance));

@@ -29,6 +29,7 @@ struct ClientIdentity {
   std::string algorithm;          // of the private key's signatures; empty: what fits
   std::string auth_method;        // wanted or given; empty: chosen by the server's metadata
   int64_t secret_expires_us = 0;  // 0: never
+  bool operator==(const ClientIdentity&) const = default;
 };
 
 // What a token endpoint gave. Holds secrets: never logged.

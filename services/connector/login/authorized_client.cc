@@ -1,0 +1,58 @@
+#include "services/connector/login/authorized_client.h"
+
+#include <algorithm>
+
+#include "common/base/error.h"
+#include "common/base/strings.h"
+
+namespace metamcp::connector {
+namespace {
+
+// A token that expired, then a scope that is missing; more is no accident.
+constexpr int kAgainMax = 2;
+// How long a request waits for its token.
+constexpr std::chrono::seconds kTokenTime(60);
+
+// A 403 is about the token only if it says so.
+bool IsRefusal(const http::HttpClientResponse& response, oauth::Challenge* challenge) {
+  if (response.status() != 401 && response.status() != 403) return false;
+  *challenge = oauth::ParseChallenge(response.headers());
+  return response.status() == 401 || challenge->error == "insufficient_scope";
+}
+
+}  // namespace
+
+Awaitable<absl::StatusOr<std::unique_ptr<http::HttpClientResponse>>> AuthorizedClient::Send(
+    const CallContext& ctx, http::HttpClientRequest request) {
+  // The session may be given up while a request of it still unwinds.
+  const std::shared_ptr<Credentials> credentials = credentials_;
+  const std::string owner = owner_;
+  http::HttpClient& client = client_;
+  for (int again = 0;; ++again) {
+    const auto until = std::min(ctx.deadline, Credentials::Clock::now() + kTokenTime);
+    auto getting = credentials->Token(owner, until);
+    auto token = co_await std::move(getting);
+    if (!token.ok()) co_return token.status();
+    http::HttpClientRequest copy = request;
+    if (!token->empty()) copy.headers.Set("Authorization", StrCat("Bearer ", *token));
+    auto sending = client.Send(ctx, std::move(copy));
+    auto response = co_await std::move(sending);
+    if (!response.ok()) co_return response;
+    oauth::Challenge challenge;
+    if (!IsRefusal(**response, &challenge)) {
+      if (!token->empty() && (*response)->status() < 400) credentials->Accepted(owner, *token);
+      co_return response;
+    }
+    const int status = (*response)->status();
+    response->reset();
+    auto mending = credentials->Refused(owner, *token, status, challenge, until);
+    const absl::Status mended = co_await std::move(mending);
+    if (!mended.ok()) co_return mended;
+    if (again >= kAgainMax) {
+      co_return MakeError("UPSTREAM_AUTH", credentials->settings().domain,
+                          "it refuses every token that its authorization server gives");
+    }
+  }
+}
+
+}  // namespace metamcp::connector
