@@ -227,7 +227,7 @@ Awaitable<absl::Status> ClientConnection::Connect(ConnectTarget target,
                                                   Clock::time_point deadline) {
   const absl::Status connected = co_await ConnectSocket(target, deadline);
   if (!connected.ok()) co_return connected;
-  if (target.proxy && target.url.secure()) {
+  if (target.proxy && (target.url.secure() || target.tunnel)) {
     const absl::Status tunnel = co_await OpenTunnel(target);
     if (!tunnel.ok()) co_return tunnel;
   }

@@ -23,7 +23,8 @@ struct ConnectTarget {
   Url url;
   std::string unix_socket;
   std::optional<Url> proxy;
-  TlsContext tls;  // for https
+  bool tunnel = false;  // by CONNECT through the proxy, also where there is no TLS
+  TlsContext tls;       // for https and wss
   AddressRule addresses = AddressRule::kAny;
   std::string domain;
 };
@@ -64,6 +65,12 @@ class ClientConnection {
   bool Alive();
   // After the end of a response: whether another request may follow.
   bool Reusable() const;
+
+  // The connected stream, to be used for another protocol; the connection is over.
+  std::unique_ptr<Stream> TakeStream() {
+    closed_ = true;
+    return std::move(stream_);
+  }
 
   ResponseParser& parser() { return parser_; }
   void MarkUsed() { used_ = true; }

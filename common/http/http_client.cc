@@ -10,6 +10,7 @@
 #include "common/base/strings.h"
 #include "common/http/client_pool.h"
 #include "common/http/proxy.h"
+#include "common/http/websocket_open.h"
 #include "common/telemetry/log.h"
 
 namespace metamcp::http {
@@ -98,6 +99,8 @@ class Client final : public HttpClient {
 
   Awaitable<absl::StatusOr<std::unique_ptr<HttpClientResponse>>> Send(
       const CallContext& ctx, HttpClientRequest request) override;
+  Awaitable<absl::StatusOr<std::unique_ptr<WebSocket>>> OpenWebSocket(
+      const CallContext& ctx, HttpClientRequest request, WebSocketOptions options) override;
 
  private:
   // All that is known of a request before a connection is chosen.
@@ -107,7 +110,8 @@ class Client final : public HttpClient {
     std::string head;
     Clock::time_point deadline;
   };
-  absl::StatusOr<Plan> MakePlan(const CallContext& ctx, const HttpClientRequest& request);
+  absl::StatusOr<Plan> MakePlan(const CallContext& ctx, const HttpClientRequest& request,
+                                bool websocket);
   absl::Status AddHead(const HttpClientRequest& request, Plan& plan) const;
   absl::StatusOr<TlsContext> ContextFor(const HttpClientRequest& request);
   void NoteTls12(const ClientConnection& connection, const Plan& plan);
@@ -179,11 +183,12 @@ absl::Status Client::AddHead(const HttpClientRequest& request, Plan& plan) const
 }
 
 absl::StatusOr<Client::Plan> Client::MakePlan(const CallContext& ctx,
-                                              const HttpClientRequest& request) {
+                                              const HttpClientRequest& request, bool websocket) {
   auto url = ParseUrl(request.url);
   if (!url.ok()) return BadRequest(request, Sv(url.status().message()));
-  if (url->scheme != "http" && url->scheme != "https") {
-    return BadRequest(request, StrCat("'", url->scheme, "' is not http or https"));
+  const std::string_view scheme = websocket ? "ws" : "http";
+  if (url->scheme != scheme && url->scheme != StrCat(scheme, "s")) {
+    return BadRequest(request, StrCat("'", url->scheme, "' is not ", scheme, " or ", scheme, "s"));
   }
   if (!IsHttpToken(request.method)) return BadRequest(request, "bad HTTP method");
   Plan plan;
@@ -195,9 +200,10 @@ absl::StatusOr<Client::Plan> Client::MakePlan(const CallContext& ctx,
   const bool local = !request.unix_socket.empty() || IsLoopbackHost(target.host);
   if (!target.secure() && !local && !request.allow_plain_http) {
     return MakeError("UPSTREAM_UNAVAILABLE", request.domain,
-                     StrCat("plain http:// to '", target.host,
+                     StrCat("plain ", scheme, ":// to '", target.host,
                             "' is refused because anybody on the way could read and change it; "
-                            "use https:// or set allowPlainHttp"));
+                            "use ",
+                            scheme, "s:// or set allowPlainHttp"));
   }
   if (!local) {
     auto proxy = proxies_.For(target);
@@ -240,7 +246,7 @@ Awaitable<absl::StatusOr<std::unique_ptr<HttpClientResponse>>> Client::Send(
     const CallContext& ctx, HttpClientRequest request) {
   // The client may be destroyed while a cancelled request still unwinds.
   const std::shared_ptr<ClientPool> pool = pool_;
-  METAMCP_CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(ctx, request));
+  METAMCP_CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(ctx, request, false));
   bool second = false;
   for (;;) {
     METAMCP_CO_ASSIGN_OR_RETURN(ClientPool::Lease lease,
@@ -267,6 +273,25 @@ Awaitable<absl::StatusOr<std::unique_ptr<HttpClientResponse>>> Client::Send(
     if (!again) co_return status;
     second = true;
   }
+}
+
+Awaitable<absl::StatusOr<std::unique_ptr<WebSocket>>> Client::OpenWebSocket(
+    const CallContext& ctx, HttpClientRequest request, WebSocketOptions options) {
+  const std::shared_ptr<ClientPool> pool = pool_;
+  METAMCP_CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(ctx, request, true));
+  plan.target.tunnel = true;
+  METAMCP_CO_ASSIGN_OR_RETURN(ClientPool::Lease lease,
+                              co_await pool->Acquire(plan.key, plan.deadline, request.domain));
+  ClientConnection& connection = lease.Renew();
+  const auto until = std::min(plan.deadline, Clock::now() + request.connect_timeout);
+  METAMCP_CO_RETURN_IF_ERROR(co_await connection.Connect(plan.target, until));
+  NoteTls12(connection, plan);
+  std::unique_ptr<Stream> stream = connection.TakeStream();
+  lease.Drop();
+  if (!request.headers.Has("User-Agent")) request.headers.Set("User-Agent", options_.user_agent);
+  auto shaking = ShakeWebSocket(std::move(stream), std::move(plan.target.url),
+                                std::move(request.headers), std::move(options));
+  co_return co_await std::move(shaking);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "common/async/sink.h"
 #include "common/http/address_rule.h"
 #include "common/http/http_types.h"
+#include "common/http/websocket.h"
 
 namespace metamcp::http {
 
@@ -92,6 +93,12 @@ class HttpClient {
   // a bad URL; CANCELLED.
   virtual Awaitable<absl::StatusOr<std::unique_ptr<HttpClientResponse>>> Send(
       const CallContext& ctx, HttpClientRequest request) = 0;
+
+  // Opens a WebSocket to a ws:// or wss:// URL on a connection of its own, with the request's
+  // headers and its rules for plain text, TLS and proxies (always by CONNECT). Errors: as above,
+  // and UPSTREAM_AUTH where the server answered 401 or 403. It must not outlive the client.
+  virtual Awaitable<absl::StatusOr<std::unique_ptr<WebSocket>>> OpenWebSocket(
+      const CallContext& ctx, HttpClientRequest request, WebSocketOptions options) = 0;
 };
 
 // The implementation on Asio and Beast, with a pool of keep-alive connections per scheme, host,

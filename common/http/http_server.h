@@ -12,13 +12,15 @@
 #include "absl/status/statusor.h"
 #include "common/async/sink.h"
 #include "common/http/http_types.h"
+#include "common/http/websocket.h"
 
 namespace metamcp::http {
 
-// How a handler answers: either Send once, or StartStream, Write any number of times and Finish.
-// Every call is awaited (back-pressure: it returns when the kernel has taken the bytes), by one
-// coroutine at a time. CANCELLED: the client is gone or did not read for write_stall_timeout.
-// A handler that returns without an answer gives 500; without Finish, the stream is cut off.
+// How a handler answers: Send once, or StartStream, Write any number of times and Finish, or
+// Upgrade. Every call is awaited (back-pressure: it returns when the kernel has taken the bytes),
+// by one coroutine at a time. CANCELLED: the client is gone or did not read for
+// write_stall_timeout. A handler that returns without an answer gives 500; without Finish, the
+// stream is cut off.
 class HttpResponder {
  public:
   virtual ~HttpResponder() = default;
@@ -28,6 +30,11 @@ class HttpResponder {
   // `data` must stay valid until the call returns. Empty data sends nothing.
   virtual Awaitable<absl::Status> Write(std::string_view data) = 0;
   virtual Awaitable<absl::Status> Finish() = 0;
+  // Instead of an answer: turns the connection into a WebSocket, which must end, and be destroyed,
+  // before the handler does. The subprotocol is named where the client offers it. An opening that
+  // is malformed (AsksForWebSocket tells) is answered with 400 and CANCELLED.
+  virtual Awaitable<absl::StatusOr<std::unique_ptr<WebSocket>>> Upgrade(
+      WebSocketOptions options) = 0;
 
   // `callback` runs at most once, on the executor, when the client goes away before the answer is
   // complete; at once when it already has. It is dropped with the answer. A call replaces it.

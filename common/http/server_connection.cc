@@ -16,6 +16,7 @@
 #include "common/async/run.h"
 #include "common/base/strings.h"
 #include "common/http/url.h"
+#include "common/http/websocket_open.h"
 #include "common/telemetry/log.h"
 
 namespace metamcp::http {
@@ -366,6 +367,18 @@ Awaitable<absl::Status> ServerConnection::Finish() {
   if (!chunked_) co_return absl::OkStatus();
   out_[0] = asio::buffer("0\r\n\r\n", 5);
   co_return co_await WriteAll(1);
+}
+
+Awaitable<absl::StatusOr<std::unique_ptr<WebSocket>>> ServerConnection::Upgrade(
+    WebSocketOptions options) {
+  if (answer_ != Answer::kNone) co_return absl::FailedPreconditionError("already answered");
+  if (gone_) co_return Gone();
+  answer_ = Answer::kDone;
+  keep_alive_ = false;
+  std::string early(buffer_.data() + begin_, end_ - begin_);
+  begin_ = end_ = 0;
+  auto accepting = AcceptWebSocket(stream_, std::move(early), request_, std::move(options));
+  co_return co_await std::move(accepting);
 }
 
 // Writes the first `buffers` of out_. Each piece of progress starts the stall time-out anew.

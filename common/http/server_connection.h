@@ -53,6 +53,7 @@ class ServerConnection final : public HttpResponder {
   Awaitable<absl::Status> StartStream(int status, HttpHeaders headers) override;
   Awaitable<absl::Status> Write(std::string_view data) override;
   Awaitable<absl::Status> Finish() override;
+  Awaitable<absl::StatusOr<std::unique_ptr<WebSocket>>> Upgrade(WebSocketOptions options) override;
   void OnDisconnect(std::function<void()> callback) override;
   bool disconnected() const override { return gone_; }
   bool started() const override { return answer_ != Answer::kNone; }

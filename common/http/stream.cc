@@ -9,8 +9,9 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ssl/error.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/use_awaitable.hpp>
+
+#include "common/http/stream_tls.h"
 
 namespace metamcp::http {
 namespace {
@@ -27,13 +28,6 @@ bool IsAddress(const std::string& host) {
 }
 
 }  // namespace
-
-struct Stream::Tls {
-  Tls(Socket& socket, std::shared_ptr<asio::ssl::context> context_in)
-      : context(std::move(context_in)), stream(socket, *context) {}
-  std::shared_ptr<asio::ssl::context> context;
-  asio::ssl::stream<Socket&> stream;
-};
 
 Stream::Stream(Socket socket) : socket_(std::move(socket)) {}
 Stream::~Stream() { Close(); }

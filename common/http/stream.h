@@ -61,7 +61,8 @@ class Stream {
   Socket& socket() { return socket_; }
 
  private:
-  struct Tls;
+  friend class WebSocketLayer;
+  struct Tls;  // stream_tls.h
   Socket socket_;
   std::unique_ptr<Tls> tls_;
 };

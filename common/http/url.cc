@@ -136,6 +136,11 @@ absl::StatusOr<Url> ParseUrl(std::string_view text) {
   return url;
 }
 
+Url AsHttp(Url url) {
+  if (url.scheme == "ws" || url.scheme == "wss") url.scheme = url.secure() ? "https" : "http";
+  return url;
+}
+
 absl::StatusOr<Url> ResolveUrl(const Url& base, std::string_view reference) {
   if (reference.size() > kUrlBytesMax) return Bad("it is longer than 8 KiB");
   if (HasScheme(reference)) return ParseUrl(reference);

@@ -30,6 +30,9 @@ struct Url {
 // control characters or spaces. At most 8 KiB.
 absl::StatusOr<Url> ParseUrl(std::string_view text);
 
+// The http or https URL of the place that a ws or wss URL names; others stay.
+Url AsHttp(Url url);
+
 // Resolves `reference` (absolute URL, "//host/p", "/p?q", "p", "?q") against `base`; RFC 3986, 5.2.
 absl::StatusOr<Url> ResolveUrl(const Url& base, std::string_view reference);
 

@@ -72,6 +72,15 @@ class TestHttp final : public http::HttpClient {
     auto sending = network->Send(ctx, std::move(request));
     co_return co_await std::move(sending);
   }
+  Awaitable<absl::StatusOr<std::unique_ptr<http::WebSocket>>> OpenWebSocket(
+      const CallContext& ctx, http::HttpClientRequest request,
+      http::WebSocketOptions options) override {
+    if (network == nullptr) {
+      co_return MakeError("UPSTREAM_UNAVAILABLE", "http", "there is no network here");
+    }
+    auto opening = network->OpenWebSocket(ctx, std::move(request), std::move(options));
+    co_return co_await std::move(opening);
+  }
   std::unique_ptr<http::HttpClient> network;
 };
 
