@@ -157,7 +157,7 @@ class ServerCheck {
   // Sends a request that changes nothing, to see TLS and credentials.
   void Ask(const http::Url& url) {
     RestTarget target;
-    target.base_url = url.origin();
+    target.base_url = http::AsHttp(url).origin();
     RestRequest request("GET", url.target);
     for (const auto& [name, value] : server_.headers) request.headers.emplace_back(name, value);
     request.headers.emplace_back("Accept", "text/event-stream");

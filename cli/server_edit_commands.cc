@@ -75,7 +75,8 @@ absl::StatusOr<config::ServerConfig> ServerOf(const AddOptions& o) {
                       "--url https://host/mcp");
   }
   config::ServerConfig server;
-  server.type = !o.type.empty() ? o.type : o.url.empty() ? "stdio" : "http";
+  const bool ws = o.url.rfind("ws://", 0) == 0 || o.url.rfind("wss://", 0) == 0;
+  server.type = !o.type.empty() ? o.type : o.url.empty() ? "stdio" : ws ? "ws" : "http";
   if ((server.type == "stdio") != o.url.empty()) {
     return UsageError(StrCat("--type ", server.type,
                              " does not fit: stdio takes a command, the "

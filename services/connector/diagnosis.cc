@@ -125,7 +125,7 @@ Awaitable<bool> Diagnosis::Network(const Target& target, http::HttpClient& http,
   }
   steps.Ok("connect", url->authority());
   CallContext ctx(nullptr, Clock::now() + kStepTimeout);
-  http::HttpClientRequest request(std::string("GET"), target.url);
+  http::HttpClientRequest request(std::string("GET"), http::AsHttp(*url).ToString());
   for (const auto& [name, value] : target.headers) request.headers.Set(name, value);
   request.headers.Set("Accept", "text/event-stream");
   request.allow_plain_http = target.allow_plain_http;

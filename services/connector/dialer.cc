@@ -7,6 +7,7 @@
 #include "services/connector/handshake.h"
 #include "services/connector/http_channel.h"
 #include "services/connector/login/authorized_client.h"
+#include "services/connector/ws_channel.h"
 
 namespace metamcp::connector {
 namespace {
@@ -59,7 +60,11 @@ Dialer::SessionOr Dialer::NewSession(const Request& request, bool http_sse,
           std::make_shared<AuthorizedClient>(http_, request.credentials, request.owner);
     }
     http::HttpClient& client = options.client != nullptr ? *options.client : http_;
-    channel = MakeHttpChannel(executor_, client, tasks_, std::move(options), http_sse);
+    if (request.target.type == "ws") {
+      channel = MakeWsChannel(executor_, client, tasks_, std::move(options));
+    } else {
+      channel = MakeHttpChannel(executor_, client, tasks_, std::move(options), http_sse);
+    }
   }
   SessionOptions options;
   options.domain = request.target.domain;
@@ -143,9 +148,11 @@ Awaitable<Dialer::SessionOr> Dialer::DialProbing(const Request& request, EraMemo
   const std::shared_ptr<Session> session = *made;
   auto asking = session->Discover(options_.times.probe);
   auto answer = co_await std::move(asking);
+  const bool http = request.target.type == "http" || request.target.type == "sse";
   if (!answer.ok() && request.target.type != "stdio" &&
-      !HasReason(answer.status(), "UPSTREAM_PROTOCOL")) {
-    // On HTTP neither silence nor refusal to let us in says anything about the era.
+      (http ? !HasReason(answer.status(), "UPSTREAM_PROTOCOL") : IsTransport(answer.status()))) {
+    // On HTTP neither silence nor refusal to let us in says anything about the era. On a channel
+    // of our own, silence does.
     session->Detach();
     auto closing = session->Close();
     co_await std::move(closing);

@@ -75,9 +75,10 @@ absl::StatusOr<Target> ResolveTarget(const std::string& slug,
   METAMCP_ASSIGN_OR_RETURN(out.auth, ResolveAuth(spec.auth(), environment));
   out.allow_tls12 = spec.allow_tls12();
   out.allow_plain_http = spec.allow_plain_http();
-  if (out.type != "stdio" && out.type != "http" && out.type != "sse") {
-    return MakeError("CONFIG_INVALID", out.domain,
-                     StrCat("the type '", out.type, "' is not supported; use stdio, http or sse"));
+  if (out.type != "stdio" && out.type != "http" && out.type != "sse" && out.type != "ws") {
+    return MakeError(
+        "CONFIG_INVALID", out.domain,
+        StrCat("the type '", out.type, "' is not supported; use stdio, http, sse or ws"));
   }
   return out;
 }

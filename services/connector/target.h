@@ -16,7 +16,7 @@ namespace metamcp::connector {
 struct Target {
   std::string slug;
   std::string domain;  // "upstream:<slug>"
-  std::string type;    // stdio, http or sse
+  std::string type;    // stdio, http, sse or ws
   std::string era;     // auto, legacy or modern
   SpawnOptions spawn;
   std::string url;

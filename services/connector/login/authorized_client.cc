@@ -55,4 +55,32 @@ Awaitable<absl::StatusOr<std::unique_ptr<http::HttpClientResponse>>> AuthorizedC
   }
 }
 
+Awaitable<absl::StatusOr<std::unique_ptr<http::WebSocket>>> AuthorizedClient::OpenWebSocket(
+    const CallContext& ctx, http::HttpClientRequest request, http::WebSocketOptions options) {
+  const std::shared_ptr<Credentials> credentials = credentials_;
+  const std::string owner = owner_;
+  http::HttpClient& client = client_;
+  for (int again = 0;; ++again) {
+    const auto until = std::min(ctx.deadline, Credentials::Clock::now() + kTokenTime);
+    auto getting = credentials->Token(owner, until);
+    auto token = co_await std::move(getting);
+    if (!token.ok()) co_return token.status();
+    http::HttpClientRequest copy = request;
+    if (!token->empty()) copy.headers.Set("Authorization", StrCat("Bearer ", *token));
+    http::WebSocketOptions same = options;
+    auto opening = client.OpenWebSocket(ctx, std::move(copy), std::move(same));
+    auto socket = co_await std::move(opening);
+    const auto info = GetErrorInfo(socket.status());
+    const bool refused = info && info->reason == "UPSTREAM_AUTH";
+    if (!refused || again >= kAgainMax) {
+      if (socket.ok() && !token->empty()) credentials->Accepted(owner, *token);
+      co_return socket;
+    }
+    const oauth::Challenge unsaid;
+    auto mending = credentials->Refused(owner, *token, 401, unsaid, until);
+    const absl::Status mended = co_await std::move(mending);
+    if (!mended.ok()) co_return mended;
+  }
+}
+
 }  // namespace metamcp::connector

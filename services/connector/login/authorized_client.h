@@ -19,6 +19,9 @@ class AuthorizedClient final : public http::HttpClient {
 
   Awaitable<absl::StatusOr<std::unique_ptr<http::HttpClientResponse>>> Send(
       const CallContext& ctx, http::HttpClientRequest request) override;
+  Awaitable<absl::StatusOr<std::unique_ptr<http::WebSocket>>> OpenWebSocket(
+      const CallContext& ctx, http::HttpClientRequest request,
+      http::WebSocketOptions options) override;
 
  private:
   http::HttpClient& client_;
