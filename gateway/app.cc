@@ -14,11 +14,13 @@
 #include "common/telemetry/log.h"
 #include "gateway/admin/admin_edge.h"
 #include "gateway/admin/problem.h"
+#include "gateway/app_options.h"
 #include "gateway/calls_service.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/results.h"
-#include "gateway/transport/credentials.h"
 #include "gateway/transport/mcp_endpoint.h"
+#include "gateway/transport/sse_endpoint.h"
+#include "gateway/transport/ws_endpoint.h"
 
 namespace metamcp::gateway {
 namespace {
@@ -55,73 +57,6 @@ class MirrorSink final : public Sink<catalog::v1::WatchCatalogResponse> {
   asio::steady_timer& ready_;
 };
 
-// "127.0.0.1:8931", "[::1]:0" or "localhost:8931" into host and port.
-absl::StatusOr<std::pair<std::string, uint16_t>> SplitListen(const std::string& listen) {
-  const size_t colon = listen.rfind(':');
-  int port = -1;
-  if (colon != std::string::npos && colon + 1 < listen.size() &&
-      listen.find_first_not_of("0123456789", colon + 1) == std::string::npos &&
-      listen.size() - colon < 7) {
-    port = std::stoi(listen.substr(colon + 1));
-  }
-  if (port < 0 || port > 65535) {
-    return MakeError("CONFIG_INVALID", "gateway",
-                     StrCat("gateway.listen \"", listen, "\" must be host:port"));
-  }
-  std::string host = listen.substr(0, colon);
-  if (host.size() > 1 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  return std::make_pair(host, static_cast<uint16_t>(port));
-}
-
-bool IsLoopbackHost(std::string_view host) {
-  return host == "localhost" || host == "::1" || host.substr(0, 4) == "127.";
-}
-
-http::HttpServerOptions ServerOptions(const config::Config& config) {
-  http::HttpServerOptions options;
-  options.body_bytes_max = static_cast<size_t>(config.limits.body_bytes_max);
-  options.header_bytes_max = static_cast<size_t>(config.limits.header_bytes_max);
-  options.connections_max = static_cast<size_t>(config.limits.connections_max);
-  options.header_timeout = milliseconds(config.gateway.header_timeout_ms);
-  return options;
-}
-
-CallChain::Options ChainOptions(const config::Config& config) {
-  CallChain::Options options;
-  options.gateway_id = HexEncode(RandomBytes(8));
-  options.calls_max = static_cast<int>(config.limits.calls_max);
-  options.result_bytes_max = static_cast<size_t>(config.limits.result_bytes_max);
-  return options;
-}
-
-SessionRegistry::Options SessionOptions(const config::Config& config) {
-  SessionRegistry::Options options;
-  options.idle = milliseconds(config.gateway.session_idle_ms);
-  options.sessions_max = static_cast<size_t>(config.limits.sessions_max);
-  return options;
-}
-
-McpEndpoint::Options EndpointOptions(const config::Config& config) {
-  McpEndpoint::Options options;
-  options.json_depth_max = static_cast<size_t>(config.limits.json_depth_max);
-  options.streams_per_session_max = static_cast<size_t>(config.limits.streams_per_client_max);
-  return options;
-}
-
-http::OriginOptions OriginOptionsOf(const config::Config& config, bool loopback) {
-  http::OriginOptions options;
-  options.loopback_bind = loopback;
-  options.allowed_hosts = config.gateway.allowed_hosts;
-  options.allowed_origins = config.gateway.allowed_origins;
-  options.allowed_origins.insert(options.allowed_origins.end(), config.gateway.cors.origins.begin(),
-                                 config.gateway.cors.origins.end());
-  options.cors_credentials = config.gateway.cors.credentials;
-  options.cors_max_age_s = config.gateway.cors.max_age_s;
-  return options;
-}
-
 class GatewayAppImpl final : public GatewayApp {
  public:
   GatewayAppImpl(asio::any_io_executor executor, const config::Config& config, GatewayDeps deps,
@@ -141,7 +76,11 @@ class GatewayAppImpl final : public GatewayApp {
         tasks_(executor),
         keep_alive_(tasks_, milliseconds(config.gateway.sse_keep_alive_ms)),
         front_(MakeFront(config)),
-        endpoint_(front_, *authenticator_, tasks_, keep_alive_, EndpointOptions(config)),
+        endpoint_(front_, *authenticator_, tasks_, keep_alive_,
+                  EndpointOptions(config, deps_.edge)),
+        duplex_(front_, endpoint_.modern(), endpoint_.legacy(), tasks_, DuplexOptions(config)),
+        sse_(duplex_, *authenticator_, deps_.edge.paths),
+        ws_(duplex_, *authenticator_),
         calls_(front_),
         ready_(executor, asio::steady_timer::time_point::max()),
         server_(http::HttpServer::Create(
@@ -192,13 +131,26 @@ class GatewayAppImpl final : public GatewayApp {
 
   Awaitable<void> Stop(std::chrono::steady_clock::duration grace) override {
     stopping_ = true;
+    duplex_.Drain();
     hub_.Close();
     admin_->Close();
-    sessions_.Clear();
     co_await server_->Stop(grace);
+    sessions_.Clear();
     tasks_.CancelAll();
     co_await hub_.Stop();
     co_await tasks_.Join(std::chrono::seconds(5));
+  }
+
+  absl::StatusOr<std::shared_ptr<DuplexConnection>> OpenLocal(std::string transport) override {
+    auth::Credentials own;
+    own.unix_socket = true;
+    METAMCP_ASSIGN_OR_RETURN(auto principal, authenticator_->Authenticate(own));
+    METAMCP_ASSIGN_OR_RETURN(auto opened,
+                             duplex_.Open(std::move(transport), "default", std::move(principal)));
+    return opened.connection;
+  }
+  std::shared_ptr<const ServerView> View() const override {
+    return mirror_.snapshot()->Find("default");
   }
 
   v1::CallsService& calls() override { return calls_; }
@@ -271,19 +223,38 @@ class GatewayAppImpl final : public GatewayApp {
       }
       origin_.AddCors(request, cors);
     }
-    std::string name;
-    if (McpEndpoint::Match(request.path, &name)) {
-      co_await endpoint_.Handle(request, responder, std::move(name), std::move(cors));
+    if (auto route = MatchEdge(request.path, deps_.edge.paths)) {
+      co_await ServeMcp(request, responder, *std::move(route), std::move(cors));
     } else if (IsHealth(request.path)) {
       co_await Health(request, responder);
-    } else if (admin_->Owns(request.path)) {
+    } else if (deps_.edge.rest && admin_->Owns(request.path)) {
       co_await Admin(request, responder);
     } else {
       const absl::Status status =
           MakeError("NOT_FOUND", "gateway",
                     StrCat("nothing is served at ", request.path,
-                           "; MCP is at /mcp and /servers/{name}/mcp, the API at /api/v1"));
+                           "; MCP is at /mcp, /sse and /ws and below /servers/{name}, the API "
+                           "at /api/v1"));
       co_await Refuse(request, responder, status);
+    }
+  }
+
+  Awaitable<void> ServeMcp(http::HttpRequest& request, http::HttpResponder& responder,
+                           EdgeRoute route, http::HttpHeaders cors) {
+    std::string name = std::move(route.virtual_server);
+    switch (route.kind) {
+      case EdgeKind::kMcp:
+        co_await endpoint_.Handle(request, responder, std::move(name), std::move(cors));
+        break;
+      case EdgeKind::kSse:
+        co_await sse_.HandleStream(request, responder, std::move(name), std::move(cors));
+        break;
+      case EdgeKind::kMessages:
+        co_await sse_.HandleMessage(request, responder, std::move(name), std::move(cors));
+        break;
+      case EdgeKind::kWs:
+        co_await ws_.Handle(request, responder, std::move(name), std::move(cors));
+        break;
     }
   }
 
@@ -337,6 +308,9 @@ class GatewayAppImpl final : public GatewayApp {
   KeepAlive keep_alive_;
   FrontDeps front_;
   McpEndpoint endpoint_;
+  DuplexFront duplex_;
+  SseEndpoint sse_;
+  WsEndpoint ws_;
   GatewayCallsService calls_;
   std::unique_ptr<admin::AdminEdge> admin_;
   asio::steady_timer ready_;

@@ -11,12 +11,23 @@
 #include "common/base/key_ring.h"
 #include "common/config/config.h"
 #include "common/http/http_server.h"
+#include "gateway/transport/admission.h"
+#include "gateway/transport/duplex_connection.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
 #include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "metamcp/gateway/v1/calls_service.metamcp.h"
 #include "metamcp/provider/v1/provider_service.metamcp.h"
 
 namespace metamcp::gateway {
+
+// What a program serves of the gateway; `serve` serves all.
+struct EdgeOptions {
+  EdgePaths paths;
+  bool rest = true;  // REST for operators, metrics
+  // Streamable HTTP as McpEndpoint::Options says.
+  bool stateless = false;
+  bool json_only = false;
+};
 
 // What the gateway stands on; references must outlive the app.
 struct GatewayDeps {
@@ -30,6 +41,7 @@ struct GatewayDeps {
   // Reads the configuration again and returns what changed as a JSON object, for POST
   // /api/v1/config:reload. May be empty.
   std::function<Awaitable<absl::StatusOr<std::string>>()> reload;
+  EdgeOptions edge;
 };
 
 // The gateway: MCP edge, call chain and admin edge, wired. Thread: the executor's one thread.
@@ -48,6 +60,12 @@ class GatewayApp {
   virtual absl::StatusOr<std::string> Listen(const std::string& unix_path) = 0;
   // Stops accepting, lets calls finish for `grace`, ends streams and sessions.
   virtual Awaitable<void> Stop(std::chrono::steady_clock::duration grace) = 0;
+
+  // A connection of whoever runs this process to the virtual server "default". Its messages are
+  // carried by the caller, which ends it with Gone. Errors: as DuplexFront::Open.
+  virtual absl::StatusOr<std::shared_ptr<DuplexConnection>> OpenLocal(std::string transport) = 0;
+  // The virtual server "default" as it is now; null before the catalog is known.
+  virtual std::shared_ptr<const ServerView> View() const = 0;
 
   virtual v1::CallsService& calls() = 0;
   // Open connections of clients now.

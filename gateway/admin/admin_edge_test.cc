@@ -137,6 +137,8 @@ TEST(AdminEdgeTest, ConnectGivesEveryClientItsText) {
   EXPECT_EQ(text("vscode")["servers"]["meta-mcp-dev"]["type"], "http");
   EXPECT_EQ(text("cursor")["mcpServers"]["meta-mcp-dev"]["url"], info["url"]);
   EXPECT_EQ(clients.at("url")["text"], info["url"]);
+  EXPECT_EQ(clients.at("sse")["text"], "http://127.0.0.1:8931/servers/dev/sse");
+  EXPECT_EQ(info["wsUrl"], "ws://127.0.0.1:8931/servers/dev/ws");
   EXPECT_EQ(clients.at("stdio")["text"], "meta-mcp stdio --virtual dev");
   EXPECT_EQ(clients.at("claude-code")["command"],
             "claude mcp add --transport http meta-mcp-dev http://127.0.0.1:8931/servers/dev/mcp");

@@ -23,9 +23,15 @@ std::string Pretty(const std::string& text) {
   return parsed.ok() ? parsed->dump(2) : text;
 }
 
-std::string EndpointUrl(const ConnectTarget& target) {
-  if (target.virtual_server == "default") return StrCat(target.base_url, "/mcp");
-  return StrCat(target.base_url, "/servers/", http::PercentEncode(target.virtual_server), "/mcp");
+// `path`: what the transport has beside the others, "/mcp", "/sse" or "/ws".
+std::string EndpointUrl(const ConnectTarget& target, std::string_view path) {
+  if (target.virtual_server == "default") return StrCat(target.base_url, path);
+  return StrCat(target.base_url, "/servers/", http::PercentEncode(target.virtual_server), path);
+}
+
+std::string WebSocketUrl(const ConnectTarget& target) {
+  const std::string url = EndpointUrl(target, "/ws");
+  return url.substr(0, 4) == "http" ? StrCat("ws", url.substr(4)) : url;
 }
 
 class Snippets {
@@ -33,7 +39,7 @@ class Snippets {
   explicit Snippets(const ConnectTarget& target) : target_(target) {
     const bool is_default = target.virtual_server == "default";
     options_.entry = is_default ? "meta-mcp" : StrCat("meta-mcp-", target.virtual_server);
-    options_.url = EndpointUrl(target);
+    options_.url = EndpointUrl(target, "/mcp");
     options_.args = {"stdio"};
     auto url = http::ParseUrl(target.base_url);
     if (!url.ok() || !http::IsLoopbackHost(url->host)) {
@@ -49,14 +55,12 @@ class Snippets {
     ClaudeCode();
     VsCode();
     Cursor();
-    json::ObjectWriter url;
-    url.AddString("client", "url").AddString("title", "Any client that speaks Streamable HTTP");
-    url.AddString("text", options_.url);
-    clients_.push_back(std::move(url).Build());
-    json::ObjectWriter stdio;
-    stdio.AddString("client", "stdio").AddString("title", "Any client that starts a program");
-    stdio.AddString("text", Command());
-    clients_.push_back(std::move(stdio).Build());
+    const std::string sse = EndpointUrl(target_, "/sse");
+    const std::string ws = WebSocketUrl(target_);
+    AddAny("url", "Any client that speaks Streamable HTTP", options_.url);
+    AddAny("sse", "Any client that speaks HTTP+SSE", sse);
+    AddAny("ws", "Any client that speaks WebSocket", ws);
+    AddAny("stdio", "Any client that starts a program", Command());
 
     std::vector<std::string> args;
     for (const std::string& arg : options_.args) args.push_back(json::JsonQuote(arg));
@@ -64,6 +68,7 @@ class Snippets {
     program.AddString("command", options_.command).Add("args", json::JoinArray(args));
     json::ObjectWriter out;
     out.AddString("virtualServer", target_.virtual_server).AddString("url", options_.url);
+    out.AddString("sseUrl", sse).AddString("wsUrl", ws);
     out.Add("stdio", std::move(program).Build()).AddBool("needsKey", target_.needs_key);
     if (target_.needs_key) {
       out.AddString("note", StrCat("Set ", kKeyVariable, " to a key of this gateway (auth.keys)."));
@@ -77,6 +82,12 @@ class Snippets {
     std::string command = options_.command;
     for (const std::string& arg : options_.args) command += StrCat(" ", arg);
     return command;
+  }
+
+  void AddAny(std::string_view client, std::string_view title, std::string_view text) {
+    json::ObjectWriter entry;
+    entry.AddString("client", client).AddString("title", title).AddString("text", text);
+    clients_.push_back(std::move(entry).Build());
   }
 
   config::ConnectOptions WithKey(std::string_view reference) const {

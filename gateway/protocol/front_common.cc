@@ -57,6 +57,15 @@ Awaitable<void> RespondError(Reply& reply, const jsonrpc::Id& id, const absl::St
   (void)co_await reply.Respond(HttpStatusOf(wire, era), std::move(message));
 }
 
+absl::Status CheckModernVersion(const mcp::RequestMeta& meta) {
+  const auto revision = mcp::ParseRevision(meta.protocol_version);
+  if (revision && mcp::IsModern(*revision)) return absl::OkStatus();
+  return MakeError("UNSUPPORTED_VERSION", "gateway",
+                   StrCat("protocol version \"", meta.protocol_version,
+                          "\" is not supported in requests without a session"),
+                   {{"supported.json", R"(["2026-07-28"])"}, {"requested", meta.protocol_version}});
+}
+
 std::optional<ItemKind> ListKind(std::string_view method) {
   if (method == "tools/list") return catalog::v1::ITEM_KIND_TOOL;
   if (method == "prompts/list") return catalog::v1::ITEM_KIND_PROMPT;

@@ -11,6 +11,9 @@ namespace metamcp::gateway {
 absl::StatusOr<std::string> AnswerList(const FrontDeps& deps, const Incoming& in, ItemKind kind,
                                        mcp::Revision revision);
 
+// UNSUPPORTED_VERSION unless the request's revision is one that is served without a session.
+absl::Status CheckModernVersion(const mcp::RequestMeta& meta);
+
 // The kind that a list method lists, if it is one.
 std::optional<ItemKind> ListKind(std::string_view method);
 

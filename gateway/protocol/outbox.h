@@ -23,6 +23,8 @@ class Outbox {
   // Ends the reader's wait; what is queued is still delivered.
   void Close();
   bool closed() const { return closed_; }
+  // Closed because a message found no room.
+  bool overflowed() const { return overflowed_; }
   // Takes messages again after it was full; what is queued is forgotten. False after Close.
   bool Reopen();
   // Ends every reader's wait.

@@ -121,12 +121,32 @@ EndpointTest::EndpointTest() {
   FrontDeps deps(executor, mirror_, *chain_, *sessions_, *hub_, keys_);
   endpoint_ = std::make_unique<McpEndpoint>(deps, *authenticator_, tasks_, keep_alive_,
                                             McpEndpoint::Options());
+  DuplexFront::Options duplex;
+  duplex.connections_per_principal_max = 8;
+  duplex.keep_alive = std::chrono::milliseconds(50);
+  duplex.message_bytes_max = 1 << 20;
+  duplex_ =
+      std::make_unique<DuplexFront>(deps, endpoint_->modern(), endpoint_->legacy(), tasks_, duplex);
+  sse_ = std::make_unique<SseEndpoint>(*duplex_, *authenticator_, EdgePaths());
+  ws_ = std::make_unique<WsEndpoint>(*duplex_, *authenticator_);
   http::HttpServerOptions options;
   options.sweep_interval = std::chrono::milliseconds(5);
   server_ = http::HttpServer::Create(
       executor,
       [this](http::HttpRequest& request, http::HttpResponder& responder) -> Awaitable<void> {
-        return endpoint_->Handle(request, responder, "default", http::HttpHeaders());
+        auto route = MatchEdge(request.path, EdgePaths());
+        const EdgeKind kind = route ? route->kind : EdgeKind::kMcp;
+        std::string name = route ? route->virtual_server : "default";
+        if (kind == EdgeKind::kSse) {
+          return sse_->HandleStream(request, responder, std::move(name), http::HttpHeaders());
+        }
+        if (kind == EdgeKind::kMessages) {
+          return sse_->HandleMessage(request, responder, std::move(name), http::HttpHeaders());
+        }
+        if (kind == EdgeKind::kWs) {
+          return ws_->Handle(request, responder, std::move(name), http::HttpHeaders());
+        }
+        return endpoint_->Handle(request, responder, std::move(name), http::HttpHeaders());
       },
       options);
   base_ = server_->ListenTcp("127.0.0.1", 0)->ToString();

@@ -15,6 +15,8 @@
 #include "common/http/http_client.h"
 #include "common/json/scan.h"
 #include "gateway/transport/mcp_endpoint.h"
+#include "gateway/transport/sse_endpoint.h"
+#include "gateway/transport/ws_endpoint.h"
 
 // A real endpoint on a real socket between a real HTTP client and a scripted provider.
 namespace metamcp::gateway {
@@ -78,6 +80,9 @@ class EndpointTest : public ::testing::Test {
   KeepAlive keep_alive_{tasks_, std::chrono::seconds(20)};
   std::unique_ptr<auth::Authenticator> authenticator_;
   std::unique_ptr<McpEndpoint> endpoint_;
+  std::unique_ptr<DuplexFront> duplex_;
+  std::unique_ptr<SseEndpoint> sse_;
+  std::unique_ptr<WsEndpoint> ws_;
   std::unique_ptr<http::HttpServer> server_;
   std::unique_ptr<http::HttpClient> client_;
   std::string base_;

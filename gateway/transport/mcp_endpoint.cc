@@ -8,21 +8,12 @@
 #include "common/mcp/headers.h"
 #include "common/mcp/methods.h"
 #include "gateway/protocol/error_map.h"
-#include "gateway/transport/credentials.h"
+#include "gateway/protocol/front_common.h"
 #include "gateway/transport/mcp_exchange.h"
 
 namespace metamcp::gateway {
 
 using mcp::Era;
-
-bool Accepts(const http::HttpRequest& request, std::string_view type) {
-  const std::string_view accept = request.headers.Get("Accept");
-  if (!request.headers.Has("Accept")) return true;
-  const std::string_view family = type.substr(0, type.find('/'));
-  return accept.find(type) != std::string_view::npos ||
-         accept.find("*/*") != std::string_view::npos ||
-         accept.find(StrCat(family, "/*")) != std::string_view::npos;
-}
 
 std::optional<std::string_view> Header(const http::HttpRequest& request, std::string_view name) {
   if (!request.headers.Has(name)) return std::nullopt;
@@ -43,18 +34,7 @@ absl::Status HeaderMismatch(std::string_view name, std::string_view why) {
 }  // namespace
 
 Awaitable<void> McpEndpoint::Exchange::Fail(const absl::Status& status, mcp::Era era) {
-  const WireError wire = ToWireError(status, era);
-  http::HttpResponse response(wire.http, "application/json",
-                              jsonrpc::MakeErrorResponse(jsonrpc::Id(), wire.error));
-  for (size_t i = 0; i < cors.size(); ++i) response.headers.Add(cors.at(i).name, cors.at(i).value);
-  if (wire.http == 401) {
-    response.headers.Add("WWW-Authenticate", "Bearer realm=\"meta-mcp\"");
-  } else if (wire.http == 405) {
-    response.headers.Add("Allow", "POST");
-  } else if (wire.http == 429 || wire.http == 503) {
-    response.headers.Add("Retry-After", "1");
-  }
-  (void)co_await responder.Send(std::move(response));
+  co_await SendFailure(responder, status, era, cors);
 }
 
 McpEndpoint::McpEndpoint(FrontDeps deps, const auth::Authenticator& authenticator, TaskGroup& tasks,
@@ -67,21 +47,6 @@ McpEndpoint::McpEndpoint(FrontDeps deps, const auth::Authenticator& authenticato
       modern_(deps),
       legacy_(deps) {}
 
-bool McpEndpoint::Match(std::string_view path, std::string* name) {
-  if (path == "/mcp" || path == "/mcp/") {
-    *name = "default";
-    return true;
-  }
-  constexpr std::string_view kPrefix = "/servers/";
-  constexpr std::string_view kSuffix = "/mcp";
-  if (path.size() <= kPrefix.size() + kSuffix.size() || path.substr(0, kPrefix.size()) != kPrefix ||
-      path.substr(path.size() - kSuffix.size()) != kSuffix) {
-    return false;
-  }
-  *name = path.substr(kPrefix.size(), path.size() - kPrefix.size() - kSuffix.size());
-  return name->find('/') == std::string::npos;
-}
-
 Awaitable<void> McpEndpoint::Handle(http::HttpRequest& request, http::HttpResponder& responder,
                                     std::string virtual_server, http::HttpHeaders cors) {
   Exchange x(request, responder, std::move(virtual_server), std::move(cors));
@@ -91,16 +56,12 @@ Awaitable<void> McpEndpoint::Handle(http::HttpRequest& request, http::HttpRespon
     co_return;
   }
   x.principal = *std::move(principal);
-  x.view = deps_.mirror.snapshot()->Find(x.virtual_server);
-  if (x.view == nullptr || !x.view->active()) {
-    const absl::Status status =
-        deps_.mirror.ready()
-            ? MakeError("NOT_FOUND", "gateway",
-                        StrCat("no virtual server \"", x.virtual_server, "\""))
-            : MakeError("DATABASE_UNAVAILABLE", "catalog", "the catalog is not loaded yet");
-    co_await x.Fail(status, Era::kModern);
+  auto view = FindView(deps_.mirror, x.virtual_server);
+  if (!view.ok()) {
+    co_await x.Fail(view.status(), Era::kModern);
     co_return;
   }
+  x.view = *std::move(view);
   if (request.method == "POST") {
     co_await HandlePost(x);
   } else if (request.method == "GET") {
@@ -114,14 +75,13 @@ Awaitable<void> McpEndpoint::Handle(http::HttpRequest& request, http::HttpRespon
   }
 }
 
+bool McpEndpoint::MayStream(const Exchange& x) const {
+  return !options_.json_only && Accepts(x.request, "text/event-stream");
+}
+
 Awaitable<void> McpEndpoint::HandlePost(Exchange& x) {
-  std::string_view type = x.request.headers.Get("Content-Type");
-  type = type.substr(0, type.find(';'));
-  while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
-  if (!http::EqualsNoCase(type, "application/json")) {
-    const absl::Status status =
-        MakeError("UNSUPPORTED_MEDIA_TYPE", "gateway", "Content-Type must be application/json");
-    co_await x.Fail(status, Era::kLegacy);
+  if (const absl::Status type = CheckJsonBody(x.request); !type.ok()) {
+    co_await x.Fail(type, Era::kLegacy);
     co_return;
   }
   if (!Accepts(x.request, "application/json") && !Accepts(x.request, "text/event-stream")) {
@@ -135,8 +95,7 @@ Awaitable<void> McpEndpoint::HandlePost(Exchange& x) {
     co_await HandleBatch(x);
     co_return;
   }
-  auto reply = std::make_shared<HttpReply>(deps_.executor, x.responder, x.cors,
-                                           Accepts(x.request, "text/event-stream"));
+  auto reply = std::make_shared<HttpReply>(deps_.executor, x.responder, x.cors, MayStream(x));
   keep_alive_.Add(reply);
   x.reply = reply;
   auto work = HandleMessage(x, *x.body, *reply);
@@ -202,12 +161,8 @@ Awaitable<void> McpEndpoint::HandleModern(Exchange& x, const jsonrpc::Envelope& 
       status = HeaderMismatch(mcp::kHeaderProtocolVersion, "is missing");
     } else if (*version_header != meta->protocol_version) {
       status = HeaderMismatch(mcp::kHeaderProtocolVersion, "differs from params._meta");
-    } else if (!revision || !mcp::IsModern(*revision)) {
-      status = MakeError(
-          "UNSUPPORTED_VERSION", "gateway",
-          StrCat("protocol version \"", meta->protocol_version,
-                 "\" is not supported in requests without a session"),
-          {{"supported.json", R"(["2026-07-28"])"}, {"requested", meta->protocol_version}});
+    } else if (status = CheckModernVersion(*meta); !status.ok()) {
+      // As it says.
     } else if (!method_header) {
       status = HeaderMismatch(mcp::kHeaderMethod, "is missing");
     } else if (*method_header != envelope.method) {

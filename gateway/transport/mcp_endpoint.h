@@ -21,14 +21,19 @@ class McpEndpoint {
     size_t json_depth_max = 64;
     size_t batch_max = 50;
     size_t streams_per_session_max = 16;
+    // Legacy clients get no session and need none; then nothing can be asked of them.
+    bool stateless = false;
+    // Every answer is one JSON body: no notifications, no questions, no listen streams.
+    bool json_only = false;
   };
   // References must outlive the endpoint; `tasks` runs the calls of legacy clients, which go on
   // when their connection breaks, and must have ended before the endpoint does.
   McpEndpoint(FrontDeps deps, const auth::Authenticator& authenticator, TaskGroup& tasks,
               KeepAlive& keep_alive, Options options);
 
-  // Whether `path` belongs to this endpoint; then `name` is the virtual server.
-  static bool Match(std::string_view path, std::string* name);
+  // The fronts, for the other transports; they live as long as the endpoint.
+  ModernFront& modern() { return modern_; }
+  LegacyFront& legacy() { return legacy_; }
 
   // Answers one request. `cors` are headers for every answer. Origin and Host have been checked.
   Awaitable<void> Handle(http::HttpRequest& request, http::HttpResponder& responder,
@@ -49,6 +54,8 @@ class McpEndpoint {
   Awaitable<void> HandleGet(Exchange& x);
   Awaitable<void> HandleDelete(Exchange& x);
   absl::StatusOr<std::shared_ptr<LegacySession>> FindSession(const Exchange& x) const;
+  std::shared_ptr<LegacySession> PassingSession(const Exchange& x) const;
+  bool MayStream(const Exchange& x) const;
   absl::Status CheckLegacyVersion(const Exchange& x, const LegacySession& session) const;
 
   FrontDeps deps_;

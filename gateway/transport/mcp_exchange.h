@@ -7,13 +7,11 @@
 
 #include "common/mcp/headers.h"
 #include "gateway/protocol/error_map.h"
+#include "gateway/transport/admission.h"
 #include "gateway/transport/mcp_endpoint.h"
 
 // Parts of the endpoint that its source files share.
 namespace metamcp::gateway {
-
-// Whether the request's Accept header allows `type`; everything is allowed without one.
-bool Accepts(const http::HttpRequest& request, std::string_view type);
 
 // A header's first value, if the client sent it.
 std::optional<std::string_view> Header(const http::HttpRequest& request, std::string_view name);

@@ -1,4 +1,5 @@
 #include "common/base/error.h"
+#include "common/base/ids.h"
 #include "common/base/strings.h"
 #include "common/mcp/headers.h"
 #include "common/mcp/methods.h"
@@ -24,6 +25,29 @@ bool PrefersStream(const http::HttpRequest& request) {
   return accept.find("text/event-stream") < accept.find("application/json");
 }
 
+// Answers initialize without naming a session.
+class Sessionless final : public Reply {
+ public:
+  explicit Sessionless(Reply& outer) : outer_(outer) {}
+  Awaitable<absl::Status> Notify(std::string message) override {
+    co_return co_await outer_.Notify(std::move(message));
+  }
+  Awaitable<absl::Status> Respond(int http_status, std::string message) override {
+    co_return co_await outer_.Respond(http_status, std::move(message));
+  }
+  Awaitable<absl::Status> End(int http_status) override {
+    co_return co_await outer_.End(http_status);
+  }
+  Awaitable<absl::Status> Open() override { co_return co_await outer_.Open(); }
+  bool can_push() const override { return outer_.can_push(); }
+  bool started() const override { return outer_.started(); }
+  void OnGone(std::function<void()> callback) override { outer_.OnGone(std::move(callback)); }
+  void SetHeader(std::string_view, std::string_view) override {}
+
+ private:
+  Reply& outer_;
+};
+
 }  // namespace
 
 // Everything that a legacy call needs when its connection is gone.
@@ -36,8 +60,23 @@ struct McpEndpoint::LegacyCall {
   std::shared_ptr<StreamReply> reply;
 };
 
+// For one request of a client that has no session: it declared nothing.
+std::shared_ptr<LegacySession> McpEndpoint::PassingSession(const Exchange& x) const {
+  auto session = std::make_shared<LegacySession>(deps_.executor, 1);
+  const auto version = Header(x.request, mcp::kHeaderProtocolVersion);
+  session->revision =
+      (version ? mcp::ParseRevision(*version) : std::nullopt).value_or(mcp::Revision::k20250326);
+  session->handle = NewUuidV7();
+  session->virtual_server = x.virtual_server;
+  session->tenant = x.principal->tenant;
+  session->subject = x.principal->subject;
+  session->client_capabilities = "{}";
+  return session;
+}
+
 absl::StatusOr<std::shared_ptr<LegacySession>> McpEndpoint::FindSession(const Exchange& x) const {
   const auto id = Header(x.request, mcp::kHeaderSessionId);
+  if (!id && options_.stateless) return PassingSession(x);
   if (!id) {
     return MakeError("SESSION_REQUIRED", "gateway",
                      "this request needs the header Mcp-Session-Id that initialize gave");
@@ -55,7 +94,13 @@ absl::Status McpEndpoint::CheckLegacyVersion(const Exchange& x, const LegacySess
 Awaitable<void> McpEndpoint::HandleLegacy(Exchange& x, jsonrpc::Envelope& envelope, Reply& reply) {
   Incoming in = x.MakeIncoming(envelope);
   if (envelope.is_call() && envelope.method == "initialize") {
-    (void)co_await legacy_.Initialize(std::move(in), "http", reply);
+    if (!options_.stateless) {
+      (void)co_await legacy_.Initialize(std::move(in), "http", reply);
+      co_return;
+    }
+    Sessionless without_id(reply);
+    const auto session = co_await legacy_.Initialize(std::move(in), "http", without_id);
+    if (session != nullptr) deps_.sessions.Remove(session);
     co_return;
   }
   auto session = FindSession(x);
@@ -161,8 +206,7 @@ Awaitable<void> McpEndpoint::HandleBatch(Exchange& x) {
     co_await x.Fail(status, Era::kLegacy);
     co_return;
   }
-  auto reply = std::make_shared<HttpReply>(deps_.executor, x.responder, x.cors,
-                                           Accepts(x.request, "text/event-stream"));
+  auto reply = std::make_shared<HttpReply>(deps_.executor, x.responder, x.cors, MayStream(x));
   BatchReply batch(*reply);
   for (const std::string_view text : *messages) {
     jsonrpc::ParseOutcome parsed = jsonrpc::ParseEnvelope(text, limits);
