@@ -3,19 +3,11 @@
 //                     [--write FILE | --check FILE]
 // See README.md. Exit 0 only if cells ran and none is broken.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { loadAdapter } from './lib/adapter.mjs';
 import { runMatrix } from './matrix.mjs';
 import { markdown, printTables } from './report.mjs';
 import { PUBLISHED, TABLES } from './tables.mjs';
-
-const HERE = dirname(fileURLToPath(import.meta.url));
-
-async function loadAdapter(name) {
-  const path = /[/.]/.test(name) ? resolve(name) : join(HERE, 'adapters', `${name}.mjs`);
-  return import(pathToFileURL(path).href);
-}
 
 const { values } = parseArgs({
   options: {

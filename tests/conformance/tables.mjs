@@ -5,10 +5,13 @@ import { REVISIONS } from './lib/revisions.mjs';
 const over = (transport, ...revisions) => revisions.map((revision) => ({ revision, transport }));
 const onHttp = over('http', ...REVISIONS);
 
-// What speaks over each transport: a revision of each era that it carries.
+// What speaks over each transport: a revision of each era that it carries, and over HTTP+SSE, which
+// the newest does not know, the oldest and the newest of those before.
 const TRANSPORT_ENDS = [
   ...over('http', '2025-11-25', '2026-07-28'),
+  ...over('sse', '2024-11-05', '2025-11-25'),
   ...over('stdio', '2025-11-25', '2026-07-28'),
+  ...over('ws', '2025-11-25', '2026-07-28'),
 ];
 
 export const TABLES = {

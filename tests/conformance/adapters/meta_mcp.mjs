@@ -18,11 +18,28 @@ function binary() {
   return newest;
 }
 
-export async function start({ upstreams, settings = {} }) {
-  const directory = mkdtempSync(join(tmpdir(), 'metamcp-kit-'));
-  const servers = upstreams.map(({ name: key, transport, era, url, command, args }) => {
+// Settings under which what clients leave behind is given up soon.
+export const QUICK_EXPIRY = {
+  gateway: { sessionIdleMs: 2000 },
+  connector: { questionTimeoutMs: 3000, instanceIdleMs: 1000, heartbeatMs: 1000 },
+};
+
+// Parked calls and legacy sessions that the gateway has now.
+async function holdings(admin) {
+  const get = async (path) => (await fetch(new URL(path, admin))).json();
+  const { connections = [] } = await get('/api/v1/connections');
+  const { sessions = [] } = await get('/api/v1/sessions');
+  const sum = (key) => connections.reduce((total, each) => total + Number(each[key] ?? 0), 0);
+  return { sessions: sessions.length, parked: sum('parked'), inFlight: sum('inFlight') };
+}
+
+// `directory` is one that a gateway left with stop({keep: true}).
+export async function start({ upstreams, settings = {}, directory: given }) {
+  const directory = given ?? mkdtempSync(join(tmpdir(), 'metamcp-kit-'));
+  const servers = upstreams.map((upstream) => {
+    const { name: key, transport, era, interactive, url, command, args } = upstream;
     const reach = command ? { type: 'stdio', command, args } : { type: transport, url };
-    return [key, { ...reach, era }];
+    return [key, { ...reach, era, ...(interactive && { interactive }) }];
   });
   const config = { version: 1, mcpServers: Object.fromEntries(servers), ...settings };
   const file = join(directory, 'config.json');
@@ -30,9 +47,9 @@ export async function start({ upstreams, settings = {} }) {
   const program = binary();
   const options = ['--config', file, '--data-dir', join(directory, 'data')];
   const child = new Child(program, ['serve', ...options, '--listen', '127.0.0.1:0']);
-  const stop = async () => {
+  const stop = async ({ keep = false } = {}) => {
     await child.stop();
-    rmSync(directory, { recursive: true, force: true });
+    if (!keep) rmSync(directory, { recursive: true, force: true });
   };
   const ready = new Promise((resolve, reject) => {
     child.onLine((line) => {
@@ -55,6 +72,7 @@ export async function start({ upstreams, settings = {} }) {
       toolName: (server, tool) => `${server}__${tool}`,
       promptName: (server, prompt) => `${server}__${prompt}`,
       admin,
+      holdings: () => holdings(admin),
       pid: Number(pid),
       child,
       directory,

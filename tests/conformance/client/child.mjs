@@ -18,6 +18,7 @@ export class Child {
       this.stderr = (this.stderr + data).slice(-20000);
     });
     this.lines = createInterface({ input: this.process.stdout });
+    this.lines.on('error', () => {});
     this.exit = new Promise((resolve) => {
       this.process.once('error', (error) => resolve({ error }));
       this.process.once('close', (code, signal) => resolve({ code, signal }));

@@ -1,6 +1,7 @@
 // What servers ask of clients in the middle of a call: elicitation, sampling, roots.
 import assert from 'node:assert/strict';
 import { has, isModern } from '../lib/revisions.mjs';
+import { within } from '../lib/wait.mjs';
 import { question } from '../upstream/tools.mjs';
 import { good } from './basics.mjs';
 
@@ -95,13 +96,16 @@ async function refused(cell, kind) {
   const nonce = cell.nonce();
   const args = { kind, nonce, rude: true };
   const reply = await client.call('tools/call', { name: cell.tool('asks'), arguments: args });
-  if (isModern(s)) assert.ok(reply.error || reply.result.isError, JSON.stringify(reply.result));
-  else {
+  const { text } = reply.result?.content[0] ?? {};
+  if (isModern(s)) {
+    const cancelled = text?.includes('"action":"cancel"');
+    assert.ok(reply.error || reply.result.isError || cancelled, `a result: ${text}`);
+  } else {
     const answer =
       await up.answers.wait('an answer to the rude question', (each) => each.nonce === nonce);
     assert.ok(answer.error || answer.result.action === 'cancel', JSON.stringify(answer));
     // What the tool makes of it arrives.
-    assert.ok(reply.error || reply.result.content[0].text, JSON.stringify(reply.error));
+    assert.ok(reply.error || text, JSON.stringify(reply.error));
   }
   if (!cell.direct) assert.deepEqual(client.asked.entries.slice(asked), [], 'the client was asked');
   const polite = { kind, nonce: cell.nonce() };
@@ -134,6 +138,7 @@ const asking = (kind) => async (cell) => {
     assert.deepEqual(result, EXPECTED[kind](nonce));
   }
   await declines(cell, kind);
+  await leaves(cell, kind);
   return 'works';
 };
 
@@ -163,6 +168,38 @@ async function declines(cell, kind) {
   try {
     const { result, error } = await call();
     assert.ok(error || result.isError, 'a refusal is no result');
+  } finally {
+    client.handlers = own;
+  }
+  if (isModern(cell.s)) return;
+  const { error } = await up.answers.wait('the refusal', (each) => each.nonce === nonce);
+  assert.equal(error?.code, -1, "the client's own error");
+}
+
+// A legacy client cancels the call instead of answering: a legacy server must not wait any longer.
+async function leaves(cell, kind) {
+  const { client, up } = cell;
+  if (client.modern || isModern(cell.s)) return;
+  const { method } = question(kind, '', cell.s);
+  const own = client.handlers;
+  const nonce = cell.nonce();
+  let reached;
+  const asked = new Promise((resolve) => {
+    reached = resolve;
+  });
+  const never = () => {
+    reached();
+    return new Promise(() => {});
+  };
+  client.handlers = { ...own, [method]: never };
+  try {
+    const params = { name: cell.tool('asks'), arguments: { kind, nonce } };
+    const call = client.begin('tools/call', params);
+    await within(asked, 'the question');
+    await call.cancel();
+    const { error, result } =
+      await up.answers.wait('the end of the question', (each) => each.nonce === nonce);
+    assert.ok(error || result.action === 'cancel', JSON.stringify(result));
   } finally {
     client.handlers = own;
   }

@@ -86,6 +86,14 @@ export class Call {
     this.notify('notifications/message', { level, logger: this.server.name, data });
   }
 
+  // Resolves, as if the client had refused, when this call is cancelled.
+  #cancelled() {
+    return new Promise((resolve) => {
+      const end = () => resolve({ error: { code: -32800, message: 'cancelled' } });
+      this.signal.addEventListener('abort', end);
+    });
+  }
+
   // Asks the client `requests`, {key: {method, params}}. Resolves with {key: {result or error}}.
   async ask(requests) {
     const round = this.#round;
@@ -93,7 +101,7 @@ export class Call {
     if (!isModern(this.revision)) {
       const answers = Object.entries(requests).map(async ([key, { method, params }]) => [
         key,
-        await this.peer.ask(method, params, this.exchange),
+        await Promise.race([this.peer.ask(method, params, this.exchange), this.#cancelled()]),
       ]);
       return Object.fromEntries(await Promise.all(answers));
     }

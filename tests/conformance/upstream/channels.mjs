@@ -41,7 +41,10 @@ export function serveSocket(server, req, socket) {
 // Takes connections of stdio_relay.mjs: the first line names the server.
 export function serveRelay(servers, socket) {
   let channel;
-  createInterface({ input: socket }).on('line', (line) => {
+  const lines = createInterface({ input: socket });
+  // A connection that breaks ends its session, not the runner.
+  lines.on('error', () => socket.destroy());
+  lines.on('line', (line) => {
     if (channel) return channel.take(line);
     const server = servers.get(line);
     if (!server) return socket.destroy();

@@ -66,6 +66,7 @@ export async function startUpstreams(wanted) {
       revision: server.revision,
       transport: server.transport,
       era: server.modern ? 'modern' : 'legacy',
+      interactive: server.interactive,
       ...reach(server),
     }));
   const stop = async () => {

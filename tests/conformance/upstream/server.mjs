@@ -27,8 +27,9 @@ export class ScriptedServer {
   tasksSeen = [];
   answers = new Log(); // {nonce, kind, result or error}
 
-  constructor({ name, revision, transport }) {
-    Object.assign(this, { name, revision, transport });
+  // `interactive` says to the gateway from the start that it asks.
+  constructor({ name, revision, transport, interactive = false }) {
+    Object.assign(this, { name, revision, transport, interactive });
     this.modern = isModern(revision);
     this.schemas = schemasOf(revision);
     this.tasks = new Tasks(this);
@@ -130,6 +131,7 @@ export class Peer {
     exchange.onClosed?.(() => server.modern && abort.abort());
     try {
       const result = await this.#request(message, exchange, abort);
+      if (abort.signal.aborted) return undefined;
       return result === undefined ? undefined :
                                     respond({ result: this.#finished(message, result) });
     } catch (error) {

@@ -28,13 +28,14 @@ export async function freePort() {
   return port;
 }
 
-// The reference server over Streamable HTTP, held to loopback by the preload script.
-export async function startEverythingHttp() {
+// The reference server over Streamable HTTP, or over HTTP+SSE for 'sse', held to loopback by the
+// preload script.
+export async function startEverythingHttp(transport = 'streamableHttp') {
   const port = await freePort();
-  const child = new Child(NODE, ['--require', LOOPBACK_PRELOAD, EVERYTHING, 'streamableHttp'], {
+  const child = new Child(NODE, ['--require', LOOPBACK_PRELOAD, EVERYTHING, transport], {
     env: { PORT: String(port) },
   });
-  const url = `http://127.0.0.1:${port}/mcp`;
+  const url = `http://127.0.0.1:${port}${transport === 'sse' ? '/sse' : '/mcp'}`;
   await reachable(url, child);
   return { url, child, stop: () => child.stop() };
 }
