@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/translate.h"
 #include "common/base/error.h"
 #include "common/base/strings.h"
 
@@ -86,6 +87,10 @@ class CommandTest : public ::testing::Test {
     ctx.env = env_;
     ctx.in_is_terminal = terminal;
     ctx.program = program_;
+    ctx.run_translate = [this](const TranslateOptions& options) {
+      translated_.push_back(options);
+      return 0;
+    };
     ctx.make_rest = [this](const RestTarget& target) {
       return std::make_unique<FakeRestClient>(&rest_, target);
     };
@@ -111,6 +116,7 @@ class CommandTest : public ::testing::Test {
     return std::string((std::istreambuf_iterator<char>(file)), {});
   }
 
+  std::vector<TranslateOptions> translated_;
   std::string home_;
   config::Environment env_;
   std::string program_ = "meta-mcp";

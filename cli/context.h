@@ -15,6 +15,7 @@
 namespace metamcp::cli {
 
 struct ServeOptions;
+struct TranslateOptions;
 
 // What the program's exit status means.
 enum ExitCode : int {
@@ -66,8 +67,9 @@ class CommandContext {
   bool in_is_terminal = false;
   bool out_is_terminal = false;
   RestFactory make_rest = NewRestClient;
-  std::function<int(const ServeOptions&)> run_serve;  // cli/serve.h
-  std::string program = "meta-mcp";                   // how to start this program again
+  std::function<int(const ServeOptions&)> run_serve;          // cli/serve.h
+  std::function<int(const TranslateOptions&)> run_translate;  // cli/translate.h
+  std::string program = "meta-mcp";                           // how to start this program again
   // Set by a command that has said itself what failed.
   int exit_code = kExitDone;
 

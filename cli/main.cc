@@ -4,6 +4,7 @@
 
 #include "cli/command.h"
 #include "cli/serve.h"
+#include "cli/translate.h"
 
 namespace {
 
@@ -26,6 +27,7 @@ int main(int argc, char** argv) {
   context.env = metamcp::config::ProcessEnvironment();
   context.program = OwnPath();
   context.run_serve = metamcp::cli::RunServe;
+  context.run_translate = metamcp::cli::RunTranslate;
   const int code =
       metamcp::cli::RunCommandLine(context, std::vector<std::string>(argv + 1, argv + argc));
   std::cout.flush();

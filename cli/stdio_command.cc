@@ -8,10 +8,11 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
 
+#include "absl/strings/ascii.h"
 #include "cli/bridge.h"
 #include "cli/commands.h"
-#include "cli/endpoint.h"
 #include "cli/gateway_starter.h"
+#include "cli/stdio_options.h"
 #include "common/async/run.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -21,12 +22,15 @@ namespace metamcp::cli {
 namespace {
 
 constexpr size_t kLineBytesMax = 16 << 20;
-// Well below the time after which a gateway without clients ends.
-constexpr std::chrono::seconds kPresence{20};
-
-std::string Variable(const CommandContext& ctx, std::string_view name) {
-  const auto it = ctx.env.find(name);
-  return it == ctx.env.end() ? std::string() : it->second;
+// What the variable MCP_WRAPPER_LOG_LEVEL may say; other wrappers also know "off".
+absl::StatusOr<LogLevel> WantedLogLevel(const CommandContext& ctx, std::string* name) {
+  LogLevel level = LogLevel::kInfo;
+  const auto it = ctx.env.find("MCP_WRAPPER_LOG_LEVEL");
+  if (it == ctx.env.end() || it->second.empty()) return level;
+  *name = absl::AsciiStrToLower(it->second);
+  if (*name == "off" || *name == "critical") *name = "error";
+  if (ParseLogLevel(*name, &level)) return level;
+  return UsageError("MCP_WRAPPER_LOG_LEVEL must be debug, info, warning, error or off");
 }
 
 StartOptions StartOf(const CommandContext& ctx) {
@@ -50,39 +54,20 @@ Awaitable<absl::Status> EnsureGateway(boost::asio::thread_pool& pool, StartOptio
   co_return status;
 }
 
-absl::StatusOr<BridgeOptions> OptionsOf(const CommandContext& ctx,
-                                        const std::string& virtual_server) {
-  BridgeOptions options;
-  const std::string url = ctx.remote() ? ctx.global.url : Variable(ctx, "MCP_SERVER_URL");
-  if (url.empty()) {
-    options.unix_socket = ctx.SocketPath();
-    METAMCP_ASSIGN_OR_RETURN(options.url, EndpointUrl("http://localhost", virtual_server));
-    options.presence = kPresence;
-  } else {
-    METAMCP_ASSIGN_OR_RETURN(options.url, EndpointUrl(url, virtual_server));
-  }
-  std::string token = ctx.global.token.empty() ? Variable(ctx, "META_MCP_TOKEN") : ctx.global.token;
-  if (token.empty()) token = Variable(ctx, "MCP_AUTH");
-  if (!token.empty()) {
-    options.authorization = token.find(' ') == std::string::npos ? StrCat("Bearer ", token) : token;
-  }
-  const std::string timeout = Variable(ctx, "MCP_TOOL_CALL_TIMEOUT");
-  if (!timeout.empty()) {
-    char* end = nullptr;
-    const double seconds = std::strtod(timeout.c_str(), &end);
-    if (*end != '\0' || !(seconds > 0 && seconds <= 86'400)) {
-      return UsageError("MCP_TOOL_CALL_TIMEOUT must be seconds from 1 to 86400");
-    }
-    options.request_timeout = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
-  }
-  return options;
-}
-
 absl::Status RunStdio(CommandContext& ctx, const std::string& virtual_server) {
   // The client may go away at any time; writes tell us.
   std::signal(SIGPIPE, SIG_IGN);
   SetLogService("stdio");
-  METAMCP_ASSIGN_OR_RETURN(BridgeOptions options, OptionsOf(ctx, virtual_server));
+  std::string level_name = "info";
+  METAMCP_ASSIGN_OR_RETURN(const LogLevel level, WantedLogLevel(ctx, &level_name));
+  METAMCP_ASSIGN_OR_RETURN(StdioPlan plan, PlanStdio(ctx, virtual_server));
+  if (plan.translate) {
+    plan.translate->log_level = level_name;
+    ctx.exit_code = ctx.run_translate(*plan.translate);
+    return absl::OkStatus();
+  }
+  SetLogLevel(level);
+  BridgeOptions options = std::move(plan.bridge);
   boost::asio::thread_pool starter(1);
   if (!options.unix_socket.empty()) {
     const StartOptions start = StartOf(ctx);
@@ -120,10 +105,14 @@ void AddStdioCommand(Command& root) {
   stdio.Example("meta-mcp stdio")
       .Example("meta-mcp stdio --virtual readers")
       .Example("meta-mcp stdio --url https://gateway.example.com --token \"$TOKEN\"")
+      .Example("meta-mcp stdio --url wss://gateway.example.com/ws")
       .More(
           "Joins the gateway that runs on this machine, or starts one that ends a minute after "
-          "its last client. With --url it joins that gateway. Also reads MCP_SERVER_URL, MCP_AUTH "
-          "and MCP_TOOL_CALL_TIMEOUT (seconds).");
+          "its last client. With --url it joins that gateway: over Streamable HTTP, over HTTP+SSE "
+          "where the URL ends in /sse, over WebSocket where it begins with ws or ends in /ws. Also "
+          "reads the variables of ContextForge's wrapper: MCP_SERVER_URL, MCP_AUTH, "
+          "MCP_TOOL_CALL_TIMEOUT (seconds), CONCURRENCY, MCP_WRAPPER_LOG_LEVEL; and of older ones "
+          "MCP_SERVER_CATALOG_URLS (by commas) and MCP_AUTH_TOKEN.");
   stdio.Option("--virtual", name.get(), "the virtual server to show", "NAME");
   stdio.Run([&ctx, name] { return RunStdio(ctx, *name); });
 }

@@ -57,7 +57,15 @@ std::string DiffJson(const config::ConfigDiff& diff) {
 }  // namespace
 
 Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground& ground)
-    : io_(io), options_(options), ground_(ground), tasks_(io.get_executor()) {}
+    : Suite(io, options, ground, SuiteEdge()) {}
+
+Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground& ground,
+             SuiteEdge edge)
+    : io_(io),
+      options_(options),
+      ground_(ground),
+      edge_(std::move(edge)),
+      tasks_(io.get_executor()) {}
 
 Suite::~Suite() = default;
 
@@ -149,6 +157,7 @@ Awaitable<absl::Status> Suite::StartGateway() {
 Awaitable<absl::Status> Suite::OpenGateway() {
   gateway::GatewayDeps deps(*catalog_, *provider_, *connector_, *ground_.keys);
   deps.reload = [this] { return Reload(); };
+  deps.edge = edge_.gateway;
   auto app =
       gateway::GatewayApp::Create(io_.get_executor(), ground_.loaded.config, std::move(deps));
   if (!app.ok()) co_return app.status();
@@ -157,8 +166,10 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   if (!watched.ok()) {
     Log(LogLevel::kWarning, "gateway.catalog_late", {{"error", std::string(watched.message())}});
   }
-  const auto& configured = ground_.loaded.config.gateway.listen_unix;
-  auto url = gateway_->Listen(configured.empty() ? ground_.data_dir + "/serve.sock" : configured);
+  if (!edge_.tcp) co_return absl::OkStatus();
+  std::string socket = ground_.loaded.config.gateway.listen_unix;
+  if (socket.empty() && edge_.socket) socket = ground_.data_dir + "/serve.sock";
+  auto url = gateway_->Listen(socket);
   if (!url.ok()) co_return url.status();
   base_url_ = *std::move(url);
   co_return absl::OkStatus();
@@ -200,6 +211,7 @@ Awaitable<absl::Status> Suite::Start() {
 }
 
 void Suite::WatchKeys() {
+  if (ground_.keys_path.empty()) return;
   // The file is small and local; it is read where it is noticed.
   const auto reload = [this] {
     const auto changed = process::ReloadKeysBlocking(ground_);
@@ -221,7 +233,7 @@ void Suite::WatchKeys() {
 }
 
 void Suite::WatchFile() {
-  if (!Here("catalog")) return;
+  if (!Here("catalog") || ground_.config_path.empty()) return;
   auto watcher = config::FileWatcher::Create(io_.get_executor(), ground_.config_path,
                                              config::FileWatcher::Options(),
                                              [this] { tasks_.Spawn("reload", ReloadTask(this)); });

@@ -15,11 +15,20 @@
 
 namespace metamcp::cli {
 
+// What a program shows of the gateway; `serve` shows all.
+struct SuiteEdge {
+  gateway::EdgeOptions gateway;
+  bool tcp = true;     // gateway.listen
+  bool socket = true;  // gateway.listenUnix, else serve.sock in the data folder
+};
+
 // The services of one process, linked with each other directly where both are here and by gRPC
 // where they are not. The only wiring of more than one service. Thread: the io thread.
 class Suite {
  public:
   Suite(boost::asio::io_context& io, const ServeOptions& options, process::Ground& ground);
+  Suite(boost::asio::io_context& io, const ServeOptions& options, process::Ground& ground,
+        SuiteEdge edge);
   ~Suite();
 
   // Starts everything and listens. Upstreams connect in the background.
@@ -31,6 +40,8 @@ class Suite {
 
   const std::string& base_url() const { return base_url_; }
   const std::string& grpc_address() const { return grpc_address_; }
+  // Null for a process without the gateway, and before Start.
+  gateway::GatewayApp* gateway() { return gateway_.get(); }
   // Clients connected now (0 for a process without the gateway).
   size_t connections() const { return gateway_ ? gateway_->connections() : 0; }
 
@@ -51,6 +62,7 @@ class Suite {
   boost::asio::io_context& io_;
   const ServeOptions options_;
   process::Ground& ground_;
+  const SuiteEdge edge_;
   rpc::TlsMaterial tls_;
   TaskGroup tasks_;
   std::unique_ptr<catalog::CatalogApp> catalog_app_;

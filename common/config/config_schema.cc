@@ -246,6 +246,9 @@ alone; a file with mistakes changes nothing and the mistakes are reported.
 Code) is understood too. The key is the name shown; its short form (lower case, other characters to
 `-`) is what tool names begin with, so two keys may not have the same short form. Keys that other
 clients need are accepted and ignored with a note; any other unknown key is a mistake.
+
+URLs are reached through the proxies that the variables `HTTP_PROXY` (http, ws), `HTTPS_PROXY` (https,
+wss) and `NO_PROXY` name; WebSockets always by CONNECT, this machine never.
 )";
 
 }  // namespace
@@ -287,7 +290,7 @@ std::string GenerateConfigDocs() {
   return StrCat(
       kIntroduction, FieldsTable(ServerFields()),
       "\n## Virtual servers\n\nEach entry of `virtualServers` is an endpoint `/servers/{name}/mcp` "
-      "with its own choice of items; `default` configures `/mcp`.\n",
+      "with its own choice of items, beside it `/sse` and `/ws`; `default` configures `/mcp`.\n",
       FieldsTable(VirtualServerFields()), "\nAn override:\n", FieldsTable(OverrideFields()),
       "\nAn argument of an override:\n", FieldsTable(ArgumentFields()),
       "\n## Keys\n\nEntries of the list `auth.keys`:\n", FieldsTable(KeyFields()),

@@ -38,14 +38,16 @@ constexpr Field Secret(Field f) {
 
 constexpr Field kServer[] = {
     Choice("type", SLOT(ServerConfig, type), "stdio|http|sse|ws",
-           "How the server is reached; stdio where command is given, else http (Streamable HTTP). "
-           "streamable-http, streamableHttp and websocket are understood too."),
+           "How the server is reached; stdio where command is given, ws for a URL that begins "
+           "with ws, else http (Streamable HTTP). streamable-http, streamableHttp and websocket "
+           "are understood too."),
     Make("command", FieldType::kString, SLOT(ServerConfig, command), "Program to start (stdio)."),
     Make("args", FieldType::kStrings, SLOT(ServerConfig, args), "Its arguments."),
     Secret(Make("env", FieldType::kStringMap, SLOT(ServerConfig, env),
                 "Its environment variables; it gets these and a few safe ones, nothing else.")),
     Make("cwd", FieldType::kString, SLOT(ServerConfig, cwd), "Its working directory."),
-    Make("url", FieldType::kUrl, SLOT(ServerConfig, url), "Address of the server (http, sse, ws)."),
+    Make("url", FieldType::kUrl, SLOT(ServerConfig, url),
+         "Address of the server; ws:// or wss:// for ws."),
     Secret(Make("headers", FieldType::kStringMap, SLOT(ServerConfig, headers),
                 "HTTP headers sent with every request.")),
     Make("displayName", FieldType::kString, SLOT(ServerConfig, display_name),
@@ -55,8 +57,8 @@ constexpr Field kServer[] = {
     Choice("era", SLOT(ServerConfig, era), "auto|legacy|modern",
            "Protocol era; auto asks the server."),
     Choice("isolation", SLOT(ServerConfig, isolation), "shared|principal|session|call",
-           "Who shares one connection; by default stdio and modern servers are shared and legacy "
-           "HTTP servers get one per session."),
+           "Who shares one connection; by default stdio and modern servers are shared and other "
+           "legacy servers get one per session."),
     Make("interactive", FieldType::kBoolean, SLOT(ServerConfig, interactive),
          "The server asks its client questions during calls."),
     Number("timeoutMs", SLOT(ServerConfig, timeout_ms), 0, kDayMs, "ms",
@@ -75,7 +77,7 @@ constexpr Field kServer[] = {
     Make("tls.ca", FieldType::kString, SLOT(ServerConfig, tls.ca),
          "PEM file of further certificate authorities."),
     Make("allowPlainHttp", FieldType::kBoolean, SLOT(ServerConfig, allow_plain_http),
-         "Accept http:// to another machine; logged as an exception."),
+         "Accept http:// and ws:// to another machine; logged as an exception."),
 };
 
 constexpr Field kVirtual[] = {

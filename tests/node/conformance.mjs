@@ -5,7 +5,8 @@
 //   node conformance.mjs [--runs S1,S2] [--direct] [--verbose]
 //
 // S1 legacy clients, legacy upstream; S2 modern clients, modern upstream; S3 and S4 cross the
-// eras; S5 is S1 with the upstream on stdio. Prints a table and `N passed, N failed` (checks);
+// eras; S5 is S1 with the upstream on stdio, S5-sse and S5-ws with that upstream behind `translate`
+// on HTTP+SSE and on WebSocket. Prints a table and `N passed, N failed` (checks);
 // exit 0 only if nothing failed and no run came out below its baseline.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,7 +14,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { NODE, NODE_TESTS, packageFile } from './lib/paths.mjs';
 import { run } from './lib/process.mjs';
-import { fixtureStdio, startFixture, startGateway, waitForTools } from './lib/servers.mjs';
+import { fixtureStdio, startFixture, startGateway, startTranslate, waitForTools } from './lib/servers.mjs';
 
 const SUITE = packageFile('@modelcontextprotocol/conformance', 'dist/index.js');
 const all = (version) => ['--suite', 'all', '--spec-version', version];
@@ -39,6 +40,8 @@ const RUNS = {
   S3: { legs: LEGACY_LEGS_UNPOLLED.slice(0, 1), era: 'modern', fixtureEra: 'modern' },
   S4: { legs: MODERN_LEGS.slice(0, 1), era: 'legacy', expected: 'conformance/S4.expected.yaml' },
   S5: { legs: LEGACY_LEGS_UNPOLLED, era: 'legacy', stdio: true },
+  'S5-sse': { legs: LEGACY_LEGS_UNPOLLED, era: 'legacy', stdio: true, behind: 'sse' },
+  'S5-ws': { legs: LEGACY_LEGS_UNPOLLED, era: 'legacy', stdio: true, behind: 'ws' },
 };
 const UNSCORED = /^tasks-/;
 
@@ -104,7 +107,13 @@ async function target(definition, direct, stops) {
     return fixture.url;
   }
   let upstream;
-  if (definition.stdio) {
+  if (definition.behind) {
+    const { command, args } = fixtureStdio('--era', definition.era);
+    const program = [command, ...args].map((word) => `'${word}'`).join(' ');
+    const carried = await startTranslate(['--stdio', program, `--expose-${definition.behind}`]);
+    stops.push(carried.stop);
+    upstream = { type: definition.behind, url: carried[definition.behind], era: definition.era };
+  } else if (definition.stdio) {
     upstream = { ...fixtureStdio('--era', definition.era), era: definition.era };
   } else {
     const fixture = await startFixture('--era', definition.fixtureEra ?? 'both');

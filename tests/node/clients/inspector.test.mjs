@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { NODE, packageFile } from '../lib/paths.mjs';
 import { run } from '../lib/process.mjs';
-import { BACKS, FRONTS, named, possible, startWorld } from '../lib/world.mjs';
+import { BACKS, MAIN_FRONTS, named, possible, startWorld } from '../lib/world.mjs';
 
 const INSPECTOR = packageFile('@modelcontextprotocol/inspector', 'clients/launcher/build/index.js');
 
@@ -41,7 +41,7 @@ for (const back of BACKS) {
       return JSON.parse(stdout);
     };
 
-    for (const front of FRONTS.filter((each) => possible(each, back))) {
+    for (const front of MAIN_FRONTS.filter((each) => possible(each, back))) {
       test(`lists tools through ${front.name} (M-AC-5.1.2 ${front.req})`, async () => {
         const { tools } = await inspect(front, '--method', 'tools/list');
         assert.ok(tools.some((tool) => tool.name === named('test_structured_output')));

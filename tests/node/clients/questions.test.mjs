@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { NODE } from '../lib/paths.mjs';
 import { SDKS } from '../lib/sdk.mjs';
 import { EVERYTHING, startEverythingHttp, startGateway, waitForTools } from '../lib/servers.mjs';
-import { FRONTS, direct } from '../lib/world.mjs';
+import { MAIN_FRONTS, direct } from '../lib/world.mjs';
 
 const BACKS = ['stdio', 'sse', 'http'];
 const textOf = (result) => result.content.map((block) => block.text ?? '').join('\n');
@@ -92,7 +92,7 @@ function questions(sdk, front, back) {
 }
 
 for (const sdk of SDKS) {
-  for (const front of FRONTS) {
+  for (const front of MAIN_FRONTS) {
     if (direct) continue;
     describe(`${sdk.name} through ${front.name} (${front.req})`, { timeout: 120000 }, () => {
       for (const back of BACKS) questions(sdk, front, back);

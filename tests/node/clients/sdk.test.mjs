@@ -1,4 +1,4 @@
-// The official TypeScript clients against the fixture through the gateway: HTTP and stdio in
+// The official TypeScript clients against the fixture through the gateway: every transport in
 // front, HTTP and stdio behind; client and server of the same era, and over HTTP of both eras.
 import { after, before, describe, test } from 'node:test';
 import { SCENARIOS } from '../lib/scenarios.mjs';
@@ -33,8 +33,8 @@ for (const era of ERAS) {
       });
       after(() => running?.stop());
       for (const sdk of SDKS) {
-        const fronts = FRONTS.filter((each) => possible(each, back) && paired(sdk, era, each));
-        for (const front of fronts) suite(sdk, front, () => running);
+        const fits = (each) => possible(each, back) && sdk.speaks(each) && paired(sdk, era, each);
+        for (const front of FRONTS.filter(fits)) suite(sdk, front, () => running);
       }
     });
   }

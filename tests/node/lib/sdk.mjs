@@ -1,12 +1,14 @@
 // One face over the official TypeScript SDKs, so that each scenario is written once.
 //
-// connect(endpoint, handlers) opens a client on {url} or on {command, args}. `handlers` maps the
+// connect(endpoint, handlers) opens a client on {url}, {sse}, {ws} or {command, args}. `handlers` maps the
 // methods a server may ask for to functions of its params; the capabilities follow from it.
 import * as v2 from '@modelcontextprotocol/client';
 import { StdioClientTransport as StdioV2 } from '@modelcontextprotocol/client/stdio';
 import { Client as ClientV1 } from '@modelcontextprotocol/sdk/client/index.js';
+import { SSEClientTransport as SseV1 } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StdioClientTransport as StdioV1 } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport as HttpV1 } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { WebSocketClientTransport as WsV1 } from '@modelcontextprotocol/sdk/client/websocket.js';
 import {
   CreateMessageRequestSchema,
   ElicitRequestSchema,
@@ -86,6 +88,19 @@ function face(client, era, notifications) {
   };
 }
 
+function transportV1(endpoint) {
+  if (endpoint.url) return new HttpV1(new URL(endpoint.url));
+  if (endpoint.sse) return new SseV1(new URL(endpoint.sse));
+  if (endpoint.ws) return new WsV1(new URL(endpoint.ws));
+  return new StdioV1(endpoint);
+}
+
+function transportV2(endpoint) {
+  if (endpoint.url) return new v2.StreamableHTTPClientTransport(new URL(endpoint.url));
+  if (endpoint.sse) return new v2.SSEClientTransport(new URL(endpoint.sse));
+  return new StdioV2(endpoint);
+}
+
 async function connectV1(endpoint, handlers = {}) {
   const client = new ClientV1(INFO, { capabilities: capabilitiesOf(handlers) });
   for (const [method, handler] of Object.entries(handlers)) {
@@ -93,7 +108,7 @@ async function connectV1(endpoint, handlers = {}) {
   }
   const notifications = new Notifications();
   client.fallbackNotificationHandler = async (notification) => notifications.push(notification);
-  await client.connect(endpoint.url ? new HttpV1(new URL(endpoint.url)) : new StdioV1(endpoint));
+  await client.connect(transportV1(endpoint));
   return face(client, 'legacy', notifications);
 }
 
@@ -108,21 +123,25 @@ async function connectV2(endpoint, handlers = {}, era = 'modern') {
   }
   const notifications = new Notifications();
   client.fallbackNotificationHandler = async (notification) => notifications.push(notification);
-  const http = () => new v2.StreamableHTTPClientTransport(new URL(endpoint.url));
-  await client.connect(endpoint.url ? http() : new StdioV2(endpoint));
+  await client.connect(transportV2(endpoint));
   return face(client, era, notifications);
 }
 
+// The 2.x SDK has no WebSocket.
+const withoutWs = (front) => front.name !== '/ws';
+
 export const SDKS = [
-  { name: 'TypeScript SDK 1.x', era: 'legacy', connect: connectV1 },
+  { name: 'TypeScript SDK 1.x', era: 'legacy', connect: connectV1, speaks: () => true },
   {
     name: 'TypeScript SDK 2.x, legacy',
     era: 'legacy',
     connect: (e, h) => connectV2(e, h, 'legacy'),
+    speaks: withoutWs,
   },
   {
     name: 'TypeScript SDK 2.x, modern',
     era: 'modern',
     connect: (e, h) => connectV2(e, h, 'modern'),
+    speaks: withoutWs,
   },
 ];

@@ -101,6 +101,22 @@ export async function waitForTools(url, names, timeoutMs = 30000) {
   );
 }
 
+// Starts `meta-mcp translate` with `args` and resolves with the URLs of its ready line.
+export async function startTranslate(args) {
+  const binary = gatewayBinary();
+  if (!binary) throw new Error('no gateway binary: build it or set METAMCP_BIN');
+  const child = new Child(binary, ['translate', '--port', '0', ...args]);
+  const stop = () => child.stop(15000);
+  try {
+    const ready = await child.line((line) => line.startsWith('ready ') && line);
+    const words = ready.split(' ').slice(1);
+    return { ...Object.fromEntries(words.map((word) => word.split(/=(.*)/s))), child, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
 // Starts the gateway with `config` in a directory of its own, removed on stop: `meta-mcp serve`, or
 // with METAMCP_SHAPE=processes gateway, connector and catalog over gRPC and PostgreSQL.
 export async function startGateway(config, { env } = {}) {
@@ -124,8 +140,9 @@ export async function startGateway(config, { env } = {}) {
       ? startProcesses(binary, start, stops)
       : start(binary, 'serve', '--listen', '127.0.0.1:0'));
     const [, mcpUrl, adminUrl, pid] = ready[0].match(/mcp=(\S+) admin=(\S+) pid=(\d+)/);
-    const virtualUrl = (name) => new URL(`/servers/${name}/mcp`, mcpUrl).href;
-    return { binary, mcpUrl, adminUrl, pid: Number(pid), virtualUrl, directory, child, stop };
+    const at = (path) => new URL(path, mcpUrl).href;
+    const virtualUrl = (name) => at(`/servers/${name}/mcp`);
+    return { binary, mcpUrl, adminUrl, pid: Number(pid), at, virtualUrl, directory, child, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -4,9 +4,15 @@ import { fixtureStdio, startFixture, startGateway, waitForTools } from './server
 
 export const direct = process.env.METAMCP_TARGET === 'fixture';
 export const ERAS = ['legacy', 'modern'];
-export const FRONTS = [
+export const MAIN_FRONTS = [
   { name: '/mcp', req: 'P1-Transports-5' },
   { name: 'stdio', req: 'P1-Transports-4' },
+];
+export const FRONTS = [
+  ...MAIN_FRONTS,
+  { name: '/sse', req: 'P1-Transports-3' },
+  { name: '/ws', req: 'P1-Transports-2' },
+  { name: 'stdio by /ws', req: 'P1-Transports-4' },
 ];
 export const BACKS = [
   { name: 'HTTP', req: 'M-AC-5.2.2' },
@@ -15,13 +21,14 @@ export const BACKS = [
 
 // Without the gateway the front is the back.
 export function possible(front, back) {
-  return !direct || (front.name === '/mcp') === (back.name === 'HTTP');
+  if (!direct) return true;
+  return front.name === (back.name === 'HTTP' ? '/mcp' : 'stdio');
 }
 
 export const prefix = direct ? '' : 'fixture__';
 export const named = (name) => `${prefix}${name}`;
 
-// Resolves with {endpoints, stop}; an endpoint is {url} or {command, args}.
+// Resolves with {endpoints, stop}; an endpoint is {url}, {sse}, {ws} or {command, args}.
 export async function startWorld(back, era) {
   const stops = [];
   const stop = async () => {
@@ -36,8 +43,16 @@ export async function startWorld(back, era) {
     const gateway = await startGateway({ mcpServers: { fixture: { ...upstream, era } } });
     stops.push(gateway.stop);
     await waitForTools(gateway.mcpUrl, [named('test_simple_text')]);
-    const bridge = { command: gateway.binary, args: ['stdio', '--url', gateway.mcpUrl] };
-    return { endpoints: { '/mcp': { url: gateway.mcpUrl }, stdio: bridge }, stop };
+    const bridge = (url) => ({ command: gateway.binary, args: ['stdio', '--url', url] });
+    const ws = gateway.at('/ws').replace(/^http/, 'ws');
+    const endpoints = {
+      '/mcp': { url: gateway.mcpUrl },
+      stdio: bridge(gateway.mcpUrl),
+      '/sse': { sse: gateway.at('/sse') },
+      '/ws': { ws },
+      'stdio by /ws': bridge(ws),
+    };
+    return { endpoints, stop };
   } catch (error) {
     await stop();
     throw error;

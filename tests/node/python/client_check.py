@@ -1,6 +1,6 @@
 """Uses one MCP endpoint with the official Python SDK and prints one JSON line per check.
 
-  client_check.py --mode legacy|auto [--prefix fixture__] --url URL
+  client_check.py --mode legacy|auto [--prefix fixture__] --url URL | --sse URL
   client_check.py --mode legacy|auto [--prefix fixture__] -- COMMAND ARGS...
 
 A line is {"name": ..., "req": ..., "error": null or a traceback}. The exit code is 0 when every
@@ -15,6 +15,7 @@ import warnings
 
 import anyio
 from mcp import Client, StdioServerParameters, types
+from mcp.client.sse import sse_client
 from mcp.shared.exceptions import MCPError
 
 WATCHED = "test://watched-resource"
@@ -69,7 +70,9 @@ class Setting:
 
     def open(self, **options):
         endpoint = self.arguments.url
-        if not endpoint:
+        if self.arguments.sse:
+            endpoint = sse_client(self.arguments.sse)
+        elif not endpoint:
             command, *args = self.arguments.command
             endpoint = StdioServerParameters(command=command, args=args)
         return Client(endpoint, mode=self.mode, message_handler=self.on_message, read_timeout_seconds=30, **options)
@@ -233,6 +236,7 @@ async def main():
     parser.add_argument("--mode", required=True)
     parser.add_argument("--prefix", default="")
     parser.add_argument("--url")
+    parser.add_argument("--sse")
     parser.add_argument("command", nargs="*")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
