@@ -159,7 +159,9 @@ class GatewayAppImpl final : public GatewayApp {
  private:
   FrontDeps MakeFront(const config::Config& config) {
     FrontDeps front(executor_, mirror_, chain_, sessions_, hub_, deps_.keys);
+    front.tasks = &tasks_;
     front.page_size = static_cast<size_t>(config.gateway.page_size);
+    front.ask_timeout = milliseconds(config.connector.question_timeout_ms);
     front.request_timeout =
         milliseconds(std::max(config.connector.hard_timeout_ms, config.gateway.request_timeout_ms));
     return front;

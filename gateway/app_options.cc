@@ -45,6 +45,7 @@ CallChain::Options ChainOptions(const config::Config& config) {
   options.gateway_id = HexEncode(RandomBytes(8));
   options.calls_max = static_cast<int>(config.limits.calls_max);
   options.result_bytes_max = static_cast<size_t>(config.limits.result_bytes_max);
+  options.state_lifetime = std::chrono::milliseconds(config.connector.question_timeout_ms);
   return options;
 }
 

@@ -196,6 +196,10 @@ struct ConnectorConfig {
   BreakerConfig breaker;
   int64_t call_timeout_ms = 60'000;
   int64_t hard_timeout_ms = 600'000;
+  int64_t question_timeout_ms = 600'000;
+  int64_t parked_max = 10'000;
+  int64_t parked_per_principal_max = 1000;
+  int64_t instance_idle_ms = 600'000;
   int64_t stop_grace_ms = 3000;
   int64_t concurrency = 64;
   int64_t processes_max = 256;

@@ -30,6 +30,8 @@ struct FrontDeps {
   SessionRegistry& sessions;
   SubscriptionHub& hub;
   const KeyRing& keys;
+  // Runs what outlives a request. Null only in tests that ask nothing.
+  TaskGroup* tasks = nullptr;
   size_t page_size = 1000;
   std::chrono::milliseconds request_timeout = std::chrono::minutes(15);
   std::chrono::milliseconds ask_timeout = std::chrono::minutes(10);

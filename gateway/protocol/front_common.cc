@@ -84,7 +84,8 @@ absl::StatusOr<std::string> AnswerList(const FrontDeps& deps, const Incoming& in
     if (!text) return MakeError("CURSOR_INVALID", "gateway", "params.cursor must be a string");
     cursor = *std::move(text);
   }
-  return ListResult(*in.view, kind, revision, cursor, has_cursor, deps.page_size, deps.keys);
+  const std::string owner = StrCat(in.principal->tenant, "|", in.principal->subject);
+  return ListResult(*in.view, kind, revision, cursor, has_cursor, deps.page_size, deps.keys, owner);
 }
 
 std::string ForwardedMeta(const mcp::RequestMeta& meta) {

@@ -18,26 +18,8 @@ namespace {
 
 namespace asio = boost::asio;
 constexpr mcp::Era kLegacy = mcp::Era::kLegacy;
-// Pace of a tool that asks for a retry without a question (mcp-digest 11.2).
-constexpr std::chrono::milliseconds kStateOnlyPause{250};
 // Resources one session may subscribe to.
 constexpr size_t kWatchesMax = 1000;
-
-// A finished tool result that says why the question could not be put to this client.
-std::string CannotAsk(std::string_view why) {
-  json::ObjectWriter text;
-  text.AddString("type", "text");
-  text.AddString("text", why);
-  return StrCat(R"({"resultType":"complete","content":[)", std::move(text).Build(),
-                R"(],"isError":true})");
-}
-
-// The answer that stands for a client that refused or failed to answer; nothing for questions whose
-// failure cannot be expressed (mcp-digest 12).
-std::optional<std::string> RefusedAnswer(std::string_view method) {
-  if (method == "elicitation/create") return R"({"action":"cancel"})";
-  return std::nullopt;
-}
 
 }  // namespace
 
@@ -237,107 +219,6 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
   (void)co_await reply.Respond(200, std::move(message));
 }
 
-Awaitable<absl::StatusOr<CallOutcome>> LegacyFront::CallWithQuestions(
-    const CallContext& ctx, CallSpec spec, std::shared_ptr<LegacySession> session,
-    CallEvents& events, Reply& reply) {
-  for (int round = 0; round <= deps_.ask_rounds_max; ++round) {
-    METAMCP_CO_ASSIGN_OR_RETURN(CallOutcome outcome, co_await deps_.chain.Run(ctx, spec, events));
-    if (outcome.failed && outcome.error.code == -32021 && spec.method == "tools/call") {
-      outcome.failed = false;
-      outcome.result = CannotAsk(StrCat("upstream:", outcome.upstream, " needs a capability that ",
-                                        "this client has not: ", outcome.error.message));
-    }
-    if (outcome.failed || outcome.kind != provider::v1::RESULT_KIND_INPUT_REQUIRED) {
-      co_return outcome;
-    }
-    METAMCP_CO_ASSIGN_OR_RETURN(const json::ObjectView view, json::ScanObject(outcome.result));
-    const auto state = view.String("requestState");
-    spec.has_request_state = state.has_value();
-    spec.request_state = state.value_or("");
-    spec.input_responses.clear();
-    if (!view.Has("inputRequests")) {
-      const bool slept = co_await Sleep(kStateOnlyPause);
-      if (!slept) co_return absl::CancelledError("cancelled");
-      continue;
-    }
-    auto answers = co_await AskAll(session, std::string(view.Raw("inputRequests")), reply);
-    if (answers.ok()) {
-      spec.input_responses = *std::move(answers);
-      continue;
-    }
-    if (spec.method != "tools/call" || absl::IsCancelled(answers.status())) {
-      co_return answers.status();
-    }
-    outcome.kind = provider::v1::RESULT_KIND_COMPLETE;
-    outcome.result = CannotAsk(Sv(answers.status().message()));
-    co_return outcome;
-  }
-  co_return MakeError("UPSTREAM_PROTOCOL", "gateway",
-                      StrCat("the tool asked more than ", deps_.ask_rounds_max, " times"));
-}
-
-Awaitable<absl::StatusOr<std::string>> LegacyFront::AskAll(std::shared_ptr<LegacySession> session,
-                                                           std::string raw_requests, Reply& reply) {
-  struct Asked {
-    std::string key, method, id;
-    std::shared_ptr<PendingAsk> pending;
-  };
-  METAMCP_CO_ASSIGN_OR_RETURN(const json::ObjectView requests, json::ScanObject(raw_requests));
-  std::vector<Asked> asked;
-  absl::Status failed;
-  for (const json::Member& member : requests.members()) {
-    auto request = json::ScanObject(member.value.raw);
-    const std::string method = request.ok() ? request->String("method").value_or("") : "";
-    absl::StatusOr<std::string> params =
-        MakeError("UPSTREAM_PROTOCOL", "gateway", "an input request without a method");
-    if (!method.empty()) {
-      params =
-          mcp::InputParamsToLegacy(method, request->Raw("params"), session->revision, NewUuidV7());
-    }
-    if (!params.ok()) {
-      failed = params.status();
-      break;
-    }
-    Asked one;
-    one.key = std::string(member.key);
-    one.method = method;
-    one.id = StrCat("gw-", ++session->next_ask);
-    one.pending = std::make_shared<PendingAsk>(deps_.executor);
-    session->asks[one.id] = one.pending;
-    asked.push_back(one);
-    std::string message = jsonrpc::MakeRequest(jsonrpc::Id::String(one.id), method, *params);
-    failed = co_await reply.Notify(std::move(message));
-    if (!failed.ok()) break;
-  }
-  json::ObjectWriter answers;
-  for (Asked& one : asked) {
-    if (failed.ok() && !one.pending->answered) {
-      one.pending->done.expires_after(deps_.ask_timeout);
-      co_await one.pending->done.async_wait(asio::as_tuple(asio::use_awaitable));
-    }
-    session->asks.erase(one.id);
-    if (!failed.ok()) continue;
-    if (one.pending->answered && !one.pending->error) {
-      auto result = mcp::InputResultToModern(one.method, one.pending->result);
-      if (result.ok()) {
-        answers.Add(one.key, *result);
-      } else {
-        failed = result.status();
-      }
-    } else if (auto refused = RefusedAnswer(one.method)) {
-      answers.Add(one.key, *refused);
-    } else {
-      failed = MakeError(
-          "UPSTREAM_ERROR", "client",
-          one.pending->error
-              ? StrCat("the client refused ", one.method, ": ", one.pending->error->message)
-              : StrCat("the client did not answer ", one.method, " in time"));
-    }
-  }
-  if (!failed.ok()) co_return failed;
-  co_return std::move(answers).Build();
-}
-
 void LegacyFront::HandleNotification(const Incoming& in, LegacySession& session) {
   if (in.envelope->method != "notifications/cancelled") return;
   auto id = jsonrpc::Id::FromRaw(in.envelope->params.Raw("requestId"));
@@ -346,21 +227,6 @@ void LegacyFront::HandleNotification(const Incoming& in, LegacySession& session)
   if (it == session.in_flight.end()) return;
   const auto cancel = it->second;
   cancel();
-}
-
-bool LegacyFront::HandleAnswer(const jsonrpc::Envelope& envelope, LegacySession& session) {
-  if (envelope.id.kind() != jsonrpc::Id::Kind::kString) return false;
-  const auto it = session.asks.find(envelope.id.AsText());
-  if (it == session.asks.end() || it->second->answered) return false;
-  PendingAsk& pending = *it->second;
-  pending.answered = true;
-  if (envelope.kind == jsonrpc::MessageKind::kError) {
-    pending.error = envelope.error;
-  } else {
-    pending.result = std::string(envelope.result);
-  }
-  pending.done.cancel();
-  return true;
 }
 
 }  // namespace metamcp::gateway

@@ -20,13 +20,13 @@ constexpr std::string_view kModernCapabilities =
     R"({"completions":{},"logging":{},"prompts":{"listChanged":true},)"
     R"("resources":{"listChanged":true,"subscribe":true},"tools":{"listChanged":true}})";
 
-std::string CursorContext(const ServerView& view, ItemKind kind) {
-  return StrCat("list|", view.name(), "|", static_cast<int>(kind));
+std::string CursorContext(const ServerView& view, ItemKind kind, std::string_view owner) {
+  return StrCat("list|", view.name(), "|", static_cast<int>(kind), "|", owner);
 }
 
 absl::StatusOr<size_t> FirstOf(const ServerView& view, ItemKind kind, std::string_view cursor,
-                               const KeyRing& keys) {
-  const auto plain = keys.Open(SealPurpose::kCursor, cursor, CursorContext(view, kind));
+                               const KeyRing& keys, std::string_view owner) {
+  const auto plain = keys.Open(SealPurpose::kCursor, cursor, CursorContext(view, kind, owner));
   const size_t colon = plain ? plain->find(':') : std::string::npos;
   if (!plain || colon == std::string::npos) {
     return MakeError("CURSOR_INVALID", "gateway", "this cursor was not made by this list");
@@ -75,10 +75,11 @@ std::string InitializeResult(const ServerView& view, mcp::Revision revision) {
 
 absl::StatusOr<std::string> ListResult(const ServerView& view, ItemKind kind,
                                        mcp::Revision revision, std::string_view cursor,
-                                       bool has_cursor, size_t page_size, const KeyRing& keys) {
+                                       bool has_cursor, size_t page_size, const KeyRing& keys,
+                                       std::string_view owner) {
   size_t first = 0;
   if (has_cursor) {
-    METAMCP_ASSIGN_OR_RETURN(first, FirstOf(view, kind, cursor, keys));
+    METAMCP_ASSIGN_OR_RETURN(first, FirstOf(view, kind, cursor, keys, owner));
   }
   const auto& entries = view.Entries(kind);
   const size_t end = std::min(entries.size(), first + page_size);
@@ -87,7 +88,7 @@ absl::StatusOr<std::string> ListResult(const ServerView& view, ItemKind kind,
   if (end < entries.size()) {
     out += StrCat(",\"nextCursor\":\"",
                   keys.Seal(SealPurpose::kCursor, StrCat(end, ":", entries[end - 1]->name),
-                            CursorContext(view, kind)),
+                            CursorContext(view, kind, owner)),
                   "\"");
   }
   if (mcp::IsModern(revision)) {

@@ -20,10 +20,12 @@ std::string InitializeResult(const ServerView& view, mcp::Revision revision);
 
 // tools/list, resources/list, resources/templates/list or prompts/list. `cursor` is empty for the
 // first page. Pages follow the order of names that the catalog gives; a cursor names the last entry
-// of its page, so that it survives changes of the catalog. Errors: CURSOR_INVALID.
+// of its page, so that it survives changes of the catalog; it is good for `owner`, the principal,
+// only. Errors: CURSOR_INVALID.
 absl::StatusOr<std::string> ListResult(const ServerView& view, ItemKind kind,
                                        mcp::Revision revision, std::string_view cursor,
-                                       bool has_cursor, size_t page_size, const KeyRing& keys);
+                                       bool has_cursor, size_t page_size, const KeyRing& keys,
+                                       std::string_view owner);
 
 // Sets _meta["io.modelcontextprotocol/serverInfo"] of a modern result to the gateway's.
 std::string WithServerInfo(const ServerView& view, std::string result);

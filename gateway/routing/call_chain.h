@@ -38,6 +38,7 @@ struct CallSpec {
   std::string input_responses;
   std::string request_state;
   bool has_request_state = false;
+  bool abandon = false;  // cancel what request_state names
   bool wants_progress = false;
   std::string affinity;
 };
@@ -76,7 +77,8 @@ class CallChain {
     int calls_max = 4096;  // at once; more are refused
     size_t result_bytes_max = 32u << 20;
     size_t state_bytes_max = 8192;  // mcp-digest 19
-    std::chrono::minutes state_lifetime{15};
+    // How long a requestState is good for.
+    std::chrono::milliseconds state_lifetime = std::chrono::minutes(10);
   };
   // All three must outlive the chain.
   CallChain(ProviderDirectory& providers, const KeyRing& keys, Options options)

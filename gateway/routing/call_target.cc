@@ -150,6 +150,7 @@ absl::StatusOr<provider::v1::CallRequest> CallChain::MakeRequest(
   request.set_request_state(target.provider_state);
   request.set_has_request_state(spec.has_request_state);
   request.set_affinity(spec.affinity);
+  request.set_abandon(spec.abandon);
   return request;
 }
 

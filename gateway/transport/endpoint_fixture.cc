@@ -119,6 +119,7 @@ EndpointTest::EndpointTest() {
   hub_ = std::make_unique<SubscriptionHub>(executor, mirror_, *directory_);
   authenticator_ = *auth::Authenticator::Create({}, true, keys_);
   FrontDeps deps(executor, mirror_, *chain_, *sessions_, *hub_, keys_);
+  deps.tasks = &tasks_;
   endpoint_ = std::make_unique<McpEndpoint>(deps, *authenticator_, tasks_, keep_alive_,
                                             McpEndpoint::Options());
   DuplexFront::Options duplex;

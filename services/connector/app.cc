@@ -30,6 +30,14 @@ std::unique_ptr<SecretStore> MakeSecretStore(db::DbExecutor* database) {
   return std::make_unique<SqlSecretStore>(*database);
 }
 
+ParkedCalls::Options MakeParkedOptions(const AppOptions& options) {
+  ParkedCalls::Options out;
+  out.ttl = std::chrono::milliseconds(options.connector.question_timeout_ms);
+  out.calls_max = static_cast<size_t>(options.connector.parked_max);
+  out.calls_per_owner_max = static_cast<size_t>(options.connector.parked_per_principal_max);
+  return out;
+}
+
 }  // namespace
 
 struct App::Parts {
@@ -37,7 +45,7 @@ struct App::Parts {
         http::HttpClient& http, const KeyRing& keys, const AppOptions& options)
       : tasks(executor),
         budget(static_cast<int>(options.connector.processes_max)),
-        parked(executor, keys, ParkedCalls::Options()),
+        parked(executor, keys, MakeParkedOptions(options)),
         secrets(MakeSecretStore(options.database)),
         vault(*secrets, keys),
         logins(executor, tasks, http, vault),

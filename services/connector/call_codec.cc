@@ -120,6 +120,32 @@ RequestSpec EncodeCall(const pb::CallRequest& request, const TraceContext& trace
   return spec;
 }
 
+std::optional<RpcError> RefusedAnswer(std::string_view answer) {
+  const auto view = json::ScanObject(answer);
+  if (!view.ok() || view->members().size() != 1) return std::nullopt;
+  const auto error = json::ScanObject(view->Raw("error"));
+  if (!error.ok()) return std::nullopt;
+  const auto code = json::RawInt64(error->Raw("code"));
+  if (!code) return std::nullopt;
+  RpcError out;
+  out.code = *code;
+  out.message = error->String("message").value_or("");
+  return out;
+}
+
+absl::Status CheckNoRefusal(std::string_view input_responses) {
+  if (input_responses.empty()) return absl::OkStatus();
+  const auto answers = json::ScanObject(input_responses);
+  if (!answers.ok()) return absl::OkStatus();
+  for (const json::Member& answer : answers->members()) {
+    const auto refused = RefusedAnswer(answer.value.raw);
+    if (!refused) continue;
+    return MakeError("UPSTREAM_ERROR", "client",
+                     StrCat("the client refused a question: ", refused->message));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<DecodedResult> DecodeResult(std::string_view method, std::string result,
                                            const Negotiated& peer) {
   const auto view = json::ScanObject(result);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,13 @@ absl::Status CheckCall(const pb::CallRequest& request);
 // caller names no client.
 RequestSpec EncodeCall(const pb::CallRequest& request, const TraceContext& trace,
                        const Negotiated& peer, std::string_view gateway_info);
+
+// Why the client refused the question that `answer` (one of input_responses) answers; nothing if it
+// did not refuse.
+std::optional<RpcError> RefusedAnswer(std::string_view answer);
+// UPSTREAM_ERROR of domain "client" if `input_responses` holds a refusal, which a modern upstream
+// cannot be told.
+absl::Status CheckNoRefusal(std::string_view input_responses);
 
 struct DecodedResult {
   pb::ResultKind kind = pb::RESULT_KIND_COMPLETE;

@@ -71,6 +71,40 @@ TEST_F(IsolationTest, AStateWorksOnceForItsOwnerAndItsCallOnly) {
   EXPECT_EQ(upstream->parked(), 0);
 }
 
+TEST_F(IsolationTest, AnAbandonedCallIsCancelledAtOnceAndOnlyByItsOwner) {
+  auto upstream = Ready(Stdio("one", {"--era", "legacy"}));
+  auto asked = Finish(*upstream, Elicit(*upstream, "a"));
+  ASSERT_EQ(upstream->parked(), 1) << asked->status;
+  pb::CallRequest abandon = Answer(Elicit(*upstream, "b"), *asked, "Ada");
+  abandon.set_abandon(true);
+  EXPECT_EQ(Reason(Finish(*upstream, abandon)->status), "STATE_INVALID");
+  abandon.set_affinity("a");
+  EXPECT_EQ(Finish(*upstream, abandon)->sink.result, "{}");
+  EXPECT_EQ(upstream->parked(), 0);
+  EXPECT_EQ(Reason(Finish(*upstream, abandon)->status), "STATE_INVALID");
+  const pb::CallRequest late = Answer(Elicit(*upstream, "a"), *asked, "Ada");
+  EXPECT_EQ(Reason(Finish(*upstream, late)->status), "STATE_INVALID");
+}
+
+TEST_F(IsolationTest, ARefusalReachesALegacyUpstreamAndEndsAModernCall) {
+  auto legacy = Ready(Stdio("one", {"--era", "legacy"}));
+  auto asked = Finish(*legacy, Elicit(*legacy, "a"));
+  pb::CallRequest refusal = Answer(Elicit(*legacy, "a"), *asked, "Ada");
+  const std::string key = Json::parse(asked->sink.result)["inputRequests"].begin().key();
+  const Json refused = {{key, {{"error", {{"code", -1}, {"message", "the user said no"}}}}}};
+  refusal.set_input_responses(refused.dump());
+  auto ended = Finish(*legacy, refusal);
+  ASSERT_TRUE(ended->status.ok()) << ended->status;
+  EXPECT_EQ(legacy->parked(), 0);
+
+  auto modern = Ready(Stdio("two", {"--era", "modern"}));
+  pb::CallRequest call = Elicit(*modern, "a");
+  call.set_input_responses(refused.dump());
+  auto failed = Finish(*modern, call);
+  EXPECT_EQ(Reason(failed->status), "UPSTREAM_ERROR");
+  EXPECT_THAT(std::string(failed->status.message()), HasSubstr("the user said no"));
+}
+
 TEST_F(IsolationTest, MissingAnswersAreAskedForAgain) {
   auto upstream = Ready(Stdio("one", {"--era", "legacy"}));
   auto asked = Finish(*upstream, Elicit(*upstream, "a"));

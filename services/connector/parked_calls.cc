@@ -1,5 +1,7 @@
 #include "services/connector/parked_calls.h"
 
+#include <algorithm>
+
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
@@ -66,14 +68,22 @@ std::string ParkedCalls::Ask(const std::string& id, Call& call) {
 }
 
 absl::StatusOr<std::string> ParkedCalls::Park(Lease lease, const std::string& upstream_id,
-                                              const std::string& binding) {
-  if (calls_.size() >= options_.calls_max) {
+                                              const std::string& binding,
+                                              const std::string& owner) {
+  if (calls_.size() - held_.size() >= options_.calls_max) {
     return MakeError("QUEUE_FULL", "connector", "too many calls wait for answers");
   }
+  const auto own = owners_.find(owner);
+  if (own != owners_.end() && own->second >= options_.calls_per_owner_max) {
+    return MakeError("QUEUE_FULL", "connector",
+                     "too many calls of this principal wait for answers");
+  }
+  ++owners_[owner];
   const std::string id = NewUuidV7();
   auto call = std::make_unique<Call>();
   call->upstream_id = upstream_id;
   call->binding = binding;
+  call->owner = owner;
   call->lease = std::move(lease);
   TakeQuestions(*call);
   std::string result = Ask(id, *call);
@@ -82,13 +92,35 @@ absl::StatusOr<std::string> ParkedCalls::Park(Lease lease, const std::string& up
   return result;
 }
 
+std::optional<std::pair<std::string, std::string>> ParkedCalls::Open(
+    const std::string& state, const std::string& binding) const {
+  const auto opened = keys_.Open(SealPurpose::kCall, state, binding);
+  if (!opened) return std::nullopt;
+  const size_t dot = opened->find('.');
+  if (dot == std::string::npos) return std::nullopt;
+  return std::make_pair(opened->substr(0, dot), opened->substr(dot + 1));
+}
+
+absl::Status ParkedCalls::Abandon(const std::string& state, const std::string& binding) {
+  const auto opened = Open(state, binding);
+  if (!opened) return Invalid("is not of this call, or was altered");
+  const auto& [id, round] = *opened;
+  const auto it = calls_.find(id);
+  const bool waits = it != calls_.end() && it->second->phase == Phase::kSuspended;
+  if (!waits || round != std::to_string(it->second->round)) {
+    return Invalid("belongs to an earlier round, or has expired");
+  }
+  GiveUp(*it->second);
+  Erase(it);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<ParkedCalls::Resumed> ParkedCalls::Resume(const std::string& state,
                                                          const std::string& binding,
                                                          const std::string& responses) {
-  const auto opened = keys_.Open(SealPurpose::kCall, state, binding);
+  const auto opened = Open(state, binding);
   if (!opened) return Invalid("is not of this call, or was altered");
-  const size_t dot = opened->find('.');
-  const std::string id = opened->substr(0, dot);
+  const auto& [id, round] = *opened;
   const auto it = calls_.find(id);
   if (it == calls_.end()) return Invalid("has expired; start the call again");
   Call& call = *it->second;
@@ -102,7 +134,7 @@ absl::StatusOr<ParkedCalls::Resumed> ParkedCalls::Resume(const std::string& stat
     }
     return Invalid("was used already");
   }
-  if (call.phase != Phase::kSuspended || opened->substr(dot + 1) != std::to_string(call.round)) {
+  if (call.phase != Phase::kSuspended || round != std::to_string(call.round)) {
     return Invalid("belongs to an earlier round");
   }
   const auto answers =
@@ -126,7 +158,11 @@ absl::StatusOr<ParkedCalls::Resumed> ParkedCalls::Resume(const std::string& stat
       continue;
     }
     if (!call.lease.exchange->done) {
-      call.lease.session->AnswerQuestion(question->second, answer->value.raw);
+      if (const auto refused = RefusedAnswer(answer->value.raw)) {
+        call.lease.session->RejectQuestion(question->second, *refused);
+      } else {
+        call.lease.session->AnswerQuestion(question->second, answer->value.raw);
+      }
     }
     question = call.questions.erase(question);
   }
@@ -154,25 +190,45 @@ void ParkedCalls::Finished(const std::string& call_id, const CallOutcome& outcom
   const auto it = calls_.find(call_id);
   if (it == calls_.end()) return;
   Call& call = *it->second;
+  Leave(call);
   call.phase = Phase::kDone;
   call.expiry = Clock::now() + options_.hold;
   if (outcome.result.json.size() <= options_.held_bytes_max) call.outcome = outcome;
+  held_.push_back(call_id);
+  if (held_.size() > options_.held_max) Erase(calls_.find(held_.front()));
 }
 
-void ParkedCalls::Dropped(const std::string& call_id) { calls_.erase(call_id); }
+void ParkedCalls::Dropped(const std::string& call_id) {
+  if (const auto it = calls_.find(call_id); it != calls_.end()) Erase(it);
+}
+
+void ParkedCalls::Leave(const Call& call) {
+  const auto own = owners_.find(call.owner);
+  if (own != owners_.end() && --own->second == 0) owners_.erase(own);
+}
+
+void ParkedCalls::Erase(Calls::iterator it) {
+  if (it->second->phase == Phase::kDone) {
+    // Held results expire in the order in which they came.
+    held_.erase(std::find(held_.begin(), held_.end(), it->first));
+  } else {
+    Leave(*it->second);
+  }
+  calls_.erase(it);
+}
 
 void ParkedCalls::GiveUp(Call& call) {
   if (call.lease.session == nullptr) return;
   for (const auto& [key, question] : call.questions) call.lease.session->RefuseQuestion(question);
   call.questions.clear();
-  call.lease.session->Cancel(*call.lease.exchange, "nobody answered in time");
+  call.lease.session->Cancel(*call.lease.exchange, "nobody answers its questions");
 }
 
 void ParkedCalls::DropUpstream(const std::string& upstream_id) {
   for (auto it = calls_.begin(); it != calls_.end();) {
     if (upstream_id.empty() || it->second->upstream_id == upstream_id) {
       GiveUp(*it->second);
-      calls_.erase(it++);
+      Erase(it++);
     } else {
       ++it;
     }
@@ -192,7 +248,7 @@ void ParkedCalls::Sweep() {
   for (auto it = calls_.begin(); it != calls_.end();) {
     if (it->second->expiry <= now && it->second->phase != Phase::kDelivering) {
       GiveUp(*it->second);
-      calls_.erase(it++);
+      Erase(it++);
     } else {
       ++it;
     }

@@ -3,6 +3,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -36,8 +37,10 @@ class ParkedCalls {
     Options() = default;
     Clock::duration ttl = std::chrono::minutes(10);
     Clock::duration hold = std::chrono::seconds(60);
-    size_t calls_max = 1000;
-    size_t held_bytes_max = 1u << 20;  // a larger outcome is not kept
+    size_t calls_max = 10000;           // that wait at once
+    size_t calls_per_owner_max = 1000;  // of one principal
+    size_t held_max = 1000;             // results of calls that are over
+    size_t held_bytes_max = 1u << 20;   // a larger outcome is not kept
   };
   // What a parked call keeps alive until it is resumed.
   struct Lease {
@@ -51,9 +54,10 @@ class ParkedCalls {
   ~ParkedCalls();
 
   // Takes a call whose exchange has open questions and returns the input_required result.
-  // `binding` names who may come back and with what. Errors: QUEUE_FULL.
+  // `binding` names who may come back and with what; `owner` is whose share of the room it takes.
+  // Errors: QUEUE_FULL.
   absl::StatusOr<std::string> Park(Lease lease, const std::string& upstream_id,
-                                   const std::string& binding);
+                                   const std::string& binding, const std::string& owner);
 
   struct Resumed {
     std::string call_id;
@@ -65,6 +69,8 @@ class ParkedCalls {
   // something else, expired, or was used; INVALID_PARAMS for malformed answers.
   absl::StatusOr<Resumed> Resume(const std::string& state, const std::string& binding,
                                  const std::string& responses);
+  // Cancels the call of a state whose caller will not come back. Errors: STATE_INVALID.
+  absl::Status Abandon(const std::string& state, const std::string& binding);
   // Parks a resumed call for its next round.
   absl::StatusOr<std::string> ParkAgain(const std::string& call_id, Lease lease);
   // Keeps the outcome of a resumed call for a caller whose connection broke.
@@ -81,6 +87,7 @@ class ParkedCalls {
   struct Call {
     std::string upstream_id;
     std::string binding;
+    std::string owner;
     Lease lease;
     int round = 0;
     Phase phase = Phase::kSuspended;
@@ -91,14 +98,23 @@ class ParkedCalls {
     std::optional<CallOutcome> outcome;
   };
   std::string Ask(const std::string& id, Call& call);
+  // The call's id and round, of a state that is ours.
+  std::optional<std::pair<std::string, std::string>> Open(const std::string& state,
+                                                          const std::string& binding) const;
   void TakeQuestions(Call& call);
   void GiveUp(Call& call);
+  using Calls = absl::flat_hash_map<std::string, std::unique_ptr<Call>>;
+  // The call waits no more; it may still hold a result.
+  void Leave(const Call& call);
+  void Erase(Calls::iterator it);
   void Sweep();
 
   boost::asio::any_io_executor executor_;
   const KeyRing& keys_;
   const Options options_;
-  absl::flat_hash_map<std::string, std::unique_ptr<Call>> calls_;
+  Calls calls_;
+  absl::flat_hash_map<std::string, size_t> owners_;  // calls that are not over
+  std::deque<std::string> held_;                     // ids of those that are, oldest first
   boost::asio::steady_timer sweep_;
   bool sweeping_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

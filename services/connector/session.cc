@@ -196,6 +196,11 @@ void Session::AnswerQuestion(const Question& question, std::string_view raw_resu
   SendText(StrCat(R"({"jsonrpc":"2.0","id":)", question.id, R"(,"result":)", raw_result, "}"));
 }
 
+void Session::RejectQuestion(const Question& question, const RpcError& error) {
+  SendText(StrCat(R"({"jsonrpc":"2.0","id":)", question.id, R"(,"error":{"code":)", error.code,
+                  R"(,"message":)", json::JsonQuote(error.message), "}}"));
+}
+
 void Session::RefuseQuestion(const Question& question) {
   if (question.method == "elicitation/create") {
     AnswerQuestion(question, R"({"action":"cancel"})");

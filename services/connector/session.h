@@ -95,6 +95,8 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
   // Gives an unfinished exchange up: tells the upstream in its version's way, forgets it.
   void Cancel(Exchange& exchange, std::string_view reason);
   // Answers a question with a raw result.
+  // The client itself refused, with this error.
+  void RejectQuestion(const Question& question, const RpcError& error);
   void AnswerQuestion(const Question& question, std::string_view raw_result);
   // Answers it as a client that will not.
   void RefuseQuestion(const Question& question);

@@ -29,6 +29,10 @@ std::string Binding(const pb::CallRequest& request, const CallContext& ctx) {
   return Sha256(all);
 }
 
+std::string PrincipalOf(const CallContext& ctx) {
+  return StrCat(ctx.tenant(), "|", ctx.principal ? ctx.principal->subject : "");
+}
+
 bool HasReason(const absl::Status& status, std::string_view reason) {
   const auto info = GetErrorInfo(status);
   return info.has_value() && info->reason == reason;
@@ -59,10 +63,21 @@ Awaitable<absl::Status> Upstream::Call(const CallContext& ctx, pb::CallRequest r
     auto waiting = logins->WaitLogin(OwnerOf(ctx), std::min(ctx.deadline, limit));
     co_await std::move(waiting);  // without a login the call itself says what is missing
   }
-  if (breaker_.open() && !breaker_.Allow(Clock::now())) co_return NotReady();
   // The era decides whose state a retried call carries: a modern upstream's own passes through.
   const bool modern = main_ != nullptr && main_->usable() && main_->session->negotiated().modern();
   absl::Status status;
+  if (run.request.abandon()) {
+    // A modern upstream keeps nothing that would have to be given up.
+    if (!modern) {
+      status = core_.parked.Abandon(run.request.request_state(), Binding(run.request, run.ctx));
+    }
+    if (!status.ok()) co_return status;
+    CallOutcome nothing;
+    nothing.result.json = "{}";
+    auto telling = Deliver(run, std::move(nothing));
+    co_return co_await std::move(telling);
+  }
+  if (breaker_.open() && !breaker_.Allow(Clock::now())) co_return NotReady();
   if (run.request.has_request_state() && !modern) {
     auto retried = RetriedCall(run);
     status = co_await std::move(retried);
@@ -90,6 +105,8 @@ void Upstream::CountOutcome(const absl::Status& status) {
 }
 
 Awaitable<absl::Status> Upstream::FreshCall(CallRun& run) {
+  const absl::Status expressible = CheckNoRefusal(run.request.input_responses());
+  if (!expressible.ok()) co_return expressible;
   absl::StatusOr<Limiter::Permit> permit = Limiter::Permit();
   if (limiter_->TryAcquire()) {
     permit = limiter_->Adopt();
@@ -205,7 +222,8 @@ Awaitable<absl::Status> Upstream::Conclude(CallRun& run) {
     lease.instance = run.use;
     lease.permit = run.turn;
     auto result = run.call_id.empty()
-                      ? core_.parked.Park(std::move(lease), id_, Binding(run.request, run.ctx))
+                      ? core_.parked.Park(std::move(lease), id_, Binding(run.request, run.ctx),
+                                          PrincipalOf(run.ctx))
                       : core_.parked.ParkAgain(run.call_id, std::move(lease));
     if (!result.ok()) co_return result.status();
     run.guard.exchange.reset();

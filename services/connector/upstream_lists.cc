@@ -15,7 +15,6 @@
 namespace metamcp::connector {
 namespace {
 
-constexpr std::chrono::seconds kInstanceIdle(600);
 constexpr std::chrono::milliseconds kPingTimeout(10000);
 constexpr int kMissedMax = 3;
 // A failed list is tried again after this.
@@ -342,9 +341,10 @@ Awaitable<absl::Status> Upstream::Listen(const CallContext& ctx, pb::ListenReque
 
 void Upstream::ExpireInstances() {
   const auto now = Clock::now();
+  const std::chrono::milliseconds idle_limit(core_.config.instance_idle_ms);
   for (auto it = extra_.begin(); it != extra_.end();) {
     const std::shared_ptr<Instance> instance = it->second;
-    const bool idle = instance->users == 0 && now - instance->used_at > kInstanceIdle;
+    const bool idle = instance->users == 0 && now - instance->used_at > idle_limit;
     if (!instance->opening && (idle || !instance->usable())) {
       it = extra_.erase(it);
       core_.tasks.Spawn("instance.close", CloseInstance(instance));
