@@ -2,6 +2,7 @@
 //
 //   metamcp-load (--url http://127.0.0.1:PORT/mcp | --stdio COMMAND ARG...)
 //     --era legacy|modern   default modern
+//     --declares            the client declares every capability; without it none
 //     --connections N       lanes, each with one request on its way; default 1
 //     --seconds S           measured time after --warmup S (default 0.5); default 2
 //     --calls N             ends after N answers instead (no warm-up)
@@ -40,6 +41,7 @@ struct Options {
   std::string url;
   std::vector<std::string> command;
   bool modern = true;
+  bool declares = false;
   size_t connections = 1;
   double seconds = 2;
   double warmup = 0.5;
@@ -203,6 +205,8 @@ bool ParseOptions(int argc, char** argv, Options* options, std::string* problem)
       while (i + 1 < argc) options->command.emplace_back(argv[++i]);
     } else if (flag == "--era") {
       options->modern = next() != "legacy";
+    } else if (flag == "--declares") {
+      options->declares = true;
     } else if (flag == "--connections") {
       options->connections = std::stoul(next());
     } else if (flag == "--seconds") {
@@ -254,7 +258,7 @@ int Run(int argc, char** argv) {
   ::prctl(PR_SET_TIMERSLACK, 1);  // an open loop must not be late by itself
   ::signal(SIGPIPE, SIG_IGN);
   fixtures::EventLoop loop;
-  Work work(options.modern, options.bytes, ItemsOf(options));
+  Work work(options.modern, options.bytes, ItemsOf(options), options.declares);
   Runner runner(options, loop, work);
   std::unique_ptr<Lanes> lanes;
   if (!options.command.empty()) {

@@ -1,5 +1,7 @@
 """The measurements. Each returns plain data."""
 
+import glob
+import json
 import os
 import resource
 import subprocess
@@ -68,6 +70,27 @@ def calls(world):
     world.end(one, three, *three.others, http)
     return {"rows": rows, "cross": cross, "loaded_kib": loaded, "loaded_three_kib": loaded_three,
             "profile": top}
+
+
+def questions(world):
+    """What being askable costs where nobody asks, and what a call costs that waits for an answer."""
+    gateway = world.gateway({"io": w.stdio_server("io", "legacy")})
+    w.wait_for_tools(gateway.url, ["io__echo"])
+    rows = []
+    for era in ("modern", "legacy"):
+        common = ["--era", era, "--connections", 100, "--seconds", SECONDS, "--warmup", WARMUP,
+                  "--tool", "io__echo"]
+        # In turn, so that both see the same machine.
+        pairs = [(w.load(*common, url=gateway.url), w.load(*common, "--declares", url=gateway.url))
+                 for _ in range(3)]
+        best = [max(pair[i]["calls_per_s"] for pair in pairs) for i in (0, 1)]
+        rows.append({"era": era, "none": best[0], "all": best[1]})
+    world.end(gateway)
+    node = glob.glob(".cache/node/node_modules/node-linux-*/bin/node")[0]
+    parked = subprocess.run([node, "tests/bench/parked.mjs", "--calls", "4000"], check=True,
+                            env={**os.environ, "METAMCP_BIN": w.binary("meta-mcp")},
+                            capture_output=True, timeout=300).stdout
+    return {"declared": rows, "parked": json.loads(parked)}
 
 
 def short_name(symbol):

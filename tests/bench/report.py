@@ -111,12 +111,35 @@ def aims(data):
                  [[*cell[:3], "met" if cell[3] else "**missed**"] for cell in cells])
 
 
+def same_era(rows, cross):
+    """CPU of a call of that client to an upstream of its own era, over the same transport."""
+    kind = "HTTP" if cross["upstream"].startswith("web") else "stdio"
+    return next(cpu_of(row["one"]) for row in rows
+                if row["upstream"] == kind and row["era"] == cross["client"]
+                and row["connections"] == 32)
+
+
+def questions(data):
+    rows = [[row["era"], f"{row['none']:,.0f}", f"{row['all']:,.0f}",
+             f"{row['all'] / row['none']:.2f}"] for row in data["declared"]]
+    parked = data["parked"]
+    per_100mb = 100e6 / (parked["kib_each"] * 1024)
+    return ("100 clients call a stdio server that never asks, and declare nothing or everything "
+            "that a server could ask; the best of three runs of each, in turn.\n\n"
+            + table(["era", "none declared, calls/s", "all declared, calls/s", "ratio"], rows)
+            + f"\n\n{parked['calls']:,} calls parked at a legacy HTTP server that had asked: "
+            f"{parked['kib_each']:.1f} KiB each, so {per_100mb:,.0f} in 100 MB.")
+
+
 def render(data):
     calls = data["calls"]
     catalog = data["catalog"]
-    cross = table(["client", "upstream", "calls/s at 32 connections", "CPU µs per call"],
+    cross = table(["client", "upstream", "calls/s at 32 connections", "CPU µs per call",
+                   "of one era, µs", "bridging adds, µs"],
                   [[c["client"], c["upstream"], f"{c['one']['calls_per_s']:,.0f}",
-                    f"{cpu_of(c['one']):.0f}"] for c in calls["cross"]])
+                    f"{cpu_of(c['one']):.0f}", f"{same_era(calls['rows'], c):.0f}",
+                    f"{cpu_of(c['one']) - same_era(calls['rows'], c):+.0f}"]
+                   for c in calls["cross"]])
     streams = table(["era", "open streams", "KiB each", "CPU while idle, % of a core"],
                     [[era, f"{s['streams']:,}", f"{s['kib_each']:.1f}",
                       f"{s['cpu_share_idle'] * 100:.1f}"]
@@ -141,7 +164,10 @@ def render(data):
         "### At half load",
         "Open loop at half the throughput of 32 connections; a late call counts from when it was "
         "due.", half_load(calls["rows"]),
-        "### Between the eras", cross,
+        "### Between the eras",
+        "*Of one era* is the same client's call to a server of its own era on that transport.",
+        cross,
+        "### Questions", questions(data["questions"]),
         "### Memory",
         f"Idle {data['idle']['rss_kib'] / 1024:.1f} MiB, of which "
         f"{data['idle']['own_kib'] / 1024:.1f} MiB are its own and the rest pages of the program "

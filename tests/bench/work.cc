@@ -12,7 +12,9 @@ namespace {
 constexpr std::string_view kModernMeta =
     R"("_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",)"
     R"("io.modelcontextprotocol/clientInfo":{"name":"metamcp-load","version":"1"},)"
-    R"("io.modelcontextprotocol/clientCapabilities":{}})";
+    R"("io.modelcontextprotocol/clientCapabilities":)";
+constexpr std::string_view kEverything =
+    R"({"roots":{},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}})";
 
 std::string Fill(std::string_view text, std::string_view nonce) {
   std::string filled;
@@ -85,7 +87,9 @@ Request Work::Make(const WorkItem& item) {
   request.id_text = StrCat("\"id\":", id);
   request.expect = Fill(item.expect, nonce);
   const std::string params = Fill(item.params, nonce);
-  const std::string_view meta = modern_ && item.method != "initialize" ? kModernMeta : "";
+  const bool envelope = modern_ && item.method != "initialize";
+  const std::string meta =
+      envelope ? StrCat(kModernMeta, declares_ ? kEverything : "{}", "}") : std::string();
   request.body =
       StrCat(R"({"jsonrpc":"2.0",)", request.id_text, R"(,"method":")", item.method,
              R"(","params":{)", params, !params.empty() && !meta.empty() ? "," : "", meta, "}}");
@@ -97,8 +101,9 @@ Request Work::Next() { return Make(items_[next_ % items_.size()]); }
 Request Work::Initialize() {
   WorkItem item;
   item.method = "initialize";
-  item.params = R"("protocolVersion":"2025-11-25","capabilities":{},)"
-                R"("clientInfo":{"name":"metamcp-load","version":"1"})";
+  item.params =
+      StrCat(R"("protocolVersion":"2025-11-25","capabilities":)", declares_ ? kEverything : "{}",
+             R"(,"clientInfo":{"name":"metamcp-load","version":"1"})");
   item.expect = R"("protocolVersion":"2025-11-25")";
   return Make(item);
 }

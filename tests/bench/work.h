@@ -29,8 +29,9 @@ struct Request {
 // Makes the requests of a load in turn and judges the answers. Both eras.
 class Work {
  public:
-  Work(bool modern, size_t bytes, std::vector<WorkItem> items)
-      : modern_(modern), padding_(bytes, 'x'), items_(std::move(items)) {}
+  // `declares` makes the client one that can be asked everything.
+  Work(bool modern, size_t bytes, std::vector<WorkItem> items, bool declares = false)
+      : modern_(modern), declares_(declares), padding_(bytes, 'x'), items_(std::move(items)) {}
 
   // Items for tools by name: each is called with a text that must come back. A tool whose name
   // ends in "who" must also say the part of its own name in front of "__".
@@ -48,6 +49,7 @@ class Work {
   Request Make(const WorkItem& item);
 
   const bool modern_;
+  const bool declares_;
   const std::string padding_;
   const std::vector<WorkItem> items_;
   uint64_t next_ = 0;
