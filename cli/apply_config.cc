@@ -5,6 +5,23 @@
 namespace metamcp::cli {
 namespace {
 
+void FillAuth(const config::ServerAuthConfig& from, catalog::v1::UpstreamAuth& to) {
+  to.set_grant(from.grant);
+  to.set_client_id(from.client_id);
+  to.set_client_secret(from.client_secret);
+  to.set_private_key(from.private_key);
+  to.set_key_id(from.key_id);
+  to.set_algorithm(from.algorithm);
+  to.mutable_scopes()->Assign(from.scopes.begin(), from.scopes.end());
+  to.set_authorization_server(from.authorization_server);
+  to.set_per_principal(from.per_principal);
+  to.set_private_networks(from.private_networks);
+  to.set_id_token(from.id_token);
+  to.set_identity_provider(from.identity_provider);
+  to.set_identity_client_id(from.identity_client_id);
+  to.set_identity_client_secret(from.identity_client_secret);
+}
+
 void FillUpstream(const std::string& key, const config::ServerConfig& from,
                   catalog::v1::Upstream& to) {
   auto& meta = *to.mutable_meta();
@@ -35,6 +52,7 @@ void FillUpstream(const std::string& key, const config::ServerConfig& from,
   spec.set_allow_plain_http(from.allow_plain_http);
   for (const auto& fallback : from.fallbacks) spec.add_fallbacks(Slug(fallback));
   spec.set_concurrency(static_cast<int32_t>(from.concurrency));
+  if (from.auth != config::ServerAuthConfig()) FillAuth(from.auth, *spec.mutable_auth());
 }
 
 void FillSelector(const config::SelectorConfig& from, catalog::v1::Selector& to) {

@@ -59,9 +59,29 @@ TEST_F(CatalogCommandTest, PrintsLogs) {
   EXPECT_THAT(rest_.Last().path, HasSubstr("limit=5"));
 }
 
-TEST_F(CatalogCommandTest, SaysPlainlyThatLoginIsNotThere) {
-  EXPECT_EQ(Run({"server", "login", "docs"}), kExitFailed);
-  EXPECT_THAT(err_, HasSubstr("not in this version"));
+TEST_F(CatalogCommandTest, LogsInAndOut) {
+  RecordProperty("req", "M02-US-002.3");
+  rest_.When("GET /api/v1/connections", R"({"connections":[{"name":"docs","loginUs":"5"}]})");
+  rest_.When("POST /api/v1/servers/docs/login", R"({"url":"http://127.0.0.1:1/oauth/login?t=x"})");
+  ASSERT_EQ(Run({"server", "login", "docs", "--no-browser", "--wait", "0"}), kExitDone) << err_;
+  EXPECT_THAT(out_, HasSubstr("http://127.0.0.1:1/oauth/login?t=x"));
+  // Nobody logs in: the login that was there before does not count.
+  EXPECT_EQ(Run({"server", "login", "docs", "--no-browser", "--wait", "1"}), kExitFailed);
+  EXPECT_THAT(err_, HasSubstr("nobody logged in"));
+  EXPECT_EQ(Run({"server", "login", "nothing"}), kExitFailed);
+  rest_.When("POST /api/v1/servers/docs/logout", "{}");
+  EXPECT_EQ(Run({"server", "logout", "docs"}), kExitDone) << err_;
+}
+
+TEST_F(CatalogCommandTest, StatusSaysWhetherTheServerAnswersNow) {
+  rest_.When("GET /api/v1/servers/git",
+             R"({"upstream":{"meta":{"id":"1","name":"git"},"enabled":true,"status":{}}})");
+  rest_.When("GET /api/v1/servers/git/probe", R"({"answers":false,"detail":"git needs login"})");
+  ASSERT_EQ(Run({"server", "status", "git"}), kExitDone) << err_;
+  EXPECT_THAT(out_, HasSubstr("no: git needs login"));
+  rest_.When("GET /api/v1/servers/git/probe", R"({"answers":true,"ms":12.5})");
+  ASSERT_EQ(Run({"server", "status", "git"}), kExitDone) << err_;
+  EXPECT_THAT(out_, HasSubstr("yes, in 12 ms"));
 }
 
 TEST_F(CatalogCommandTest, CallsATool) {

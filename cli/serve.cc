@@ -79,11 +79,16 @@ int RunServe(const ServeOptions& options) {
   start.config_path = options.config_path;
   start.data_dir = options.data_dir;
   start.flags = options.flags;
-  start.database = options.services.count("catalog") > 0;
+  start.database = options.services.count("catalog") > 0 || options.services.count("connector") > 0;
   auto ground = process::OpenGroundBlocking(start);
   absl::Status status = ground.status();
   if (status.ok() && ground->database) {
-    status = catalog::CatalogApp::MigrateBlocking(*ground->database);
+    if (options.services.count("catalog") > 0) {
+      status = catalog::CatalogApp::MigrateBlocking(*ground->database);
+    }
+    if (status.ok() && options.services.count("connector") > 0) {
+      status = connector::App::MigrateBlocking(*ground->database);
+    }
     if (status.ok()) {
       db::ExecutorOptions executor;
       ground->database_executor = std::make_unique<db::DbExecutor>(*ground->database, executor);

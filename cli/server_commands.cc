@@ -46,7 +46,7 @@ absl::Status ListServers(CommandContext& ctx) {
 }
 
 void PrintServer(CommandContext& ctx, const nlohmann::json& upstream,
-                 const nlohmann::json& connection) {
+                 const nlohmann::json& connection, const nlohmann::json& probe) {
   const nlohmann::json& meta = ObjectOf(upstream, "meta");
   const nlohmann::json& spec = ObjectOf(upstream, "spec");
   const nlohmann::json& status = ObjectOf(upstream, "status");
@@ -77,6 +77,12 @@ void PrintServer(CommandContext& ctx, const nlohmann::json& upstream,
                ", running ", NumberOf(connection, "inFlight"), ", waiting ",
                NumberOf(connection, "queued")));
     row("breaker", TextOf(connection, "breaker"));
+    row("login", TextOf(connection, "login"));
+  }
+  if (!probe.empty()) {
+    row("answers", BoolOf(probe, "answers")
+                       ? StrCat("yes, in ", static_cast<int64_t>(probe.value("ms", 0.0)), " ms")
+                       : StrCat("no: ", TextOf(probe, "detail")));
   }
   ctx.PrintTable(table, "");
 }
@@ -95,12 +101,19 @@ absl::Status ShowServer(CommandContext& ctx, const std::string& name) {
       }
     }
   }
+  // Asked now, not remembered.
+  nlohmann::json probe = nlohmann::json::object();
+  if (BoolOf(upstream, "enabled")) {
+    auto asked = CallJson(ctx, RestRequest("GET", ApiPath({"servers", name, "probe"})));
+    if (asked.ok()) probe = *std::move(asked);
+  }
   if (ctx.json()) {
     nlohmann::json out = reply;
     out["connection"] = found;
+    out["probe"] = probe;
     ctx.PrintJson(json::DumpJson(out));
   } else {
-    PrintServer(ctx, upstream, found);
+    PrintServer(ctx, upstream, found, probe);
   }
   return absl::OkStatus();
 }
@@ -128,14 +141,6 @@ absl::Status Logs(CommandContext& ctx, const std::string& name, int64_t lines) {
   return absl::OkStatus();
 }
 
-absl::Status Login(const std::string& name) {
-  return Fail(
-      "METHOD_NOT_FOUND",
-      StrCat("server ", name, ": signing in by OAuth at an upstream is not in this version"),
-      "Give the server a token of its own: \"headers\": {\"Authorization\": \"Bearer "
-      "${TOKEN}\"} in config.json.");
-}
-
 }  // namespace
 
 void AddServerCommands(Command& root) {
@@ -149,7 +154,7 @@ void AddServerCommands(Command& root) {
   list.Run([&ctx] { return ListServers(ctx); });
 
   auto name = std::make_shared<std::string>();
-  Command status = group.Sub("status", "Shows one server, or all");
+  Command status = group.Sub("status", "Shows one server and whether it answers, or all");
   status.Example("meta-mcp server status git");
   status.OptionalArgument("NAME", name.get(), "the server");
   status.Run([&ctx, name] { return ShowServer(ctx, *name); });
@@ -166,10 +171,7 @@ void AddServerCommands(Command& root) {
   logs.Integer("-n,--lines", lines.get(), 1, 1000, "the newest lines");
   logs.Run([&ctx, name, lines] { return Logs(ctx, *name, *lines); });
 
-  Command login = group.Sub("login", "Signs in at a server that needs OAuth (not in this version)");
-  login.Example("meta-mcp server login docs");
-  login.Argument("NAME", name.get(), "the server");
-  login.Run([name] { return Login(*name); });
+  AddLoginCommands(group);
 }
 
 }  // namespace metamcp::cli

@@ -28,7 +28,8 @@ int main(int argc, char** argv) {
   }
   if (service != "catalog") {
     app.add_option("--catalog", catalog, "Address of the catalog service");
-  } else {
+  }
+  if (service != "gateway") {
     app.add_option("--database-url", database, "sqlite:PATH or postgresql://…");
   }
   CLI11_PARSE(app, argc, argv);

@@ -132,6 +132,10 @@ absl::Status Suite::StartConnector() {
   app.environment = ground_.load_options.env;
   app.result_bytes_max = static_cast<size_t>(config.limits.result_bytes_max);
   app.queued_calls_max = static_cast<size_t>(config.limits.queue_max);
+  if (config.auth.token_store != "memory") app.database = ground_.database_executor.get();
+  app.client_metadata_url = config.auth.client_metadata_url.empty()
+                                ? gateway::ClientMetadataUrl(config.gateway.public_url)
+                                : config.auth.client_metadata_url;
   app.items_per_upstream_max = static_cast<size_t>(config.limits.tools_per_server_max);
   connector_app_ = std::make_unique<connector::App>(io_.get_executor(), *catalog_, *http_client_,
                                                     *ground_.keys, std::move(app));

@@ -16,6 +16,7 @@
 #include "gateway/admin/problem.h"
 #include "gateway/app_options.h"
 #include "gateway/calls_service.h"
+#include "gateway/login/login_edge.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/results.h"
 #include "gateway/transport/mcp_endpoint.h"
@@ -81,7 +82,8 @@ class GatewayAppImpl final : public GatewayApp {
         duplex_(front_, endpoint_.modern(), endpoint_.legacy(), tasks_, DuplexOptions(config)),
         sse_(duplex_, *authenticator_, deps_.edge.paths),
         ws_(duplex_, *authenticator_),
-        calls_(front_),
+        login_(deps_.connector, *authenticator_, deps_.keys, config.gateway.public_url),
+        calls_(front_, login_, deps_.connector),
         ready_(executor, asio::steady_timer::time_point::max()),
         server_(http::HttpServer::Create(
             executor,
@@ -104,6 +106,7 @@ class GatewayAppImpl final : public GatewayApp {
     options.timeout = front_.request_timeout;
     METAMCP_ASSIGN_OR_RETURN(admin_, admin::AdminEdge::Create(executor_, std::move(options)));
     chain_.SetObserver(&admin_->observer());
+    chain_.SetLogins(&login_);
     return absl::OkStatus();
   }
 
@@ -126,6 +129,7 @@ class GatewayAppImpl final : public GatewayApp {
       if (!socket.ok()) return socket.status();
     }
     admin_->SetListenUrl(endpoint.ToString());
+    login_.SetListenUrl(endpoint.ToString());
     return endpoint.ToString();
   }
 
@@ -229,6 +233,8 @@ class GatewayAppImpl final : public GatewayApp {
       co_await ServeMcp(request, responder, *std::move(route), std::move(cors));
     } else if (IsHealth(request.path)) {
       co_await Health(request, responder);
+    } else if (deps_.edge.rest && LoginEdge::Owns(request.path)) {
+      co_await login_.Handle(request, responder);
     } else if (deps_.edge.rest && admin_->Owns(request.path)) {
       co_await Admin(request, responder);
     } else {
@@ -313,6 +319,7 @@ class GatewayAppImpl final : public GatewayApp {
   DuplexFront duplex_;
   SseEndpoint sse_;
   WsEndpoint ws_;
+  LoginEdge login_;
   GatewayCallsService calls_;
   std::unique_ptr<admin::AdminEdge> admin_;
   asio::steady_timer ready_;
@@ -342,6 +349,10 @@ absl::StatusOr<std::unique_ptr<GatewayApp>> GatewayApp::Create(asio::any_io_exec
       executor, config, std::move(deps), std::move(authenticator), listen.first, listen.second);
   METAMCP_RETURN_IF_ERROR(app->MakeAdmin(config));
   return std::unique_ptr<GatewayApp>(std::move(app));
+}
+
+std::string ClientMetadataUrl(const std::string& public_url) {
+  return LoginEdge::MetadataUrl(public_url);
 }
 
 }  // namespace metamcp::gateway

@@ -44,6 +44,10 @@ struct GatewayDeps {
   EdgeOptions edge;
 };
 
+// Where a gateway with that public URL serves its Client ID Metadata Document; empty where it has
+// no https address.
+std::string ClientMetadataUrl(const std::string& public_url);
+
 // The gateway: MCP edge, call chain and admin edge, wired. Thread: the executor's one thread.
 class GatewayApp {
  public:

@@ -3,6 +3,7 @@
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/strings.h"
+#include "common/http/url.h"
 
 namespace metamcp::gateway {
 
@@ -78,6 +79,10 @@ http::OriginOptions OriginOptionsOf(const config::Config& config, bool loopback)
   options.loopback_bind = loopback;
   options.allowed_hosts = config.gateway.allowed_hosts;
   options.allowed_origins = config.gateway.allowed_origins;
+  if (const auto own = http::ParseUrl(config.gateway.public_url); own.ok()) {
+    options.allowed_hosts.push_back(own->authority());
+    options.allowed_origins.push_back(own->origin());
+  }
   options.allowed_origins.insert(options.allowed_origins.end(), config.gateway.cors.origins.begin(),
                                  config.gateway.cors.origins.end());
   options.cors_credentials = config.gateway.cors.credentials;

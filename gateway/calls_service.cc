@@ -96,4 +96,27 @@ Awaitable<absl::StatusOr<v1::RevokeSessionResponse>> GatewayCallsService::Revoke
   co_return v1::RevokeSessionResponse();
 }
 
+Awaitable<absl::StatusOr<v1::CreateLoginLinkResponse>> GatewayCallsService::CreateLoginLink(
+    const CallContext& ctx, v1::CreateLoginLinkRequest request) {
+  connector::v1::ListConnectionsRequest all;
+  auto listing = connector_.ListConnections(ctx, std::move(all));
+  const auto connections = co_await std::move(listing);
+  if (!connections.ok()) co_return connections.status();
+  std::string id;
+  for (const auto& connection : connections->connections()) {
+    if (connection.name() == request.name()) id = connection.upstream_id();
+  }
+  if (id.empty()) {
+    co_return MakeError("NOT_FOUND", "gateway", StrCat("no server \"", request.name(), "\""));
+  }
+  v1::CreateLoginLinkResponse response;
+  if (ctx.principal != nullptr) {
+    response.set_url(logins_.LinkFor(*ctx.principal, id, request.name(), false));
+  }
+  if (response.url().empty()) {
+    co_return MakeError("PERMISSION_DENIED", "gateway", "a login that all share is an operator's");
+  }
+  co_return response;
+}
+
 }  // namespace metamcp::gateway

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "gateway/protocol/front.h"
+#include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "metamcp/gateway/v1/calls_service.metamcp.h"
 
 namespace metamcp::gateway {
@@ -8,7 +9,9 @@ namespace metamcp::gateway {
 // Runs calls of the command line, workflows and peers through the one call chain.
 class GatewayCallsService final : public v1::CallsService {
  public:
-  explicit GatewayCallsService(FrontDeps deps) : deps_(std::move(deps)) {}
+  GatewayCallsService(FrontDeps deps, const LoginLinks& logins,
+                      connector::v1::ConnectorService& connector)
+      : deps_(std::move(deps)), logins_(logins), connector_(connector) {}
 
   Awaitable<absl::StatusOr<v1::CallResponse>> Call(const CallContext& ctx,
                                                    v1::CallRequest request) override;
@@ -16,9 +19,13 @@ class GatewayCallsService final : public v1::CallsService {
       const CallContext& ctx, v1::ListSessionsRequest request) override;
   Awaitable<absl::StatusOr<v1::RevokeSessionResponse>> RevokeSession(
       const CallContext& ctx, v1::RevokeSessionRequest request) override;
+  Awaitable<absl::StatusOr<v1::CreateLoginLinkResponse>> CreateLoginLink(
+      const CallContext& ctx, v1::CreateLoginLinkRequest request) override;
 
  private:
   FrontDeps deps_;
+  const LoginLinks& logins_;
+  connector::v1::ConnectorService& connector_;
 };
 
 }  // namespace metamcp::gateway

@@ -43,6 +43,26 @@ struct TlsConfig {
   bool operator==(const TlsConfig&) const = default;
 };
 
+// How an upstream is logged in to by OAuth. Texts hold ${VAR} references unexpanded.
+struct ServerAuthConfig {
+  std::string
+      grant;  // authorization_code, client_credentials, enterprise or none; empty: the first
+  std::string client_id;
+  std::string client_secret;
+  std::string private_key;
+  std::string key_id;
+  std::string algorithm;
+  std::vector<std::string> scopes;
+  std::string authorization_server;
+  bool per_principal = false;
+  bool private_networks = false;
+  std::string id_token;
+  std::string identity_provider;
+  std::string identity_client_id;
+  std::string identity_client_secret;
+  bool operator==(const ServerAuthConfig&) const = default;
+};
+
 // One upstream. command, args, env, url and headers hold ${VAR} references unexpanded: the
 // connector expands them when it connects (expand.h).
 struct ServerConfig {
@@ -66,6 +86,7 @@ struct ServerConfig {
   std::vector<std::string> tags;
   TlsConfig tls;
   bool allow_plain_http = false;
+  ServerAuthConfig auth;
   bool operator==(const ServerConfig&) const = default;
 };
 
@@ -122,6 +143,8 @@ struct KeyConfig {
 struct AuthConfig {
   std::vector<KeyConfig> keys;
   bool anonymous_loopback = true;
+  std::string token_store = "database";  // database or memory
+  std::string client_metadata_url;       // empty: below gateway.publicUrl where that is https
   bool operator==(const AuthConfig&) const = default;
 };
 

@@ -18,7 +18,6 @@ struct ForeignKey {
 };
 constexpr ForeignKey kForeign[] = {
     {"alwaysAllow", "", "what runs without asking stays with the client"},
-    {"auth", "", "sign-in to upstreams is not in this version; use headers"},
     {"autoApprove", "", "what runs without asking stays with the client"},
     {"description", "", "people see displayName and the server's own instructions"},
     {"dev", "", "it belongs to the editor"},
@@ -32,7 +31,7 @@ constexpr ForeignKey kForeign[] = {
     {"id", "", "the name is the key"},
     {"includeTools", "", "choose tools with virtualServers.<name>.tools.include"},
     {"name", "displayName", ""},
-    {"oauth", "", "sign-in to upstreams is not in this version; use headers"},
+    {"oauth", "", "a login that needs a client of its own is set under auth"},
     {"serverUrl", "url", ""},
     {"timeout", "", "its unit differs between clients; use timeoutMs"},
     {"transport", "type", ""},
@@ -70,7 +69,7 @@ class ServerReader {
     server_.display_name = member_.key;
     ObjectReader reader(context_, ServerFields(), &server_);
     reader.extra = [this](const std::string& path, const JsonMember& m) {
-      return path == m.key && ReadForeign(m);
+      return path == m.key ? ReadForeign(m) : ReadForeignAuth(path, m);
     };
     const size_t errors_before = context_.out->errors.size();
     const JsonNode normal = WithOurTypeName(member_.value);
@@ -96,7 +95,23 @@ class ServerReader {
     return node;
   }
 
+  // Cursor's spelling.
+  bool ReadForeignAuth(const std::string& path, const JsonMember& m) {
+    const std::string_view ours = path == "auth.CLIENT_ID"       ? "auth.clientId"
+                                  : path == "auth.CLIENT_SECRET" ? "auth.clientSecret"
+                                                                 : "";
+    if (ours.empty()) return false;
+    SetFromNode(context_, *FindField(ServerFields(), ours), m.value, StrCat(where_, ".", path),
+                &server_);
+    return true;
+  }
+
   bool ReadForeign(const JsonMember& m) {
+    if (m.key == "auth" && m.value.kind != JsonNode::Kind::kObject) {
+      context_.Note(m.at, StrCat(where_, ".auth is ignored: a login is asked for where needed"),
+                    "");
+      return true;
+    }
     if (m.key == "enabled" && m.value.kind == JsonNode::Kind::kBool) {
       server_.disabled = !m.value.boolean;
       return true;
@@ -184,6 +199,7 @@ class ServerReader {
                        StrCat("found a line break in ", where_, ".headers.", name), "remove it");
       }
     }
+    CheckAuth();
     const bool plain =
         absl::StartsWith(server_.url, "http://") || absl::StartsWith(server_.url, "ws://");
     if (plain && !server_.allow_plain_http && !IsLoopbackUrl(server_.url)) {
@@ -198,9 +214,40 @@ class ServerReader {
     }
   }
 
+  void CheckAuth() {
+    const ServerAuthConfig& auth = server_.auth;
+    const auto wrong = [this](std::string what, std::string mend) {
+      context_.Error(PlaceOfKey("auth"), StrCat("found ", where_, ".auth ", what), std::move(mend));
+    };
+    if (auth == ServerAuthConfig()) return;
+    if (server_.type == "stdio") {
+      return wrong("for a program on this machine", "remove it; give it its key under env");
+    }
+    if (server_.type == "ws") {
+      return wrong("for a server over WebSocket", "remove it; give it its key under headers");
+    }
+    const bool machine = auth.grant == "client_credentials" || auth.grant == "enterprise";
+    if (machine && auth.client_id.empty()) {
+      wrong(StrCat("with grant ", auth.grant, " and no clientId"), "add \"clientId\": \"...\"");
+    }
+    if (machine && auth.per_principal) {
+      wrong("with perPrincipal, but no user logs in", "remove one of them");
+    }
+    if (auth.grant == "client_credentials" && auth.client_secret.empty() &&
+        auth.private_key.empty()) {
+      wrong("with neither clientSecret nor privateKey", "add \"clientSecret\": \"${NAME}\"");
+    }
+    if (auth.grant == "enterprise" && (auth.id_token.empty() || auth.identity_provider.empty())) {
+      wrong("with grant enterprise and no idToken or identityProvider", "add both");
+    }
+    if (auth.client_id.empty() && (!auth.client_secret.empty() || !auth.private_key.empty())) {
+      wrong("with a secret and no clientId", "add \"clientId\": \"...\"");
+    }
+  }
+
   void CheckVariables() {
     if (!context_.options.resolve) return;
-    for (const std::string_view key : {"command", "args", "env", "cwd", "url", "headers"}) {
+    for (const std::string_view key : {"command", "args", "env", "cwd", "url", "headers", "auth"}) {
       if (const JsonNode* node = member_.value.Find(key)) CheckVariablesOf(*node);
     }
   }

@@ -105,6 +105,13 @@ constexpr Field kSettings[] = {
     // auth
     Flag("auth.anonymousLoopback", SLOT(auth.anonymous_loopback),
          "Clients on this machine need no key."),
+    AtStart(Choice("auth.tokenStore", SLOT(auth.token_store), "database|memory",
+                   "Where logins at upstreams are kept: sealed in the database, or only as long as "
+                   "the program runs.")),
+    Typed(Text("auth.clientMetadataUrl", SLOT(auth.client_metadata_url),
+               "Address of our OAuth Client ID Metadata Document, where it is served elsewhere. "
+               "Empty: below gateway.publicUrl, if that is https."),
+          FieldType::kUrl),
     // limits
     Bytes("limits.bodyBytesMax", SLOT(limits.body_bytes_max), 1024, kGiB, "Largest request body."),
     Bytes("limits.headerBytesMax", SLOT(limits.header_bytes_max), 1024, 1 << 20,

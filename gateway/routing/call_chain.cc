@@ -180,10 +180,19 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& c
   inner.hops.push_back(options_.gateway_id);
   METAMCP_CO_ASSIGN_OR_RETURN(Target target, Resolve(spec));
   METAMCP_CO_RETURN_IF_ERROR(OpenState(ctx, spec, target));
+  if (target.login) {
+    METAMCP_CO_ASSIGN_OR_RETURN(std::optional<CallOutcome> ended, TakeLoginAnswer(spec, target));
+    if (ended) co_return *std::move(ended);
+  }
   const std::vector<Route> routes = OrderRoutes(spec, target);
   for (size_t i = 0; i < routes.size(); ++i) {
     absl::StatusOr<CallOutcome> outcome =
         co_await CallRoute(inner, spec, target, routes[i], events);
+    // A call that an upstream had begun is not begun once more.
+    const bool fresh = !spec.has_request_state || target.login;
+    if (!outcome.ok() && i + 1 == routes.size() && fresh && NeedsLogin(outcome.status())) {
+      co_return OfferLogin(ctx, spec, target, routes[i], outcome.status());
+    }
     if (outcome.ok() || !absl::IsUnavailable(outcome.status()) || i + 1 == routes.size()) {
       co_return outcome;
     }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "common/base/key_ring.h"
 #include "common/mcp/jsonrpc.h"
 #include "gateway/routing/call_observer.h"
+#include "gateway/routing/login_links.h"
 #include "gateway/routing/snapshot.h"
 #include "metamcp/provider/v1/provider_service.metamcp.h"
 
@@ -92,6 +94,8 @@ class CallChain {
 
   // Null: nobody is told. Must outlive the chain's last call.
   void SetObserver(CallObserver* observer) { observer_ = observer; }
+  // Null: nobody can log in from a call. Must outlive the chain's last call.
+  void SetLogins(const LoginLinks* logins) { logins_ = logins; }
 
  private:
   struct Target;
@@ -102,7 +106,17 @@ class CallChain {
   absl::StatusOr<Target> Resolve(const CallSpec& spec) const;
   absl::Status OpenState(const CallContext& ctx, const CallSpec& spec, Target& target) const;
   absl::Status SealState(const CallContext& ctx, const CallSpec& spec, const Target& target,
-                         const catalog::v1::Route& route, CallOutcome& outcome) const;
+                         const catalog::v1::Route& route, CallOutcome& outcome,
+                         bool login = false) const;
+  static bool NeedsLogin(const absl::Status& status);
+  // Turns the error of an upstream that needs a login into a question or an answer with the link;
+  // the error itself where the caller may not log in.
+  absl::StatusOr<CallOutcome> OfferLogin(const CallContext& ctx, const CallSpec& spec,
+                                         const Target& target, const catalog::v1::Route& route,
+                                         const absl::Status& why) const;
+  // The end of a call whose user did not want to log in; nothing when the call goes on.
+  absl::StatusOr<std::optional<CallOutcome>> TakeLoginAnswer(const CallSpec& spec,
+                                                             const Target& target) const;
   absl::StatusOr<provider::v1::CallRequest> MakeRequest(const CallSpec& spec, const Target& target,
                                                         const catalog::v1::Route& route) const;
   std::vector<catalog::v1::Route> OrderRoutes(const CallSpec& spec, const Target& target) const;
@@ -116,6 +130,7 @@ class CallChain {
   std::map<std::string, int> in_flight_;  // by upstream id
   int running_ = 0;
   CallObserver* observer_ = nullptr;
+  const LoginLinks* logins_ = nullptr;
 };
 
 }  // namespace metamcp::gateway

@@ -25,6 +25,7 @@ class FakeProvider final : public provider::v1::ProviderService {
                                Sink<provider::v1::CallResponse>& sink) override {
     last = std::move(request);
     ++calls;
+    if (!refuse.ok()) co_return refuse;
     provider::v1::CallResponse event;
     event.mutable_result()->set_kind(provider::v1::RESULT_KIND_COMPLETE);
     event.mutable_result()->set_data(result);
@@ -38,6 +39,7 @@ class FakeProvider final : public provider::v1::ProviderService {
   std::string result = R"({"resultType":"complete","content":[]})";
   provider::v1::CallRequest last;
   int calls = 0;
+  absl::Status refuse;
 };
 
 class Directory final : public ProviderDirectory {
@@ -56,6 +58,16 @@ class Outcomes final : public CallObserver {
  public:
   void OnFinished(const FinishedCall& call) override { last = std::string(call.outcome); }
   std::string last;
+};
+
+// Lets everybody log in whose subject is not "viewer".
+class Links final : public LoginLinks {
+ public:
+  std::string LinkFor(const Principal& principal, const std::string& upstream_id,
+                      const std::string& name, bool own) const override {
+    if (principal.subject == "viewer" && !own) return "";
+    return StrCat("http://gw/", upstream_id, "/", name, own ? "/own" : "");
+  }
 };
 
 class CallChainTest : public ::testing::Test {
@@ -98,7 +110,13 @@ class CallChainTest : public ::testing::Test {
     spec.view = mirror.snapshot()->Find("default");
     spec.method = std::move(method);
     spec.params = std::move(params);
-    const CallContext ctx(nullptr, CallContext::Clock::now() + std::chrono::seconds(30));
+    spec.client_capabilities = capabilities_;
+    spec.request_state = state_text_;
+    spec.has_request_state = !state_text_.empty();
+    spec.input_responses = responses_;
+    auto who = std::make_shared<Principal>();
+    who->subject = subject_;
+    const CallContext ctx(who, CallContext::Clock::now() + std::chrono::seconds(30));
     NoEvents events;
     absl::StatusOr<CallOutcome> out = absl::UnknownError("not run");
     boost::asio::io_context io;
@@ -122,6 +140,9 @@ class CallChainTest : public ::testing::Test {
   KeyRing keys_ = KeyRing::Ephemeral();
   CallChain chain_;
   catalog::v1::WatchCatalogResponse state_;
+  std::string capabilities_ = "{}";
+  std::string state_text_, responses_;
+  std::string subject_ = "somebody";
 };
 
 TEST_F(CallChainTest, ArgumentsOfPromptsAreMappedBackToo) {
@@ -214,6 +235,64 @@ TEST_F(CallChainTest, AToolThatSaysItFailedIsNotCountedAsOk) {
   EXPECT_EQ(count(R"({"content":[],"isError": false})"), "ok");
   EXPECT_EQ(count(R"({"content":[],"structuredContent":{"isError":true}})"), "ok");
   chain_.SetObserver(nullptr);
+}
+
+TEST_F(CallChainTest, ALoginIsOfferedToThoseWhoCanOpenAddresses) {
+  RecordProperty("req", "M02-US-002.3");
+  Add(ITEM_KIND_TOOL, "t", R"({"name":"t","inputSchema":{}})");
+  const Links links;
+  chain_.SetLogins(&links);
+  directory_.provider.refuse =
+      MakeError("UPSTREAM_LOGIN_REQUIRED", "upstream:up", "up needs login", {{"login", "shared"}});
+  capabilities_ = R"({"elicitation":{"url":{}}})";
+  const auto asked = Call("tools/call", R"({"name":"t"})");
+  ASSERT_TRUE(asked.ok()) << asked.status();
+  EXPECT_EQ(asked->kind, provider::v1::RESULT_KIND_INPUT_REQUIRED);
+  EXPECT_THAT(asked->result, ::testing::HasSubstr(R"("url":"http://gw/u/up")"));
+  EXPECT_THAT(asked->result, ::testing::HasSubstr(R"("mode":"url")"));
+  const auto view = json::ScanObject(asked->result);
+  state_text_ = view->String("requestState").value_or("");
+  ASSERT_FALSE(state_text_.empty());
+  // Declined: nothing is called.
+  responses_ = R"({"metamcp_login":{"action":"decline"}})";
+  const int before = provider().calls;
+  const auto declined = Call("tools/call", R"({"name":"t"})");
+  ASSERT_TRUE(declined.ok());
+  EXPECT_THAT(declined->result, ::testing::HasSubstr("declined"));
+  EXPECT_EQ(provider().calls, before);
+  // Accepted: the call is made afresh and waits for the login.
+  responses_ = R"({"metamcp_login":{"action":"accept"}})";
+  directory_.provider.refuse = absl::OkStatus();
+  ASSERT_TRUE(Call("tools/call", R"({"name":"t"})").ok());
+  EXPECT_GT(provider().last.login_wait_ms(), 0);
+  EXPECT_FALSE(provider().last.has_request_state());
+  EXPECT_EQ(provider().last.input_responses(), "");
+  subject_ = "another";
+  EXPECT_EQ(Reason(Call("tools/call", R"({"name":"t"})")), "STATE_INVALID");
+}
+
+TEST_F(CallChainTest, OthersAreToldWhereToLogIn) {
+  Add(ITEM_KIND_TOOL, "t", R"({"name":"t","inputSchema":{}})");
+  Add(ITEM_KIND_PROMPT, "p");
+  const Links links;
+  chain_.SetLogins(&links);
+  directory_.provider.refuse =
+      MakeError("UPSTREAM_LOGIN_REQUIRED", "upstream:up", "up needs login", {{"login", "shared"}});
+  const auto told = Call("tools/call", R"({"name":"t"})");
+  ASSERT_TRUE(told.ok()) << told.status();
+  EXPECT_THAT(told->result, ::testing::HasSubstr("http://gw/u/up"));
+  EXPECT_THAT(told->result, ::testing::HasSubstr(R"("isError":true)"));
+  const auto prompt = Call("prompts/get", R"({"name":"p"})");
+  EXPECT_EQ(Reason(prompt), "UPSTREAM_LOGIN_REQUIRED");
+  EXPECT_THAT(std::string(prompt.status().message()), ::testing::HasSubstr("http://gw/u/up"));
+  subject_ = "viewer";
+  const auto refused = Call("tools/call", R"({"name":"t"})");
+  EXPECT_EQ(Reason(refused), "UPSTREAM_LOGIN_REQUIRED");
+  EXPECT_THAT(std::string(refused.status().message()), ::testing::Not(::testing::HasSubstr("gw")));
+  directory_.provider.refuse = MakeError("UPSTREAM_LOGIN_REQUIRED", "upstream:up", "up needs login",
+                                         {{"login", "principal"}});
+  EXPECT_THAT(Call("tools/call", R"({"name":"t"})")->result,
+              ::testing::HasSubstr("http://gw/u/up/own"));
 }
 
 }  // namespace

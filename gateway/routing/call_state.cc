@@ -44,12 +44,13 @@ absl::Status CallChain::OpenState(const CallContext& ctx, const CallSpec& spec,
   if (view->String("d") != digest || !expires || *expires < NowMicros()) return bad;
   target.bound_upstream = view->String("u").value_or("");
   target.provider_state = view->String("s").value_or("");
+  target.login = view->Raw("l") == "true";
   return absl::OkStatus();
 }
 
 absl::Status CallChain::SealState(const CallContext& ctx, const CallSpec& spec,
                                   const Target& target, const catalog::v1::Route& route,
-                                  CallOutcome& outcome) const {
+                                  CallOutcome& outcome, bool login) const {
   METAMCP_ASSIGN_OR_RETURN(const json::ObjectView view, json::ScanObject(outcome.result));
   const auto state = view.String("requestState");
   if (!state) return absl::OkStatus();
@@ -58,6 +59,7 @@ absl::Status CallChain::SealState(const CallContext& ctx, const CallSpec& spec,
   plain.AddString("u", route.upstream_id());
   plain.AddString("s", *state);
   plain.AddString("d", digest);
+  if (login) plain.AddBool("l", true);
   plain.AddInt("x", NowMicros() + std::chrono::microseconds(options_.state_lifetime).count());
   const std::string sealed =
       keys_.Seal(SealPurpose::kCall, std::move(plain).Build(), StateContext(ctx, spec));

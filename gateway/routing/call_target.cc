@@ -1,6 +1,8 @@
 // From a client's request to the item that it means, and on to the request for a provider.
 #include "gateway/routing/call_target.h"
 
+#include <chrono>
+
 #include "absl/strings/ascii.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
@@ -11,6 +13,9 @@
 
 namespace metamcp::gateway {
 namespace {
+
+// How long a call waits for its user to log in before it asks again. Most clients wait longer.
+constexpr std::chrono::milliseconds kLoginWait{50'000};
 
 using catalog::v1::ITEM_KIND_PROMPT;
 using catalog::v1::ITEM_KIND_TOOL;
@@ -35,7 +40,9 @@ absl::Status NoSuchItem(const ServerView& view, ItemKind kind, const std::string
     if (!its || upstream->reachable || !upstream->enabled || upstream->has_items) continue;
     return MakeError("UPSTREAM_UNAVAILABLE", StrCat("upstream:", upstream->name),
                      StrCat(what, "; the server ", upstream->name, " is ",
-                            upstream->state.empty() ? "not connected yet" : upstream->state,
+                            upstream->state.empty()            ? "not connected yet"
+                            : upstream->state == "needs-login" ? "waiting for a login"
+                                                               : upstream->state,
                             " and has said nothing yet of what it offers"));
   }
   return MakeError(reason, "gateway", what);
@@ -146,9 +153,11 @@ absl::StatusOr<provider::v1::CallRequest> CallChain::MakeRequest(
   request.set_log_level(spec.log_level);
   request.set_wants_progress(spec.wants_progress);
   request.set_meta(spec.meta);
-  request.set_input_responses(spec.input_responses);
+  // A login was our own question: the upstream has not seen the call yet.
+  if (target.login) request.set_login_wait_ms(kLoginWait.count());
+  if (!target.login) request.set_input_responses(spec.input_responses);
   request.set_request_state(target.provider_state);
-  request.set_has_request_state(spec.has_request_state);
+  request.set_has_request_state(spec.has_request_state && !target.login);
   request.set_affinity(spec.affinity);
   request.set_abandon(spec.abandon);
   return request;

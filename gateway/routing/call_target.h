@@ -18,6 +18,7 @@ struct CallChain::Target {
   std::string ref_member;      // of completion: "name" or "uri"
   std::string provider_state;  // of a resumed call
   std::string bound_upstream;  // id that must serve a resumed call
+  bool login = false;          // resumed after its user was asked to log in
   bool repeatable = true;      // may be sent to another route after it may have been received
 };
 

@@ -88,6 +88,21 @@ ConnectorServiceImpl::DiagnoseUpstream(const CallContext&,
   co_return co_await std::move(running);
 }
 
+Awaitable<absl::StatusOr<admin_pb::ProbeUpstreamResponse>> ConnectorServiceImpl::ProbeUpstream(
+    const CallContext&, admin_pb::ProbeUpstreamRequest request) {
+  const auto upstream = manager_.FindByName(request.name());
+  if (upstream == nullptr) co_return Unknown(manager_, request.name());
+  const auto began = std::chrono::steady_clock::now();
+  auto probing = upstream->Probe();
+  const absl::Status status = co_await std::move(probing);
+  admin_pb::ProbeUpstreamResponse response;
+  response.set_answers(status.ok());
+  response.set_detail(std::string(status.message()));
+  const auto took = std::chrono::steady_clock::now() - began;
+  response.set_ms(std::chrono::duration<double, std::milli>(took).count());
+  co_return response;
+}
+
 absl::StatusOr<std::shared_ptr<Credentials>> ConnectorServiceImpl::LoginsOf(
     const std::string& name, const std::string& subject) const {
   const auto upstream = manager_.FindByName(name);

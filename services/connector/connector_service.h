@@ -20,6 +20,8 @@ class ConnectorServiceImpl final : public metamcp::connector::v1::ConnectorServi
       const CallContext& ctx, admin_pb::GetLogsRequest request) override;
   Awaitable<absl::StatusOr<admin_pb::DiagnoseUpstreamResponse>> DiagnoseUpstream(
       const CallContext& ctx, admin_pb::DiagnoseUpstreamRequest request) override;
+  Awaitable<absl::StatusOr<admin_pb::ProbeUpstreamResponse>> ProbeUpstream(
+      const CallContext& ctx, admin_pb::ProbeUpstreamRequest request) override;
   Awaitable<absl::StatusOr<admin_pb::BeginLoginResponse>> BeginLogin(
       const CallContext& ctx, admin_pb::BeginLoginRequest request) override;
   Awaitable<absl::StatusOr<admin_pb::FinishLoginResponse>> FinishLogin(

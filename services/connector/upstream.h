@@ -105,6 +105,9 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   // Ends everything and waits for it.
   Awaitable<void> Stop();
 
+  // Whether it answers on the connection that calls use. Errors: why not.
+  Awaitable<absl::Status> Probe();
+
   // provider.v1 Call and Listen for this upstream.
   Awaitable<absl::Status> Call(const CallContext& ctx, pb::CallRequest request,
                                Sink<pb::CallResponse>& sink);

@@ -1,4 +1,4 @@
-// What an upstream actor has to do with logins by OAuth.
+// What an upstream actor has to do with logins by OAuth, and whether it answers at all.
 
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
@@ -6,6 +6,11 @@
 #include "services/connector/upstream.h"
 
 namespace metamcp::connector {
+namespace {
+
+constexpr std::chrono::seconds kProbeTime(8);
+
+}  // namespace
 
 void Upstream::UseCredentials(const Target& target) {
   const bool http = target.type == "http" || target.type == "sse";
@@ -54,16 +59,29 @@ void Upstream::LoginChanged(const std::string& owner) {
     if (usable) SetState("needs-login", true, StrCat(slug_, " needs login"));
     return;
   }
-  if (status_.state() != "needs-login") return;
-  if (usable) {
-    SetState("ready", true, "");
+  if (usable && state == "present") {
+    // What could not be read without the login can be now.
+    MarkLists(true, true, true);
+    wake_.Set();
+    if (status_.state() == "needs-login") SetState("ready", true, "");
     return;
   }
+  if (usable || status_.state() != "needs-login") return;
   backoff_.Reset();
   breaker_.Succeeded();
   ever_tried_ = false;  // so that waiting calls wait for the connection
   SetState("connecting", false, "");
   wake_.Set();
+}
+
+Awaitable<absl::Status> Upstream::Probe() {
+  const auto self = shared_from_this();
+  if (main_ == nullptr || !main_->usable()) co_return NotReady();
+  const std::shared_ptr<Session> session = main_->session;
+  RequestSpec spec(session->negotiated().modern() ? "server/discover" : "ping", "");
+  auto asking = session->Ask(std::move(spec), kProbeTime);
+  const auto answer = co_await std::move(asking);
+  co_return answer.status();
 }
 
 std::string Upstream::OwnerOf(const CallContext& ctx) const {

@@ -52,6 +52,7 @@ async function runScenario(version, scenario, verbose) {
   const directory = await mkdtemp(join(tmpdir(), 'metamcp-client-conformance-'));
   try {
     const args = [SUITE, 'client', '--command', `${NODE} ${DRIVER}`, '--scenario', scenario];
+    if (EXTENSIONS.includes(scenario)) args.push('--force');
     args.push('--spec-version', version, '--timeout', '60000', '-o', directory);
     const { stdout, stderr } = await run(NODE, args, { timeoutMs: 120000, cwd: directory });
     const [file] = await files(directory, 'checks.json');

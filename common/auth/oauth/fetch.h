@@ -39,6 +39,11 @@ class Fetcher {
  public:
   Fetcher(http::HttpClient& http, Guard guard) : http_(http), guard_(std::move(guard)) {}
 
+  // CheckUrl with the guard of this fetcher.
+  absl::Status Check(std::string_view what, std::string_view url) const {
+    return CheckUrl(guard_, what, url);
+  }
+
   Awaitable<absl::StatusOr<Reply>> Get(const CallContext& ctx, std::string what, std::string url);
   Awaitable<absl::StatusOr<Reply>> Post(const CallContext& ctx, std::string what, std::string url,
                                         std::string content_type, std::string body,

@@ -167,7 +167,13 @@ std::string RegistrationBody(std::string_view redirect_uri, const ServerMetadata
   out.Add("response_types", QuotedList({"code"}));
   out.AddString("token_endpoint_auth_method", method);
   out.AddString("application_type", IsNative(redirect_uri) ? "native" : "web");
-  if (!scope.empty()) out.AddString("scope", scope);
+  // Servers refuse scopes that they do not list; those of resources often are not.
+  std::vector<std::string> known;
+  for (std::string& word : Words(scope)) {
+    if (Contains(server.scopes_supported, word)) known.push_back(std::move(word));
+  }
+  const std::string asked = server.scopes_supported.empty() ? std::string(scope) : Join(known);
+  if (!asked.empty()) out.AddString("scope", asked);
   return std::move(out).Build();
 }
 

@@ -105,6 +105,9 @@ TEST(OAuthRequestTest, RegistersAsWhatWeAre) {
   server.token_auth_methods = {"none"};
   EXPECT_THAT(RegistrationBody("https://gw/c", server, ""),
               HasSubstr(R"("token_endpoint_auth_method":"none")"));
+  server.scopes_supported = {"openid", "b"};
+  EXPECT_THAT(RegistrationBody("https://gw/c", server, "a b"), HasSubstr(R"("scope":"b")"));
+  EXPECT_THAT(RegistrationBody("https://gw/c", server, "a"), Not(HasSubstr("scope")));
   EXPECT_FALSE(ParseRegistration(R"({"client_secret":"s"})").ok());
   const auto client =
       ParseRegistration(R"({"client_id":"i","client_secret":"s","client_secret_expires_at":9})");

@@ -1,6 +1,7 @@
 #include "services/connector/login/authorized_client.h"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 
 #include "common/base/error.h"
 #include "common/base/strings.h"
@@ -32,7 +33,12 @@ Awaitable<absl::StatusOr<std::unique_ptr<http::HttpClientResponse>>> AuthorizedC
     const auto until = std::min(ctx.deadline, Credentials::Clock::now() + kTokenTime);
     auto getting = credentials->Token(owner, until);
     auto token = co_await std::move(getting);
-    if (!token.ok()) co_return token.status();
+    if (!token.ok()) {
+      // Channels rely on it that a request never fails before the call that sends it has returned.
+      auto executor = co_await boost::asio::this_coro::executor;
+      co_await boost::asio::post(executor, boost::asio::use_awaitable);
+      co_return token.status();
+    }
     http::HttpClientRequest copy = request;
     if (!token->empty()) copy.headers.Set("Authorization", StrCat("Bearer ", *token));
     auto sending = client.Send(ctx, std::move(copy));

@@ -310,6 +310,10 @@ Awaitable<absl::Status> Credentials::Recover(AccountPtr account) {
       co_return absl::OkStatus();
     }
   } else if (account->grant && !fresh && !account->grant->tokens.refresh_token.empty()) {
+    // With rotation, only the first of two processes may use a refresh token.
+    auto adopting = AdoptStored(account);
+    const bool adopted = co_await std::move(adopting);
+    if (adopted) co_return absl::OkStatus();
     account->grant->server = found->server;
     auto refreshing = Refresh(account);
     const absl::Status status = co_await std::move(refreshing);

@@ -89,6 +89,9 @@ Awaitable<absl::StatusOr<Credentials::Begun>> Credentials::BeginLogin(std::strin
                         StrCat("the authorization server ", server.issuer,
                                " has no authorization endpoint for users"));
   }
+  const oauth::Fetcher fetcher = MakeFetcher();
+  METAMCP_CO_RETURN_IF_ERROR(
+      fetcher.Check("the authorization endpoint", server.authorization_endpoint));
   oauth::AuthorizationRequest request;
   request.redirect_uri = redirect_uri;
   request.resource = found->resource.resource;
