@@ -22,9 +22,12 @@ const V1_SCHEMAS = {
   'roots/list': ListRootsRequestSchema,
 };
 
-function capabilitiesOf(handlers) {
+// `urls`: the client opens addresses for its user (URL elicitation).
+function capabilitiesOf(handlers, { urls = false } = {}) {
   const capabilities = {};
-  if (handlers['elicitation/create']) capabilities.elicitation = { form: {} };
+  if (handlers['elicitation/create']) {
+    capabilities.elicitation = { form: {}, ...(urls ? { url: {} } : {}) };
+  }
   if (handlers['sampling/createMessage']) capabilities.sampling = {};
   if (handlers['roots/list']) capabilities.roots = {};
   return capabilities;
@@ -101,8 +104,8 @@ function transportV2(endpoint) {
   return new StdioV2(endpoint);
 }
 
-async function connectV1(endpoint, handlers = {}) {
-  const client = new ClientV1(INFO, { capabilities: capabilitiesOf(handlers) });
+async function connectV1(endpoint, handlers = {}, options = {}) {
+  const client = new ClientV1(INFO, { capabilities: capabilitiesOf(handlers, options) });
   for (const [method, handler] of Object.entries(handlers)) {
     client.setRequestHandler(V1_SCHEMAS[method], (request) => handler(request.params ?? {}));
   }
@@ -112,10 +115,10 @@ async function connectV1(endpoint, handlers = {}) {
   return face(client, 'legacy', notifications);
 }
 
-async function connectV2(endpoint, handlers = {}, era = 'modern') {
+async function connectV2(endpoint, handlers = {}, era = 'modern', options = {}) {
   const mode = era === 'modern' ? { pin: '2026-07-28' } : 'legacy';
   const client = new v2.Client(INFO, {
-    capabilities: capabilitiesOf(handlers),
+    capabilities: capabilitiesOf(handlers, options),
     versionNegotiation: { mode },
   });
   for (const [method, handler] of Object.entries(handlers)) {
@@ -135,13 +138,13 @@ export const SDKS = [
   {
     name: 'TypeScript SDK 2.x, legacy',
     era: 'legacy',
-    connect: (e, h) => connectV2(e, h, 'legacy'),
+    connect: (e, h, o) => connectV2(e, h, 'legacy', o),
     speaks: withoutWs,
   },
   {
     name: 'TypeScript SDK 2.x, modern',
     era: 'modern',
-    connect: (e, h) => connectV2(e, h, 'modern'),
+    connect: (e, h, o) => connectV2(e, h, 'modern', o),
     speaks: withoutWs,
   },
 ];
