@@ -111,7 +111,9 @@ export class Client {
   }
 
   #cancel(id, post) {
-    this.#pending.get(id).cancelled = true;
+    const entry = this.#pending.get(id);
+    if (!entry) return undefined; // it was answered meanwhile
+    entry.cancelled = true;
     if (this.modern && this.transport === 'http') return post.abandon();
     return this.notify('notifications/cancelled', { requestId: id, reason: 'changed my mind' });
   }
