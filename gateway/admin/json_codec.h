@@ -24,8 +24,8 @@ inline constexpr std::string_view kMask = "***";
 
 // Adds the object `text` to `message`. A null means an absent field. `place` is put before field
 // names in errors ("upstream" gives "upstream.spec.url"). Errors: PARSE_ERROR; ARGUMENT_INVALID
-// naming the field: unknown (with the nearest known one), given twice, of the wrong type, out of
-// range, or a masked secret that was sent back.
+// naming the field: unknown (with the nearest known one), given twice, of the wrong type or out of
+// range.
 absl::Status DecodeObject(std::string_view text, std::string_view place,
                           google::protobuf::Message& message);
 

@@ -185,12 +185,6 @@ class Setter {
 
 absl::Status DecodeInto(const json::Value& object, std::string_view place, Message& message);
 
-// Refuses the mask that answers show instead of a secret: storing it would destroy the secret.
-absl::Status CheckMask(const json::Value& value, std::string_view place) {
-  if (value.raw != "\"***\"") return absl::OkStatus();
-  return Invalid(StrCat(place, " is masked in answers; send its value, or a ${VAR} reference"));
-}
-
 absl::Status DecodeSingle(const json::Value& value, std::string_view place,
                           const FieldDescriptor* field, Message& message) {
   if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
@@ -226,7 +220,6 @@ absl::Status DecodeMap(const json::Value& value, std::string_view place,
   METAMCP_ASSIGN_OR_RETURN(const json::ObjectView view, json::ScanObject(value.raw));
   for (const json::Member& member : view.members()) {
     const std::string at = StrCat(place, "[\"", member.key.substr(0, 64), "\"]");
-    if (IsSensitive(field)) METAMCP_RETURN_IF_ERROR(CheckMask(member.value, at));
     Message& entry = *message.GetReflection()->AddMessage(&message, field);
     METAMCP_RETURN_IF_ERROR(
         Setter(entry, field->message_type()->map_key()).Set(member.key, StrCat("the key of ", at)));
@@ -239,10 +232,7 @@ absl::Status DecodeMap(const json::Value& value, std::string_view place,
 absl::Status DecodeField(const json::Value& value, std::string_view place,
                          const FieldDescriptor* field, Message& message) {
   if (field->is_map()) return DecodeMap(value, place, field, message);
-  if (!field->is_repeated()) {
-    if (IsSensitive(field)) METAMCP_RETURN_IF_ERROR(CheckMask(value, place));
-    return DecodeSingle(value, place, field, message);
-  }
+  if (!field->is_repeated()) return DecodeSingle(value, place, field, message);
   if (!value.is_array()) return Invalid(StrCat(place, " must be an array"));
   METAMCP_ASSIGN_OR_RETURN(const std::vector<json::Value> items, json::ScanArray(value.raw));
   for (size_t i = 0; i < items.size(); ++i) {

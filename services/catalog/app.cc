@@ -34,9 +34,11 @@ absl::Status CatalogApp::MigrateBlocking(db::Database& database) {
 
 Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> CatalogApp::Create(
     boost::asio::any_io_executor executor, db::DbExecutor& database, RegistryOptions options) {
+  const bool follows = options.follow.count() > 0;
   auto parts = std::make_unique<Parts>(executor, database, std::move(options));
   METAMCP_CO_RETURN_IF_ERROR(co_await parts->registry.Load());
   parts->tasks.Spawn("catalog.store", parts->registry.Run());
+  if (follows) parts->tasks.Spawn("catalog.follow", parts->registry.Follow());
   co_return std::unique_ptr<CatalogApp>(new CatalogApp(std::move(parts)));
 }
 

@@ -26,6 +26,13 @@ Awaitable<absl::StatusOr<StoredCatalog>> DbPersistence::Load() {
   co_return co_await executor_.Run<StoredCatalog>(context, std::move(op));
 }
 
+Awaitable<absl::StatusOr<int64_t>> DbPersistence::Head() {
+  const CallContext context = StoreContext();
+  std::function<absl::StatusOr<int64_t>(db::Database&)> op =
+      [tenant = tenant_](db::Database& database) { return SqlStore(database).Head(tenant); };
+  co_return co_await executor_.Run<int64_t>(context, std::move(op));
+}
+
 Awaitable<absl::StatusOr<int64_t>> DbPersistence::Apply(ChangeSet changes) {
   const CallContext context = StoreContext();
   auto owned = std::make_shared<const ChangeSet>(std::move(changes));

@@ -14,6 +14,7 @@ class DbPersistence final : public Persistence {
       : executor_(executor), tenant_(std::move(tenant)) {}
 
   Awaitable<absl::StatusOr<StoredCatalog>> Load() override;
+  Awaitable<absl::StatusOr<int64_t>> Head() override;
   Awaitable<absl::StatusOr<int64_t>> Apply(ChangeSet changes) override;
 
  private:

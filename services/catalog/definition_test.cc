@@ -204,7 +204,7 @@ TEST(OverrideTest, ChecksValues) {
 }
 
 TEST(OverrideTest, AppliesInAViewAndRenames) {
-  RecordProperty("req", "M02-US-004.2 P1-Virt-1");
+  RecordProperty("req", "M02-US-004.2 P1-Virt-1 P1-Tool-3");
   Fixture f;
   f.Report(f.AddUpstream(MakeUpstream("git")), {MakeTool("status"), MakeTool("push")});
   pb::VirtualServerSpec spec;

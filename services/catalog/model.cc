@@ -147,7 +147,12 @@ void Model::RemoveItem(std::string_view upstream, ItemKey key, int64_t revision)
   const auto item = it->second.items.find(key);
   if (item == it->second.items.end()) return;
   if (item->second.indexed) index_.Remove(item->second.doc);
-  AddTombstone({revision, ObjectType::kItem, item->second.entry->item.id()});
+  const pb::Item& old = item->second.entry->item;
+  Tombstone tombstone{revision, ObjectType::kItem, old.id()};
+  tombstone.item.version = old.version();
+  tombstone.item.first_seen_us = old.first_seen_us();
+  tombstone.item.fingerprint = old.fingerprint();
+  AddTombstone(std::move(tombstone));
   it->second.items.erase(item);
   touched_.insert(it->first);
 }
@@ -181,9 +186,19 @@ void Model::SetSeparator(std::string separator) {
   for (const std::string& name : names) ResetView(name);
 }
 
+const GoneItem* Model::FindGone(const std::string& item_id) const {
+  const auto it = gone_.find(item_id);
+  return it == gone_.end() ? nullptr : &it->second.item;
+}
+
 void Model::AddTombstone(Tombstone tombstone) {
+  ++added_;
+  if (tombstone.item.version > 0) gone_[tombstone.key] = {tombstone.item, added_};
   tombstones_.push_back(std::move(tombstone));
   while (tombstones_.size() > kTombstonesMax) {
+    const auto remembered = gone_.find(tombstones_.front().key);
+    const uint64_t serial = added_ - tombstones_.size() + 1;
+    if (remembered != gone_.end() && remembered->second.serial == serial) gone_.erase(remembered);
     const int64_t gone = tombstones_.front().revision;
     floor_ = std::max(floor_, gone == kPending ? head_ : gone);
     tombstones_.pop_front();

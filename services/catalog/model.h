@@ -49,11 +49,24 @@ bool SharesEquivalentTag(const pb::Upstream& a, const pb::Upstream& b);
 
 enum class ObjectType { kUpstream = 1, kItem = 2, kView = 3 };
 
+// What an item was when it vanished, so that its versions go on when it comes back.
+struct GoneItem {
+  int64_t version = 0;  // 0: not kept
+  int64_t first_seen_us = 0;
+  std::string fingerprint;
+};
+
 // Something that was removed, remembered so that a watcher can resume.
 struct Tombstone {
+  Tombstone() = default;
+  Tombstone(int64_t revision_in, ObjectType type_in, std::string key_in,
+            GoneItem item_in = GoneItem())
+      : revision(revision_in), type(type_in), key(std::move(key_in)), item(std::move(item_in)) {}
+
   int64_t revision = 0;
   ObjectType type = ObjectType::kItem;
   std::string key;  // upstream id, item id, view name
+  GoneItem item;
 };
 
 // Revision of a change that is in memory but not stored yet: newer than every stored one.
@@ -104,6 +117,8 @@ class Model {
   const std::map<std::string, ServerSlot, std::less<>>& servers() const { return servers_; }
   const SearchIndex& index() const { return index_; }
   const std::deque<Tombstone>& tombstones() const { return tombstones_; }
+  // What a vanished item was; null if nothing is remembered of it.
+  const GoneItem* FindGone(const std::string& item_id) const;
   // By name or id; null if there is none.
   const UpstreamSlot* FindUpstream(std::string_view name_or_id) const;
   const VirtualServerPtr* FindServer(std::string_view name_or_id) const;
@@ -156,6 +171,12 @@ class Model {
   std::map<std::string, ViewSlot, std::less<>> views_;           // by name
   SearchIndex index_;
   std::deque<Tombstone> tombstones_;
+  struct Remembered {
+    GoneItem item;
+    uint64_t serial = 0;  // of the newest tombstone of the item
+  };
+  std::unordered_map<std::string, Remembered> gone_;  // by item id
+  uint64_t added_ = 0;                                // tombstones so far
   std::string separator_ = "__";
   int64_t head_ = 0;
   int64_t floor_ = 0;

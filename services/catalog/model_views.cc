@@ -51,11 +51,13 @@ void Model::ResetView(std::string_view name) {
   if (!spec.ok()) spec = ViewSpec::Create(name, false, pb::VirtualServerSpec(), separator_);
   METAMCP_CHECK(spec.ok());
   ViewSlot& slot = views_[std::string(name)];
+  // Kept, so that an equal result is not a change.
   const ViewPtr before = slot.view;
+  const int64_t revision = slot.revision;
   slot = ViewSlot();
   slot.spec = *std::move(spec);
-  slot.view = before;  // so that an equal result is not a change
-  if (before == nullptr) slot.revision = kPending;
+  slot.view = before;
+  slot.revision = revision;  // kPending for a new one
   for (const auto& [upstream, unused] : upstreams_) slot.dirty.insert(upstream);
   slot.dirty.insert(std::string());  // an empty catalog still needs its view
   views_dirty_ = true;

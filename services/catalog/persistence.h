@@ -6,13 +6,14 @@
 
 namespace metamcp::catalog {
 
-// The store as the registry sees it: the same two operations, awaited. The caller does not cancel
+// The store as the registry sees it: the same operations, awaited. The caller does not cancel
 // them. An error other than INVALID_ARGUMENT, ALREADY_EXISTS, RESOURCE_EXHAUSTED and ABORTED leaves
 // open whether Apply took effect.
 class Persistence {
  public:
   virtual ~Persistence() = default;
   virtual Awaitable<absl::StatusOr<StoredCatalog>> Load() = 0;
+  virtual Awaitable<absl::StatusOr<int64_t>> Head() = 0;
   virtual Awaitable<absl::StatusOr<int64_t>> Apply(ChangeSet changes) = 0;
 };
 

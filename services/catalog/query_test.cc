@@ -216,7 +216,7 @@ TEST_F(QueryTest, DescribesAVirtualServer) {
 }
 
 TEST(ScaleTest, TenThousandToolsOfAHundredUpstreams) {
-  RecordProperty("req", "M02-AC-N.3");
+  RecordProperty("req", "M02-AC-N.3 M-VERT-1");
   Fixture f;
   std::vector<std::string> ids;
   for (int u = 0; u < 100; ++u) {

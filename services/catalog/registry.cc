@@ -56,58 +56,114 @@ Awaitable<absl::Status> Registry::Load() {
   co_return absl::OkStatus();
 }
 
-// Brings the model to what is stored, at start and after a write in doubt. Upstreams that are
-// already here keep their observed state and items: those are newer than the stored ones.
+// Brings the model to what is stored: at start, after a write in doubt, and where another process
+// has written. What is pending here is newer than what is stored.
 void Registry::Install(StoredCatalog stored) {
-  std::set<std::string> known, wanted;
-  for (const auto& [name, slot] : model_.upstreams()) known.insert(slot.id());
   model_.SetSeparator(stored.separator);
-  for (auto& at : stored.upstreams) wanted.insert(at.value->upstream.meta().id());
-  for (const std::string& id : known) {
-    if (wanted.count(id) == 0) DropUpstream(model_.FindUpstream(id)->name(), kPending);
-  }
-  for (auto& at : stored.upstreams) ShowUpstream(std::move(at.value), at.revision);
-  for (auto& at : stored.items) {
-    const std::string& id = at.value.entry->item.upstream_id();
-    const Model::UpstreamSlot* slot = model_.FindUpstream(id);
-    if (slot == nullptr || known.count(id) > 0) continue;
-    model_.PutItem(slot->name(), std::move(at.value.entry), at.value.doc, at.revision);
-  }
-  std::set<std::string> servers;
-  for (auto& at : stored.servers) {
-    servers.insert(at.value->server.meta().name());
-    model_.PutServer(std::move(at.value), at.revision);
-  }
-  std::vector<std::string> gone;
-  for (const auto& [name, slot] : model_.servers()) {
-    if (servers.count(name) == 0) gone.push_back(name);
-  }
-  for (const std::string& name : gone) model_.RemoveServer(name, kPending);
-  if (known.empty()) {
+  InstallUpstreams(std::move(stored.upstreams));
+  InstallItems(std::move(stored.items));
+  InstallServers(std::move(stored.servers));
+  if (!std::exchange(loaded_, true)) {
     for (Tombstone& t : stored.tombstones) model_.AddTombstone(std::move(t));
     model_.SetFloor(std::max(model_.floor(), stored.floor));
   }
-  model_.SetHead(std::max(model_.head(), stored.revision));
+  stored_head_ = stored.revision;
+  model_.SetHead(stored.revision);
   requests_.clear();
   for (auto& r : stored.requests) requests_.emplace_back(r.request_id, r.object_id);
 }
 
+void Registry::InstallUpstreams(std::vector<StoredCatalog::At<UpstreamPtr>> stored) {
+  std::set<std::string> ids;
+  for (const auto& at : stored) ids.insert(at.value->upstream.meta().id());
+  std::vector<std::string> gone;
+  for (const auto& [name, slot] : model_.upstreams()) {
+    if (ids.count(slot.id()) == 0) gone.push_back(name);
+  }
+  for (const std::string& name : gone) DropUpstream(name, kPending);
+  for (auto& at : stored) {
+    const Model::UpstreamSlot* slot = model_.FindUpstream(at.value->upstream.meta().id());
+    if (slot != nullptr && pending_upstreams_.count(slot->name()) > 0) {
+      ShowUpstream(std::move(at.value), kPending);
+    } else if (slot == nullptr || slot->revision != at.revision) {
+      model_.PutUpstream(std::move(at.value), at.revision);
+    }
+  }
+}
+
+void Registry::InstallItems(std::vector<StoredCatalog::At<AnalyzedItem>> stored) {
+  std::set<std::string> ids;
+  for (auto& at : stored) {
+    const pb::Item& item = at.value.entry->item;
+    ids.insert(item.id());
+    const Model::UpstreamSlot* slot = model_.FindUpstream(item.upstream_id());
+    if (slot == nullptr || pending_items_.count(item.id()) > 0) continue;
+    const auto held = slot->items.find(Model::ItemKey(item.kind(), item.original_name()));
+    if (held != slot->items.end() && held->second.revision == at.revision) continue;
+    model_.PutItem(slot->name(), std::move(at.value.entry), at.value.doc, at.revision);
+  }
+  for (const auto& [name, slot] : model_.upstreams()) {
+    std::vector<std::pair<int, std::string>> gone;
+    for (const auto& [key, item] : slot.items) {
+      const std::string& id = item.entry->item.id();
+      if (ids.count(id) > 0 || pending_items_.count(id) > 0) continue;
+      gone.emplace_back(key.first, std::string(key.second));
+    }
+    for (const auto& [kind, original] : gone) {
+      model_.RemoveItem(name, Model::ItemKey(kind, original), kPending);
+    }
+  }
+}
+
+void Registry::InstallServers(std::vector<StoredCatalog::At<VirtualServerPtr>> stored) {
+  std::set<std::string> names;
+  for (auto& at : stored) {
+    const std::string& name = at.value->server.meta().name();
+    names.insert(name);
+    const auto held = model_.servers().find(name);
+    if (held != model_.servers().end() && held->second.revision == at.revision) continue;
+    model_.PutServer(std::move(at.value), at.revision);
+  }
+  std::vector<std::string> gone;
+  for (const auto& [name, slot] : model_.servers()) {
+    if (names.count(name) == 0) gone.push_back(name);
+  }
+  for (const std::string& name : gone) model_.RemoveServer(name, kPending);
+}
+
+// Before each use of the store, with write_lock_ held: is what is here what is stored?
 Awaitable<absl::Status> Registry::Settle() {
-  if (!in_doubt_) co_return absl::OkStatus();
+  if (!in_doubt_) {
+    METAMCP_CO_ASSIGN_OR_RETURN(const int64_t head, co_await persistence_.Head());
+    if (head == stored_head_) co_return absl::OkStatus();
+  }
   METAMCP_CO_RETURN_IF_ERROR(co_await Load());
   in_doubt_ = false;
   Changed();
   co_return absl::OkStatus();
 }
 
+Awaitable<void> Registry::Follow() {
+  while (!stopping_) {
+    const bool slept = co_await Sleep(options_.follow);
+    if (!slept || stopping_) co_return;
+    auto guard = co_await write_lock_.Lock();
+    // A store that fails is spoken of by those who write; the next look comes anyway.
+    const absl::Status settled = co_await Settle();
+    settled.IgnoreError();
+  }
+}
+
 // Called with write_lock_ held. The caller's cancellation does not reach the store: a write that
 // has begun is finished, and its result is shown.
 Awaitable<absl::StatusOr<int64_t>> Registry::Commit(ChangeSet changes) {
   namespace asio = boost::asio;
+  changes.expected = stored_head_;
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   auto revision = co_await persistence_.Apply(std::move(changes));
   co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
   if (revision.ok()) {
+    stored_head_ = *revision;
     model_.SetHead(std::max(model_.head(), *revision));
   } else if (!SurelyNotWritten(revision.status())) {
     in_doubt_ = true;
@@ -140,7 +196,8 @@ ChangeSet Registry::TakePending() {
       continue;
     }
     changes.remove_item_ids.push_back(id);
-    changes.tombstones.push_back({0, ObjectType::kItem, id});
+    const GoneItem* gone = model_.FindGone(id);
+    changes.tombstones.push_back({0, ObjectType::kItem, id, gone == nullptr ? GoneItem() : *gone});
   }
   pending_upstreams_.clear();
   pending_items_.clear();
@@ -181,7 +238,9 @@ Awaitable<absl::Status> Registry::FlushLocked() {
 Awaitable<absl::Status> Registry::Flush() {
   auto guard = co_await write_lock_.Lock();
   work_ = false;
-  const absl::Status status = co_await FlushLocked();
+  absl::Status status = co_await FlushLocked();
+  // Another process was faster: what is pending goes on top of what it wrote.
+  if (absl::IsAborted(status)) status = co_await FlushLocked();
   if (!status.ok()) work_ = true;
   co_return status;
 }

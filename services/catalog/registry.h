@@ -13,9 +13,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/async/async_lock.h"
 #include "common/async/sink.h"
 #include "metamcp/catalog/v1/catalog_service.pb.h"
-#include "services/catalog/async_lock.h"
 #include "services/catalog/model.h"
 #include "services/catalog/persistence.h"
 
@@ -26,16 +26,19 @@ struct RegistryOptions {
   // Changes that come within this time are stored and published together.
   std::chrono::milliseconds coalesce{20};
   std::chrono::milliseconds retry{500};  // after the store failed
-  std::function<int64_t()> now_us;       // NowMicros if empty
+  // How often Follow looks whether another process has written; 0: never.
+  std::chrono::milliseconds follow{0};
+  std::function<int64_t()> now_us;  // NowMicros if empty
 };
 
 // The writing side of the catalog: checks a change, stores it, then shows it. What operators and
 // configuration write is stored before the answer; what providers report is served at once and
 // stored by Run within the coalescing time. Watchers hear of a revision only after it was stored.
 //
-// If the store leaves open whether a write took effect, the model is read again before the next
-// write. Writes are not cancelled half way.
-// Thread: one; all coroutines run on `executor`.
+// Several processes may share a store: each writes only on top of the revision that it has read,
+// and reads again before a write, and now and then, where another one has moved on. The same
+// happens where the store leaves open whether a write took effect. Writes are not cancelled half
+// way. Thread: one; all coroutines run on `executor`.
 class Registry {
  public:
   Registry(boost::asio::any_io_executor executor, Persistence& persistence,
@@ -48,6 +51,9 @@ class Registry {
 
   // Stores and publishes what is reported, until cancelled or stopped. Spawn it once.
   Awaitable<void> Run();
+  // Takes over what other processes write, until cancelled or stopped. Spawn it once if
+  // RegistryOptions::follow is set.
+  Awaitable<void> Follow();
   // Ends Run also where it is in the middle of a write, which cancellation does not reach.
   void RequestStop();
   // Stores what is pending. For shutdown and tests.
@@ -102,6 +108,9 @@ class Registry {
 
   int64_t Now() const { return options_.now_us(); }
   void Install(StoredCatalog stored);
+  void InstallUpstreams(std::vector<StoredCatalog::At<UpstreamPtr>> stored);
+  void InstallItems(std::vector<StoredCatalog::At<AnalyzedItem>> stored);
+  void InstallServers(std::vector<StoredCatalog::At<VirtualServerPtr>> stored);
   Awaitable<absl::Status> Settle();
   Awaitable<absl::StatusOr<int64_t>> Commit(ChangeSet changes);
   Awaitable<absl::Status> FlushLocked();
@@ -123,6 +132,8 @@ class Registry {
                                                            std::optional<CreateRequest> request);
 
   struct ConfigPlan;
+  Awaitable<absl::StatusOr<pb::ApplyConfigResponse>> ApplyConfigLocked(
+      pb::ApplyConfigRequest request);
   absl::StatusOr<ConfigPlan> PlanConfig(pb::ApplyConfigRequest request) const;
   absl::Status PlanUpstream(pb::Upstream wanted, ConfigPlan* plan) const;
   absl::Status PlanServer(pb::VirtualServer wanted, ConfigPlan* plan) const;
@@ -145,6 +156,8 @@ class Registry {
   Signal publication_;
   bool work_ = false;
   bool in_doubt_ = false;
+  bool loaded_ = false;
+  int64_t stored_head_ = 0;  // the store's newest revision, as far as it is known here
   bool stopping_ = false;
   uint64_t generation_ = 1;
 

@@ -14,6 +14,7 @@ namespace metamcp::catalog {
 namespace {
 
 constexpr char kActor[] = "config";
+constexpr int kConfigAttempts = 5;
 
 // What the file says of an object, as bytes: its labels and its spec.
 template <typename Message>
@@ -172,6 +173,16 @@ absl::StatusOr<Registry::ConfigPlan> Registry::PlanConfig(pb::ApplyConfigRequest
 Awaitable<absl::StatusOr<pb::ApplyConfigResponse>> Registry::ApplyConfig(
     pb::ApplyConfigRequest request) {
   auto guard = co_await write_lock_.Lock();
+  for (int attempt = 1;; ++attempt) {
+    pb::ApplyConfigRequest copy = request;
+    auto response = co_await ApplyConfigLocked(std::move(copy));
+    // Another process that starts with the same file writes at the same moment.
+    if (!absl::IsAborted(response.status()) || attempt == kConfigAttempts) co_return response;
+  }
+}
+
+Awaitable<absl::StatusOr<pb::ApplyConfigResponse>> Registry::ApplyConfigLocked(
+    pb::ApplyConfigRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(co_await Settle());
   METAMCP_CO_ASSIGN_OR_RETURN(ConfigPlan plan, PlanConfig(std::move(request)));
   pb::ApplyConfigResponse response;

@@ -119,6 +119,7 @@ Awaitable<absl::StatusOr<pb::Upstream>> Registry::CreateUpstream(pb::Upstream wa
                                                                  Actor actor) {
   METAMCP_CO_RETURN_IF_ERROR(CheckRequestId(request_id));
   METAMCP_CO_RETURN_IF_ERROR(NormalizeName(wanted.mutable_meta()));
+  METAMCP_CO_RETURN_IF_ERROR(Unmask(pb::UpstreamSpec(), wanted.mutable_spec()));
   METAMCP_CO_RETURN_IF_ERROR(CheckUpstream(wanted));
   if (wanted.meta().origin() == "file") wanted.mutable_meta()->set_origin("api");
   auto guard = co_await write_lock_.Lock();
@@ -156,6 +157,7 @@ Awaitable<absl::StatusOr<pb::Upstream>> Registry::UpdateUpstream(std::string nam
   METAMCP_CO_RETURN_IF_ERROR(CheckWritable(old->upstream.meta(), "server"));
   METAMCP_CO_RETURN_IF_ERROR(CheckEtag(old->upstream.meta(), wanted.meta().etag()));
   wanted.mutable_meta()->set_name(old->upstream.meta().name());
+  METAMCP_CO_RETURN_IF_ERROR(Unmask(old->upstream.spec(), wanted.mutable_spec()));
   METAMCP_CO_RETURN_IF_ERROR(CheckUpstream(wanted));
   FillChanged(old->upstream.meta(), actor, wanted.mutable_meta());
   auto record = std::make_shared<UpstreamRecord>(*old);

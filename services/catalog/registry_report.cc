@@ -44,6 +44,14 @@ void MakeStorable(pb::UpstreamStatus* status) {
   if (status->capabilities().size() > kStatusJsonMax) status->clear_capabilities();
 }
 
+// An item that comes back is not a new one: its versions and first sight go on.
+void GoOn(const GoneItem* before, pb::Item* item) {
+  if (before == nullptr) return;
+  const bool same = before->fingerprint == item->fingerprint();
+  item->set_version(before->version + (same ? 0 : 1));
+  item->set_first_seen_us(before->first_seen_us);
+}
+
 void SetCounts(const Model::UpstreamSlot& slot, pb::UpstreamStatus* status) {
   int counts[kKinds] = {};
   for (const auto& [key, item] : slot.items) ++counts[key.first];
@@ -61,6 +69,7 @@ std::optional<AnalyzedItem> Registry::PlanItem(const Model::UpstreamSlot& slot, 
                                                size_t* work) const {
   const auto found = slot.items.find(Model::ItemKey(kind, name));
   const ItemEntry* old = found == slot.items.end() ? nullptr : found->second.entry.get();
+  *work += kDefinitionCost / 8;
   if (old != nullptr && SameDefinition(*old, item)) return std::nullopt;
   *work += item.definition().size() + kDefinitionCost;
   AnalyzedItem now =
@@ -68,7 +77,10 @@ std::optional<AnalyzedItem> Registry::PlanItem(const Model::UpstreamSlot& slot, 
   ItemEntry& entry = *now.entry;
   entry.item.set_version(1);
   entry.item.set_first_seen_us(Now());
-  if (old == nullptr) return now;
+  if (old == nullptr) {
+    GoOn(model_.FindGone(entry.item.id()), &entry.item);
+    return now;
+  }
   if (old->item.fingerprint() == entry.item.fingerprint() && old->invalid == entry.invalid) {
     return std::nullopt;  // only white space or the order of members differs
   }

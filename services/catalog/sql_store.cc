@@ -3,6 +3,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "migrations/catalog.h"
@@ -19,25 +20,29 @@ constexpr int64_t kRequestsMax = 1000;
 
 // --- Writing ---
 
+absl::StatusOr<int64_t> ReadRevision(Transaction& tx, std::string_view tenant) {
+  METAMCP_ASSIGN_OR_RETURN(const db::Rows rows,
+                           tx.Query("SELECT revision FROM catalog_head WHERE tenant_id = :tenant",
+                                    {{"tenant", tenant}}));
+  return rows.empty() ? absl::StatusOr<int64_t>(0) : rows[0].Get<int64_t>("revision");
+}
+
 // Locks the tenant's head and moves it on. All writers queue here, so revisions are committed in
 // their order.
-absl::StatusOr<int64_t> NextRevision(Transaction& tx, std::string_view tenant) {
-  METAMCP_ASSIGN_OR_RETURN(
-      const int64_t updated,
+absl::StatusOr<int64_t> NextRevision(Transaction& tx, std::string_view tenant,
+                                     std::optional<int64_t> expected) {
+  METAMCP_RETURN_IF_ERROR(
+      tx.Execute("INSERT INTO catalog_head (tenant_id, revision, floor_revision, name_separator) "
+                 "VALUES (:tenant, 0, 0, '__') ON CONFLICT (tenant_id) DO NOTHING",
+                 {{"tenant", tenant}})
+          .status());
+  METAMCP_RETURN_IF_ERROR(
       tx.Execute("UPDATE catalog_head SET revision = revision + 1 WHERE tenant_id = :tenant",
-                 {{"tenant", tenant}}));
-  if (updated == 0) {
-    METAMCP_RETURN_IF_ERROR(
-        tx.Execute("INSERT INTO catalog_head (tenant_id, revision, floor_revision, name_separator) "
-                   "VALUES (:tenant, 1, 0, '__')",
-                   {{"tenant", tenant}})
-            .status());
-    return 1;
-  }
-  METAMCP_ASSIGN_OR_RETURN(
-      const Row row, tx.QueryOne("SELECT revision FROM catalog_head WHERE tenant_id = :tenant",
-                                 {{"tenant", tenant}}));
-  return row.Get<int64_t>("revision");
+                 {{"tenant", tenant}})
+          .status());
+  METAMCP_ASSIGN_OR_RETURN(const int64_t revision, ReadRevision(tx, tenant));
+  if (!expected || revision == *expected + 1) return revision;
+  return MakeError("ETAG_MISMATCH", "catalog", "another process changed the catalog meanwhile");
 }
 
 // The seen times and lifetimes of the lists, "seen/ttl" by kind.
@@ -178,7 +183,10 @@ absl::Status WriteHistory(Transaction& tx, std::string_view tenant, const Change
                                       {{"tenant_id", tenant},
                                        {"object_type", static_cast<int64_t>(t.type)},
                                        {"object_key", t.key}},
-                                      {{"revision", revision}}));
+                                      {{"revision", revision},
+                                       {"version", t.item.version},
+                                       {"first_seen_us", t.item.first_seen_us},
+                                       {"fingerprint", t.item.fingerprint}}));
   }
   if (!changes.tombstones.empty()) METAMCP_RETURN_IF_ERROR(Prune(tx, tenant));
   if (!changes.request) return absl::OkStatus();
@@ -301,7 +309,8 @@ absl::Status ReadServers(Transaction& tx, std::string_view tenant, StoredCatalog
 
 absl::Status ReadHistory(Transaction& tx, std::string_view tenant, StoredCatalog* out) {
   METAMCP_ASSIGN_OR_RETURN(const db::Rows removed,
-                           tx.Query("SELECT object_type, object_key, revision FROM catalog_removed "
+                           tx.Query("SELECT object_type, object_key, revision, version, "
+                                    "first_seen_us, fingerprint FROM catalog_removed "
                                     "WHERE tenant_id = :tenant ORDER BY revision, object_key",
                                     {{"tenant", tenant}}));
   for (const Row& row : removed) {
@@ -310,6 +319,9 @@ absl::Status ReadHistory(Transaction& tx, std::string_view tenant, StoredCatalog
     t.type = static_cast<ObjectType>(type);
     METAMCP_ASSIGN_OR_RETURN(t.key, row.Get<std::string>("object_key"));
     METAMCP_ASSIGN_OR_RETURN(t.revision, row.Get<int64_t>("revision"));
+    METAMCP_ASSIGN_OR_RETURN(t.item.version, row.Get<int64_t>("version"));
+    METAMCP_ASSIGN_OR_RETURN(t.item.first_seen_us, row.Get<int64_t>("first_seen_us"));
+    METAMCP_ASSIGN_OR_RETURN(t.item.fingerprint, row.Get<std::string>("fingerprint"));
     out->tombstones.push_back(std::move(t));
   }
   METAMCP_ASSIGN_OR_RETURN(const db::Rows requests,
@@ -343,10 +355,14 @@ absl::StatusOr<StoredCatalog> SqlStore::Load(std::string_view tenant) {
   });
 }
 
+absl::StatusOr<int64_t> SqlStore::Head(std::string_view tenant) {
+  return database_.Read([tenant](Transaction& tx) { return ReadRevision(tx, tenant); });
+}
+
 absl::StatusOr<int64_t> SqlStore::Apply(std::string_view tenant, const ChangeSet& changes) {
   const db::TransactOptions options;
   return database_.Transact(options, [&](Transaction& tx) -> absl::StatusOr<int64_t> {
-    METAMCP_ASSIGN_OR_RETURN(const int64_t revision, NextRevision(tx, tenant));
+    METAMCP_ASSIGN_OR_RETURN(const int64_t revision, NextRevision(tx, tenant, changes.expected));
     METAMCP_RETURN_IF_ERROR(WriteRemovals(tx, tenant, changes));
     METAMCP_RETURN_IF_ERROR(WriteObjects(tx, tenant, changes, revision));
     METAMCP_RETURN_IF_ERROR(WriteHistory(tx, tenant, changes, revision));

@@ -17,6 +17,7 @@ class SqlStore final : public CatalogStore {
   static absl::Status MigrateBlocking(db::Database& database);
 
   absl::StatusOr<StoredCatalog> Load(std::string_view tenant) override;
+  absl::StatusOr<int64_t> Head(std::string_view tenant) override;
   absl::StatusOr<int64_t> Apply(std::string_view tenant, const ChangeSet& changes) override;
 
  private:

@@ -28,6 +28,9 @@ struct ChangeSet {
   std::vector<Tombstone> tombstones;  // their revision becomes the transaction's
   std::optional<std::string> separator;
   std::optional<CreateRequest> request;
+  // The revision on which this was worked out. If the store has another one, another process has
+  // written meanwhile, and nothing is written. Unset: whatever there is.
+  std::optional<int64_t> expected;
 
   bool empty() const;
 };
@@ -57,8 +60,11 @@ class CatalogStore {
 
   virtual absl::StatusOr<StoredCatalog> Load(std::string_view tenant) = 0;
 
+  // The newest revision, 0 before the first write.
+  virtual absl::StatusOr<int64_t> Head(std::string_view tenant) = 0;
+
   // Writes all of `changes` or nothing, with catalog_head incremented in the same transaction;
-  // returns the new revision.
+  // returns the new revision. Errors: ABORTED ETAG_MISMATCH where `expected` does not hold.
   virtual absl::StatusOr<int64_t> Apply(std::string_view tenant, const ChangeSet& changes) = 0;
 };
 

@@ -60,6 +60,7 @@ std::shared_ptr<ItemEntry> Entry(const std::string& upstream, const std::string&
 }
 
 TEST_P(CatalogStoreTest, AnEmptyCatalogLoads) {
+  RecordProperty("req", "M-UJ-A1.s4");
   const StoredCatalog stored = Load();
   EXPECT_EQ(stored.revision, 0);
   EXPECT_EQ(stored.separator, "__");
@@ -67,7 +68,7 @@ TEST_P(CatalogStoreTest, AnEmptyCatalogLoads) {
 }
 
 TEST_P(CatalogStoreTest, EverythingComesBackAsItWas) {
-  RecordProperty("req", "M-COMP-Cat.2");
+  RecordProperty("req", "M-COMP-Cat.2 M02-AD-4 A-L2.I2");
   ChangeSet changes;
   const auto upstream = Record("u1", "git");
   const auto item = Entry("u1", "it's \"x\"");
@@ -114,14 +115,40 @@ TEST_P(CatalogStoreTest, RevisionsRiseAndRemovalsAreRemembered) {
   ChangeSet remove;
   remove.remove_upstream_ids = {"u1"};
   remove.tombstones.push_back({0, ObjectType::kUpstream, "u1"});
+  GoneItem gone;
+  gone.version = 3;
+  gone.first_seen_us = 9;
+  gone.fingerprint = "f";
+  remove.tombstones.push_back({0, ObjectType::kItem, "i1", gone});
   EXPECT_EQ(Apply(remove), 2);
   const StoredCatalog stored = Load();
   ASSERT_THAT(stored.upstreams, SizeIs(1));
   EXPECT_EQ(stored.upstreams[0].revision, 1);
   EXPECT_THAT(stored.items, SizeIs(1));
-  ASSERT_THAT(stored.tombstones, SizeIs(1));
-  EXPECT_EQ(stored.tombstones[0].revision, 2);
-  EXPECT_EQ(stored.tombstones[0].key, "u1");
+  ASSERT_THAT(stored.tombstones, SizeIs(2));
+  EXPECT_EQ(stored.tombstones[0].key, "i1");
+  EXPECT_EQ(stored.tombstones[0].item.version, 3);
+  EXPECT_EQ(stored.tombstones[0].item.first_seen_us, 9);
+  EXPECT_EQ(stored.tombstones[0].item.fingerprint, "f");
+  EXPECT_EQ(stored.tombstones[1].revision, 2);
+  EXPECT_EQ(stored.tombstones[1].key, "u1");
+}
+
+TEST_P(CatalogStoreTest, WritesOnlyOnTopOfWhatWasRead) {
+  EXPECT_EQ(*SqlStore(*db_).Head("default"), 0);
+  ChangeSet first;
+  first.expected = 0;
+  first.put_upstreams = {Record("u1", "git")};
+  EXPECT_EQ(Apply(first), 1);
+  ChangeSet late;
+  late.expected = 0;
+  late.put_upstreams = {Record("u2", "web")};
+  const auto refused = SqlStore(*db_).Apply("default", late);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(Load().upstreams, SizeIs(1));
+  EXPECT_EQ(*SqlStore(*db_).Head("default"), 1);
+  late.expected = 1;
+  EXPECT_EQ(Apply(late), 2);
 }
 
 TEST_P(CatalogStoreTest, AFailedWriteLeavesNothing) {

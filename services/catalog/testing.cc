@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/error.h"
 #include "common/base/strings.h"
 #include "common/json/scan.h"
 
@@ -53,10 +54,18 @@ void MemoryPersistence::Write(const ChangeSet& changes) {
   if (changes.request) requests.push_back(*changes.request);
 }
 
+Awaitable<absl::StatusOr<int64_t>> MemoryPersistence::Head() {
+  if (FailsNow()) co_return fault;
+  co_return revision;
+}
+
 Awaitable<absl::StatusOr<int64_t>> MemoryPersistence::Apply(ChangeSet changes) {
   const bool fails = FailsNow();
   ++applies;
   if (const auto hook = std::exchange(during_apply, nullptr)) hook();
+  if (changes.expected && *changes.expected != revision) {
+    co_return MakeError("ETAG_MISMATCH", "catalog", "moved on");
+  }
   if (!fails || fail_after_effect) Write(changes);
   if (fails) co_return fault;
   co_return revision;
@@ -117,12 +126,16 @@ std::vector<std::string> ExposedNames(Model& model, const std::string& view_name
 Fixture::Fixture() { Restart(); }
 Fixture::~Fixture() = default;
 
-void Fixture::Restart() {
+std::unique_ptr<Registry> Fixture::MakeRegistry() {
   RegistryOptions options;
   options.now_us = [this] { return ++now; };
-  registry = std::make_unique<Registry>(io.get_executor(), store, std::move(options));
-  METAMCP_CHECK(Await(io, registry->Load()).ok());
+  options.follow = std::chrono::milliseconds(1);
+  auto made = std::make_unique<Registry>(io.get_executor(), store, std::move(options));
+  METAMCP_CHECK(Await(io, made->Load()).ok());
+  return made;
 }
+
+void Fixture::Restart() { registry = MakeRegistry(); }
 
 std::string Fixture::AddUpstream(const pb::Upstream& upstream) {
   const auto made = Await(io, registry->CreateUpstream(upstream, "", "tester"));

@@ -22,6 +22,7 @@ namespace metamcp::catalog {
 class MemoryPersistence final : public Persistence {
  public:
   Awaitable<absl::StatusOr<StoredCatalog>> Load() override;
+  Awaitable<absl::StatusOr<int64_t>> Head() override;
   Awaitable<absl::StatusOr<int64_t>> Apply(ChangeSet changes) override;
 
   int calls = 0;
@@ -88,6 +89,8 @@ class Fixture {
   void Flush();
   // Starts over with what is stored.
   void Restart();
+  // Another registry on the same store, as another process would have.
+  std::unique_ptr<Registry> MakeRegistry();
 
   boost::asio::io_context io;
   MemoryPersistence store;

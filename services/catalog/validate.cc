@@ -15,6 +15,7 @@
 namespace metamcp::catalog {
 namespace {
 
+constexpr std::string_view kSecretMask = "***";
 constexpr size_t kTextBytesMax = 16 << 10;
 constexpr int kListMax = 1000;
 constexpr int64_t kTimeoutMsMax = 24 * 3600 * 1000;
@@ -196,6 +197,23 @@ absl::Status CheckSeparator(const std::string& separator) {
                   });
   if (ok) return absl::OkStatus();
   return Invalid("the name separator must be 1 to 8 characters of [A-Za-z0-9_-]");
+}
+
+absl::Status Unmask(const v1::UpstreamSpec& stored, v1::UpstreamSpec* wanted) {
+  const auto restore = [](std::string_view field, const auto& from, auto& to) -> absl::Status {
+    for (auto& [name, value] : to) {
+      if (value != kSecretMask) continue;
+      const auto it = from.find(name);
+      if (it == from.end()) {
+        return Invalid(StrCat(field, "[\"", name,
+                              "\"] is the mask of answers; send its value, or a ${VAR} reference"));
+      }
+      value = it->second;
+    }
+    return absl::OkStatus();
+  };
+  METAMCP_RETURN_IF_ERROR(restore("spec.env", stored.env(), *wanted->mutable_env()));
+  return restore("spec.headers", stored.headers(), *wanted->mutable_headers());
 }
 
 absl::Status NormalizeName(common::v1::ObjectMeta* meta) {

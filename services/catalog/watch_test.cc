@@ -28,6 +28,7 @@ struct Gateway {
   int begins = 0;
   int messages = 0;
   size_t largest = 0;
+  size_t views_seen = 0;
 
   void Take(const pb::WatchCatalogResponse& m) {
     ++messages;
@@ -44,6 +45,7 @@ struct Gateway {
     for (const auto& u : m.upstreams()) upstreams[u.meta().id()] = u;
     for (const auto& i : m.items()) items[i.id()] = i;
     for (const auto& v : m.views()) {
+      ++views_seen;
       if (batch_views.insert(v.name()).second) {
         views[v.name()] = v;
       } else {
@@ -282,6 +284,27 @@ TEST(WatchTest, VirtualServersComeAndGo) {
   f.Flush();
   w.Settle();
   EXPECT_THAT(w.gateway.views, UnorderedElementsAre(Key("default")));
+}
+
+TEST(WatchTest, AChangeThatClientsDoNotSeeSendsNoView) {
+  Fixture f;
+  f.AddServer("dev", pb::VirtualServerSpec());
+  f.Flush();
+  Watcher w(f, 0);
+  const int64_t before = w.gateway.revision;
+  const size_t views = w.gateway.views_seen;
+  pb::VirtualServer labelled;
+  labelled.mutable_meta()->add_tags("for the team");
+  ASSERT_TRUE(Await(f.io, f.registry->UpdateServer("dev", labelled, "ann")).ok());
+  f.Flush();
+  w.Settle();
+  EXPECT_GT(f.registry->model().head(), before);
+  EXPECT_EQ(w.gateway.views_seen, views);
+  labelled.mutable_spec()->set_title("Tools for developers");
+  ASSERT_TRUE(Await(f.io, f.registry->UpdateServer("dev", labelled, "ann")).ok());
+  f.Flush();
+  w.Settle();
+  EXPECT_EQ(w.gateway.views_seen, views + 1);
 }
 
 TEST(WatchUpstreamsTest, ConnectorsSeeSpecsAndNoEcho) {

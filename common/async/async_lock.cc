@@ -1,9 +1,9 @@
-#include "services/catalog/async_lock.h"
+#include "common/async/async_lock.h"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-namespace metamcp::catalog {
+namespace metamcp {
 
 Signal::Signal(boost::asio::any_io_executor executor)
     : timer_(std::move(executor), boost::asio::steady_timer::time_point::max()) {}
@@ -27,4 +27,4 @@ Awaitable<AsyncLock::Guard> AsyncLock::Lock() {
   co_return Guard(this);
 }
 
-}  // namespace metamcp::catalog
+}  // namespace metamcp

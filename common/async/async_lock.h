@@ -6,7 +6,7 @@
 
 #include "common/async/sink.h"
 
-namespace metamcp::catalog {
+namespace metamcp {
 
 // Something that coroutines of one thread wait for. Notify wakes all; a waiter checks its condition
 // again. Must outlive its waiters.
@@ -43,4 +43,4 @@ class AsyncLock {
   bool held_ = false;
 };
 
-}  // namespace metamcp::catalog
+}  // namespace metamcp
