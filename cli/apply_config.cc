@@ -77,8 +77,23 @@ void FillOverride(const config::OverrideConfig& from, catalog::v1::ItemOverride&
   }
 }
 
-void FillVirtualServer(const std::string& name, const config::VirtualServerConfig& from,
-                       catalog::v1::VirtualServer& to) {
+// A server is named in the file by its key or its slug; the catalog knows slugs.
+std::string SlugOfKey(const config::Config& config, const std::string& text) {
+  return config.mcp_servers.contains(text) ? Slug(text) : text;
+}
+
+// "My Server.tool" as "my-server.tool".
+std::string QualifiedBySlug(const config::Config& config, const std::string& item) {
+  for (const auto& [key, server] : config.mcp_servers) {
+    if (item.size() > key.size() && item[key.size()] == '.' && item.starts_with(key)) {
+      return QualifiedName(Slug(key), item.substr(key.size() + 1));
+    }
+  }
+  return item;
+}
+
+void FillVirtualServer(const config::Config& config, const std::string& name,
+                       const config::VirtualServerConfig& from, catalog::v1::VirtualServer& to) {
   auto& meta = *to.mutable_meta();
   meta.set_name(name);
   meta.set_display_name(from.title.empty() ? name : from.title);
@@ -88,13 +103,13 @@ void FillVirtualServer(const std::string& name, const config::VirtualServerConfi
   auto& spec = *to.mutable_spec();
   spec.set_title(from.title);
   spec.set_instructions(from.instructions);
-  spec.mutable_servers()->Assign(from.servers.begin(), from.servers.end());
+  for (const std::string& server : from.servers) spec.add_servers(SlugOfKey(config, server));
   spec.set_prefix(from.prefix);
   FillSelector(from.tools, *spec.mutable_tools());
   FillSelector(from.resources, *spec.mutable_resources());
   FillSelector(from.prompts, *spec.mutable_prompts());
   for (const auto& [item, rule] : from.overrides) {
-    FillOverride(rule, (*spec.mutable_overrides())[item]);
+    FillOverride(rule, (*spec.mutable_overrides())[QualifiedBySlug(config, item)]);
   }
   spec.set_metrics_label(from.metrics_label);
 }
@@ -108,7 +123,7 @@ catalog::v1::ApplyConfigRequest ToApplyConfig(const config::Config& config) {
     FillUpstream(key, server, *request.add_upstreams());
   }
   for (const auto& [name, server] : config.virtual_servers) {
-    FillVirtualServer(name, server, *request.add_virtual_servers());
+    FillVirtualServer(config, name, server, *request.add_virtual_servers());
   }
   return request;
 }

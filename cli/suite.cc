@@ -45,7 +45,10 @@ std::string ChangesJson(const config::NameChanges& changes) {
 
 std::string DiffJson(const config::ConfigDiff& diff) {
   std::vector<std::string> restart;
-  for (const auto& change : diff.settings) restart.push_back(change.path);
+  for (const auto& change : diff.settings) {
+    if (change.restart) restart.push_back(change.path);
+  }
+  if (!diff.keys.empty()) restart.emplace_back("auth.keys");
   json::ObjectWriter out;
   out.AddString("summary", config::DiffText(diff));
   out.Add("servers", ChangesJson(diff.servers));
@@ -65,6 +68,7 @@ Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground&
       options_(options),
       ground_(ground),
       edge_(std::move(edge)),
+      reload_lock_(io.get_executor()),
       tasks_(io.get_executor()) {}
 
 Suite::~Suite() = default;
@@ -88,6 +92,10 @@ Awaitable<absl::Status> Suite::StartCatalog() {
   }
   // Named first: GCC 12 frees a default argument of a co_await expression twice.
   catalog::RegistryOptions options;
+  // Only such a database has other writers.
+  if (ground_.database->backend() == db::Backend::kPostgres) {
+    options.follow = std::chrono::seconds(1);
+  }
   auto create = catalog::CatalogApp::Create(io_.get_executor(), *ground_.database_executor,
                                             std::move(options));
   auto app = co_await std::move(create);
@@ -141,7 +149,6 @@ absl::Status Suite::StartConnector() {
                                                     *ground_.keys, std::move(app));
   provider_ = provider::v1::MakeProviderServiceDirect(connector_app_->provider());
   connector_ = connector::v1::MakeConnectorServiceDirect(connector_app_->connector());
-  connector_app_->Start();
   return absl::OkStatus();
 }
 
@@ -202,6 +209,9 @@ absl::Status Suite::StartGrpc() {
 }
 
 Awaitable<absl::Status> Suite::Start() {
+  // A file that changes while the parts start is read again when they stand.
+  const auto turn = co_await reload_lock_.Lock();
+  WatchFile();
   auto tls = process::ReadTlsBlocking(ground_.loaded.config.services);
   if (!tls.ok()) co_return tls.status();
   tls_ = *std::move(tls);
@@ -209,7 +219,8 @@ Awaitable<absl::Status> Suite::Start() {
   METAMCP_CO_RETURN_IF_ERROR(StartConnector());
   METAMCP_CO_RETURN_IF_ERROR(co_await StartGateway());
   METAMCP_CO_RETURN_IF_ERROR(StartGrpc());
-  WatchFile();
+  // Last: a program that cannot listen, as when another runs here, starts no server.
+  if (connector_app_) connector_app_->Start();
   WatchKeys();
   co_return absl::OkStatus();
 }
@@ -256,8 +267,8 @@ Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
     co_return MakeError("CONFIG_INVALID", "gateway",
                         "the configuration belongs to the catalog service; reload there");
   }
-  if (reloading_) co_return absl::AbortedError("a reload is under way");
-  reloading_ = true;
+  // Who asks while another reload reads the file may have changed it since, so it is read again.
+  const auto turn = co_await reload_lock_.Lock();
   const CallContext ctx = SystemContext();
   const std::string path = ground_.config_path;
   const config::LoadOptions load = ground_.load_options;
@@ -267,19 +278,30 @@ Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
       co_await ground_.database_executor->Run<config::LoadResult>(ctx, std::move(op));
   absl::Status status = loaded.status();
   if (status.ok()) status = co_await ApplyConfig(loaded->config);
-  reloading_ = false;
   if (!status.ok()) {
     Log(LogLevel::kError, "config.reload_failed",
         {{"error", std::string(status.message())}, {"kept", "the configuration before"}});
     co_return status;
   }
   const config::ConfigDiff diff = config::Diff(ground_.loaded.config, loaded->config);
-  // Settings other than servers take effect at the next start; what runs keeps its own.
+  // What takes effect at the next start only stays as it runs, so that each reload names it again.
+  ApplySettings(loaded->config);
   ground_.loaded.config.mcp_servers = loaded->config.mcp_servers;
   ground_.loaded.config.virtual_servers = loaded->config.virtual_servers;
   Log(LogLevel::kInfo, "config.reloaded",
       {{"changes", config::DiffText(diff)}, {"needs_restart", diff.needs_restart()}});
   co_return DiffJson(diff);
+}
+
+// The settings that take effect while the program runs (Field::restart is false): these, and what
+// ApplyConfig takes.
+void Suite::ApplySettings(const config::Config& config) {
+  config::Config& now = ground_.loaded.config;
+  now.telemetry.log_level = config.telemetry.log_level;
+  now.gateway.name_separator = config.gateway.name_separator;
+  now.limits.servers_max = config.limits.servers_max;
+  LogLevel level = LogLevel::kInfo;
+  if (ParseLogLevel(config.telemetry.log_level, &level)) SetLogLevel(level);
 }
 
 Awaitable<void> Suite::Stop() {

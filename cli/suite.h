@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/serve.h"
+#include "common/async/async_lock.h"
 #include "common/async/task_group.h"
 #include "common/config/watch.h"
 #include "common/process/process.h"
@@ -55,6 +56,7 @@ class Suite {
   Awaitable<absl::Status> StartGateway();
   Awaitable<absl::Status> OpenGateway();
   Awaitable<absl::Status> ApplyConfig(const config::Config& config);
+  void ApplySettings(const config::Config& config);
   void WatchFile();
   void WatchKeys();
   static Awaitable<void> ReloadTask(Suite* self);
@@ -64,6 +66,7 @@ class Suite {
   process::Ground& ground_;
   const SuiteEdge edge_;
   rpc::TlsMaterial tls_;
+  AsyncLock reload_lock_;  // one reload after the other, and after the start
   TaskGroup tasks_;
   std::unique_ptr<catalog::CatalogApp> catalog_app_;
   std::unique_ptr<catalog::v1::CatalogService> catalog_;
@@ -75,7 +78,6 @@ class Suite {
   std::unique_ptr<rpc::GrpcServer> grpc_;
   std::unique_ptr<config::FileWatcher> watcher_;
   std::unique_ptr<config::FileWatcher> keys_watcher_;
-  bool reloading_ = false;
   std::string base_url_;
   std::string grpc_address_;
 };

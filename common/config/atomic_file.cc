@@ -97,19 +97,29 @@ absl::StatusOr<FileLock> FileLock::AcquireBlocking(const std::string& path) {
     chmod(folder.c_str(), 0700);
   }
   const std::string name = target + ".lock";
-  const int fd = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, kNewFileMode);
-  if (fd < 0) return SystemError(path, "cannot be edited", errno);
-  while (flock(fd, LOCK_EX) != 0) {
-    if (errno == EINTR) continue;
-    const int error = errno;
+  for (;;) {
+    const int fd = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, kNewFileMode);
+    if (fd < 0) return SystemError(path, "cannot be edited", errno);
+    while (flock(fd, LOCK_EX) != 0) {
+      if (errno == EINTR) continue;
+      const int error = errno;
+      close(fd);
+      return SystemError(path, "cannot be locked", error);
+    }
+    // Who had it before has removed it: the lock is on a file that nobody else will find.
+    struct stat held {};
+    struct stat named {};
+    const bool same = fstat(fd, &held) == 0 && stat(name.c_str(), &named) == 0 &&
+                      held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+    if (same) return FileLock(fd, name);
     close(fd);
-    return SystemError(path, "cannot be locked", error);
   }
-  return FileLock(fd);
 }
 
 FileLock::~FileLock() {
-  if (fd_ >= 0) close(fd_);
+  if (fd_ < 0) return;
+  unlink(name_.c_str());  // while it is held, so that it is surely ours
+  close(fd_);
 }
 
 absl::StatusOr<std::string> ReadTextBlocking(const std::string& path) {

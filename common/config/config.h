@@ -29,7 +29,7 @@ struct GatewayConfig {
   CorsConfig cors;
   std::string name_separator = "__";
   int64_t page_size = 1000;
-  int64_t request_timeout_ms = 120'000;
+  int64_t request_timeout_ms = 900'000;
   int64_t header_timeout_ms = 10'000;
   int64_t sse_keep_alive_ms = 15'000;
   int64_t session_idle_ms = 1'800'000;
@@ -186,7 +186,6 @@ struct ServiceTlsConfig {
 struct ServicesConfig {
   std::string listen;     // gRPC address of this program when it runs one service
   std::string advertise;  // where the others reach it; empty: listen
-  ServiceConfig gateway;
   ServiceConfig catalog;
   ServiceConfig connector;
   ServiceTlsConfig tls;

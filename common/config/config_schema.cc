@@ -181,7 +181,7 @@ std::string SettingsTables() {
     const std::string flag = s.flag.empty() ? "" : StrCat(" `", s.flag, "`");
     out += StrCat("| `", s.path, "` | ", TypeText(s), " | ", Code(DefaultText(s)), " | `",
                   EnvironmentName(s.path), "`", flag, " | ", s.description,
-                  s.restart ? " Takes effect at the next start." : "", " |\n");
+                  s.restart ? "" : " A change takes effect at once.", " |\n");
   }
   return out;
 }
@@ -237,7 +237,9 @@ A variable that is missing is an error, except in `mcpServers`: there that one s
 unconnected and says why. Numbers and booleans outside `mcpServers` may be written as a string with a
 reference.
 
-A changed file is read again by itself, on SIGHUP, or through the API. What did not change is left
+A changed file is read again by itself, on SIGHUP, or through the API. Servers, virtual servers and
+the settings that say so below take effect at once, keys and the other settings at the next start;
+the log (`config.reloaded`) and the API name what waits for it. What did not change is left
 alone; a file with mistakes changes nothing and the mistakes are reported.
 
 ## Servers

@@ -31,9 +31,10 @@ TEST(DiffTest, NamesOnlyWhatChanged) {
   EXPECT_EQ(diff.servers.removed, std::vector<std::string>{"docs"});
   EXPECT_TRUE(diff.servers.changed.empty()) << "git is untouched";
   EXPECT_TRUE(diff.needs_restart());
-  EXPECT_EQ(DiffText(diff),
-            "servers +fs -docs; virtual servers ~plain; gateway.listen \"127.0.0.1:8931\" -> "
-            "\"127.0.0.1:0\" (after a restart); gateway.pageSize \"1000\" -> \"5\"");
+  EXPECT_EQ(
+      DiffText(diff),
+      "servers +fs -docs; virtual servers ~plain; gateway.listen \"127.0.0.1:8931\" -> "
+      "\"127.0.0.1:0\" (after a restart); gateway.pageSize \"1000\" -> \"5\" (after a restart)");
 }
 
 TEST(DiffTest, SeesEveryFieldOfAServer) {
@@ -41,6 +42,12 @@ TEST(DiffTest, SeesEveryFieldOfAServer) {
   after.mcp_servers["git"].tls.min = "1.2";
   EXPECT_EQ(DiffText(Diff(Base(), after)), "servers ~git");
   EXPECT_FALSE(Diff(Base(), after).needs_restart());
+  after.telemetry.log_level = "debug";
+  EXPECT_EQ(DiffText(Diff(Base(), after)),
+            "servers ~git; telemetry.logLevel \"info\" -> \"debug\"");
+  EXPECT_FALSE(Diff(Base(), after).needs_restart());
+  after.auth.keys.push_back(KeyConfig{"ci", "0123456789abcdef", "default", {}});
+  EXPECT_TRUE(Diff(Base(), after).needs_restart());
 }
 
 TEST(DiffTest, NeverShowsSecrets) {
@@ -49,7 +56,7 @@ TEST(DiffTest, NeverShowsSecrets) {
   after.database.url = "postgresql://u:new@h/d";
   after.auth.keys.push_back(KeyConfig{"ci", "0123456789abcdef", "default", {}});
   EXPECT_EQ(DiffText(Diff(before, after)),
-            "keys +ci; database.url \"***\" -> \"***\" (after a restart)");
+            "keys +ci (after a restart); database.url \"***\" -> \"***\" (after a restart)");
 }
 
 }  // namespace

@@ -55,17 +55,30 @@ absl::Status SaveBlocking(const std::string& path, const std::string& text) {
   return ReplaceTextBlocking(path, text);
 }
 
-absl::StatusOr<std::string> FindServer(const OpenFile& file, const std::string& name) {
+// The key in the file of the object of that name or slug.
+template <typename Map>
+absl::StatusOr<std::string> FindKey(const Map& objects, std::string_view what,
+                                    const std::string& name) {
   std::vector<std::string> names;
-  for (const auto& [key, server] : file.config.mcp_servers) {
+  for (const auto& [key, object] : objects) {
     if (key == name || Slug(key) == name) return key;
     names.push_back(key);
   }
   const std::string nearest = Nearest(name, names);
   return MakeError("NOT_FOUND", kDomain,
-                   StrCat("there is no server \"", name, "\"",
+                   StrCat("there is no ", what, " \"", name, "\"",
                           nearest.empty() ? "" : StrCat("; did you mean \"", nearest, "\"?")));
 }
+
+absl::StatusOr<std::string> FindServer(const OpenFile& file, const std::string& name) {
+  return FindKey(file.config.mcp_servers, "server", name);
+}
+
+absl::StatusOr<std::string> FindVirtualServer(const OpenFile& file, const std::string& name) {
+  return FindKey(file.config.virtual_servers, "virtual server", name);
+}
+
+constexpr char kVirtualServers[] = "virtualServers";
 
 }  // namespace
 
@@ -105,6 +118,38 @@ absl::Status SetServerDisabledBlocking(const std::string& path, const std::strin
       const std::string text,
       SetMember(file.text, path, {file.container, key, theirs ? "enabled" : "disabled"},
                 BoolNode(theirs ? !disabled : disabled)));
+  return SaveBlocking(path, text);
+}
+
+absl::Status AddVirtualServerBlocking(const std::string& path, const std::string& name,
+                                      const VirtualServerConfig& server) {
+  METAMCP_ASSIGN_OR_RETURN(const OpenFile file, OpenBlocking(path));
+  if (file.config.virtual_servers.contains(name)) {
+    return MakeError("ALREADY_EXISTS", kDomain,
+                     StrCat("there is a virtual server \"", name, "\" already"));
+  }
+  METAMCP_ASSIGN_OR_RETURN(
+      const std::string text,
+      SetMember(file.text, path, {kVirtualServers, name}, VirtualServerNode(server)));
+  return SaveBlocking(path, text);
+}
+
+absl::Status RemoveVirtualServerBlocking(const std::string& path, const std::string& name) {
+  METAMCP_ASSIGN_OR_RETURN(const OpenFile file, OpenBlocking(path));
+  METAMCP_ASSIGN_OR_RETURN(const std::string key, FindVirtualServer(file, name));
+  METAMCP_ASSIGN_OR_RETURN(const std::string text,
+                           RemoveMember(file.text, path, {kVirtualServers, key}));
+  return SaveBlocking(path, text);
+}
+
+absl::Status SetVirtualServerDisabledBlocking(const std::string& path, const std::string& name,
+                                              bool disabled) {
+  METAMCP_ASSIGN_OR_RETURN(const OpenFile file, OpenBlocking(path));
+  METAMCP_ASSIGN_OR_RETURN(const std::string key, FindVirtualServer(file, name));
+  if (file.config.virtual_servers.at(key).disabled == disabled) return absl::OkStatus();
+  METAMCP_ASSIGN_OR_RETURN(
+      const std::string text,
+      SetMember(file.text, path, {kVirtualServers, key, "disabled"}, BoolNode(disabled)));
   return SaveBlocking(path, text);
 }
 

@@ -23,6 +23,13 @@ absl::Status RemoveServerBlocking(const std::string& path, const std::string& na
 absl::Status SetServerDisabledBlocking(const std::string& path, const std::string& name,
                                        bool disabled);
 
+// The same for virtual servers. Errors of the first: ALREADY_EXISTS.
+absl::Status AddVirtualServerBlocking(const std::string& path, const std::string& name,
+                                      const VirtualServerConfig& server);
+absl::Status RemoveVirtualServerBlocking(const std::string& path, const std::string& name);
+absl::Status SetVirtualServerDisabledBlocking(const std::string& path, const std::string& name,
+                                              bool disabled);
+
 // Writes DefaultConfigText(). Errors: ALREADY_EXISTS.
 absl::Status CreateConfigBlocking(const std::string& path);
 

@@ -36,22 +36,48 @@ constexpr Field Secret(Field f) {
   return f;
 }
 
+// Bounds of the catalog (services/catalog/validate.cc), said here with the place.
+constexpr int64_t kTextMax = 16 << 10;
+constexpr int64_t kListMax = 1000;
+constexpr Field Bounded(Field f, int64_t bytes_max, int64_t items_max = 0) {
+  f.bytes_max = bytes_max;
+  f.items_max = items_max;
+  return f;
+}
+constexpr Field Filled(Field f) {
+  f.filled = true;
+  return f;
+}
+constexpr Field Globs(std::string_view path, Slot (*slot)(void*), std::string_view description) {
+  return Filled(Bounded(Make(path, FieldType::kStrings, slot, description), 512, kListMax));
+}
+constexpr Field UpTo(Field f, int64_t max) {
+  f.max = max;
+  return f;
+}
+
 constexpr Field kServer[] = {
     Choice("type", SLOT(ServerConfig, type), "stdio|http|sse|ws",
            "How the server is reached; stdio where command is given, ws for a URL that begins "
            "with ws, else http (Streamable HTTP). streamable-http, streamableHttp and websocket "
            "are understood too."),
-    Make("command", FieldType::kString, SLOT(ServerConfig, command), "Program to start (stdio)."),
-    Make("args", FieldType::kStrings, SLOT(ServerConfig, args), "Its arguments."),
+    Bounded(Make("command", FieldType::kString, SLOT(ServerConfig, command),
+                 "Program to start (stdio)."),
+            kTextMax),
+    Bounded(Make("args", FieldType::kStrings, SLOT(ServerConfig, args), "Its arguments."),
+            128 << 10, kListMax),
     Secret(Make("env", FieldType::kStringMap, SLOT(ServerConfig, env),
                 "Its environment variables; it gets these and a few safe ones, nothing else.")),
-    Make("cwd", FieldType::kString, SLOT(ServerConfig, cwd), "Its working directory."),
-    Make("url", FieldType::kUrl, SLOT(ServerConfig, url),
-         "Address of the server; ws:// or wss:// for ws."),
+    Bounded(Make("cwd", FieldType::kString, SLOT(ServerConfig, cwd), "Its working directory."),
+            kTextMax),
+    Bounded(Make("url", FieldType::kUrl, SLOT(ServerConfig, url),
+                 "Address of the server; ws:// or wss:// for ws."),
+            kTextMax),
     Secret(Make("headers", FieldType::kStringMap, SLOT(ServerConfig, headers),
                 "HTTP headers sent with every request.")),
-    Make("displayName", FieldType::kString, SLOT(ServerConfig, display_name),
-         "Name shown to people; the key where none is given."),
+    Bounded(Make("displayName", FieldType::kString, SLOT(ServerConfig, display_name),
+                 "Name shown to people; the key where none is given."),
+            256),
     Make("disabled", FieldType::kBoolean, SLOT(ServerConfig, disabled),
          "Keep the entry, do not connect."),
     Choice("era", SLOT(ServerConfig, era), "auto|legacy|modern",
@@ -63,15 +89,19 @@ constexpr Field kServer[] = {
          "The server asks its client questions during calls."),
     Number("timeoutMs", SLOT(ServerConfig, timeout_ms), 0, kDayMs, "ms",
            "Longest time for one call; 0 is connector.callTimeoutMs."),
-    Make("toolTimeoutsMs", FieldType::kIntegerMap, SLOT(ServerConfig, tool_timeouts_ms),
-         "The same for single tools, by original name."),
+    UpTo(Make("toolTimeoutsMs", FieldType::kIntegerMap, SLOT(ServerConfig, tool_timeouts_ms),
+              "The same for single tools, by original name."),
+         kDayMs),
     Number("priority", SLOT(ServerConfig, priority), -1'000'000, 1'000'000, "",
            "Of two servers with the same exposed name the higher one keeps it."),
-    Number("concurrency", SLOT(ServerConfig, concurrency), 0, 100'000, "",
+    Number("concurrency", SLOT(ServerConfig, concurrency), 0, 10'000, "",
            "Calls at once; 0 is connector.concurrency."),
-    Make("fallbacks", FieldType::kStrings, SLOT(ServerConfig, fallbacks),
-         "Servers that answer, in this order, while this one is not ready."),
-    Make("tags", FieldType::kStrings, SLOT(ServerConfig, tags), "Words to find it by."),
+    Bounded(Make("fallbacks", FieldType::kStrings, SLOT(ServerConfig, fallbacks),
+                 "Servers that answer, in this order, while this one is not ready."),
+            256, 16),
+    Filled(
+        Bounded(Make("tags", FieldType::kStrings, SLOT(ServerConfig, tags), "Words to find it by."),
+                128, 64)),
     Choice("tls.min", SLOT(ServerConfig, tls.min), "1.2|1.3",
            "Lowest TLS version; 1.2 is logged as an exception."),
     Make("tls.ca", FieldType::kString, SLOT(ServerConfig, tls.ca),
@@ -110,31 +140,34 @@ constexpr Field kServer[] = {
 };
 
 constexpr Field kVirtual[] = {
-    Make("title", FieldType::kString, SLOT(VirtualServerConfig, title), "Name shown to people."),
-    Make("instructions", FieldType::kString, SLOT(VirtualServerConfig, instructions),
-         "Instructions given to clients; by default those of its servers."),
-    Make("servers", FieldType::kStrings, SLOT(VirtualServerConfig, servers),
-         "Globs over server names; empty means all."),
-    Make("prefix", FieldType::kString, SLOT(VirtualServerConfig, prefix),
-         "Prefix of names: slug, none, or a fixed text."),
-    Make("tools.include", FieldType::kStrings, SLOT(VirtualServerConfig, tools.include),
-         "Globs over original and qualified names; empty means all."),
-    Make("tools.exclude", FieldType::kStrings, SLOT(VirtualServerConfig, tools.exclude),
-         "Globs of what is left out."),
+    Bounded(Make("title", FieldType::kString, SLOT(VirtualServerConfig, title),
+                 "Name shown to people."),
+            256),
+    Bounded(Make("instructions", FieldType::kString, SLOT(VirtualServerConfig, instructions),
+                 "Instructions given to clients; by default those of its servers."),
+            kTextMax),
+    Globs("servers", SLOT(VirtualServerConfig, servers),
+          "Globs over server names; empty means all."),
+    Bounded(Make("prefix", FieldType::kString, SLOT(VirtualServerConfig, prefix),
+                 "Prefix of names: slug, none, or a fixed text."),
+            32),
+    Globs("tools.include", SLOT(VirtualServerConfig, tools.include),
+          "Globs over original and qualified names; empty means all."),
+    Globs("tools.exclude", SLOT(VirtualServerConfig, tools.exclude), "Globs of what is left out."),
     Make("tools.annotations", FieldType::kJsonObject, SLOT(VirtualServerConfig, tools.annotations),
          "Every member must equal the tool's annotation."),
-    Make("resources.include", FieldType::kStrings, SLOT(VirtualServerConfig, resources.include),
-         "Globs over URIs."),
-    Make("resources.exclude", FieldType::kStrings, SLOT(VirtualServerConfig, resources.exclude),
-         "Globs of what is left out."),
-    Make("prompts.include", FieldType::kStrings, SLOT(VirtualServerConfig, prompts.include),
-         "Globs over original and qualified names."),
-    Make("prompts.exclude", FieldType::kStrings, SLOT(VirtualServerConfig, prompts.exclude),
-         "Globs of what is left out."),
+    Globs("resources.include", SLOT(VirtualServerConfig, resources.include), "Globs over URIs."),
+    Globs("resources.exclude", SLOT(VirtualServerConfig, resources.exclude),
+          "Globs of what is left out."),
+    Globs("prompts.include", SLOT(VirtualServerConfig, prompts.include),
+          "Globs over original and qualified names."),
+    Globs("prompts.exclude", SLOT(VirtualServerConfig, prompts.exclude),
+          "Globs of what is left out."),
     Make("overrides", FieldType::kNested, NoSlot,
          "Changes to single items, by qualified name (slug.original)."),
-    Make("metricsLabel", FieldType::kString, SLOT(VirtualServerConfig, metrics_label),
-         "Label of its metrics; by default its name."),
+    Bounded(Make("metricsLabel", FieldType::kString, SLOT(VirtualServerConfig, metrics_label),
+                 "Label of its metrics; by default its name."),
+            64),
     Make("disabled", FieldType::kBoolean, SLOT(VirtualServerConfig, disabled),
          "Keep the entry, do not serve it."),
 };

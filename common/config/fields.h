@@ -40,11 +40,14 @@ struct Field {
   Slot (*slot)(void* object);
   std::string_view unit = {};     // ms, s, bytes or empty
   int64_t min = 0;                // of integers
-  int64_t max = INT64_MAX;        // of integers
+  int64_t max = INT64_MAX;        // of integers, those of a map too
   std::string_view choices = {};  // "a|b|c"
   std::string_view flag = {};     // "--listen"
   bool restart = true;            // a change takes effect at the next start only
   bool secret = false;            // never printed
+  int64_t bytes_max = 0;          // of a text, and of each element of a list; 0: any
+  int64_t items_max = 0;          // elements of a list; 0: any
+  bool filled = false;            // no element of a list is empty
 };
 
 // Fields of Config outside mcpServers, virtualServers and auth.keys: the settings.

@@ -13,6 +13,7 @@ namespace metamcp::config {
 namespace {
 
 constexpr size_t kErrorsMax = 50;
+constexpr int kStarsMax = 16;  // matching costs the product of stars and length
 
 Problem MakeProblem(const std::string& file, Position at, std::string message, std::string mend) {
   Problem problem;
@@ -150,13 +151,48 @@ bool Assign(const Field& field, const JsonNode& node, void* object) {
     return ReadMap(node, TextValue, *map);
   }
   if (const auto* map = std::get_if<std::map<std::string, int64_t>*>(&slot)) {
-    const auto convert = [](const JsonNode& value, int64_t* out) {
+    const auto convert = [&field](const JsonNode& value, int64_t* out) {
       *out = value.integer;
-      return value.is_integer && value.integer >= 0;
+      return value.is_integer && value.integer >= field.min && value.integer <= field.max;
     };
     return ReadMap(node, convert, *map);
   }
   return false;
+}
+
+// What the catalog would refuse later, without knowing the place.
+bool FitsSize(ReadContext& context, const Field& field, const JsonNode& node,
+              const std::string& where) {
+  const auto text_fits = [&](const JsonNode& text) {
+    const auto size = static_cast<int64_t>(text.text.size());
+    if (field.bytes_max > 0 && size > field.bytes_max) {
+      context.Error(
+          text.at,
+          StrCat("found ", size, " bytes for ", where, ", expected at most ", field.bytes_max),
+          "shorten it");
+      return false;
+    }
+    if (!field.filled || text.kind != JsonNode::Kind::kString) return true;
+    const bool empty = text.text.empty();
+    if (!empty && std::count(text.text.begin(), text.text.end(), '*') <= kStarsMax) return true;
+    context.Error(
+        text.at,
+        StrCat("found ", empty ? "an empty text" : StrCat("more than ", kStarsMax, " stars"),
+               " in ", where),
+        empty ? "remove it" : "write fewer stars");
+    return false;
+  };
+  if (node.kind == JsonNode::Kind::kString) return text_fits(node);
+  if (node.kind != JsonNode::Kind::kArray) return true;
+  const auto count = static_cast<int64_t>(node.items.size());
+  if (field.items_max > 0 && count > field.items_max) {
+    context.Error(
+        node.at,
+        StrCat("found ", count, " elements for ", where, ", expected at most ", field.items_max),
+        "");
+    return false;
+  }
+  return std::all_of(node.items.begin(), node.items.end(), text_fits);
 }
 
 }  // namespace
@@ -182,7 +218,9 @@ std::string Expected(const Field& field) {
     case FieldType::kStringMap:
       return "an object of strings";
     case FieldType::kIntegerMap:
-      return "an object of whole numbers";
+      return field.max == INT64_MAX
+                 ? "an object of whole numbers"
+                 : StrCat("an object of whole numbers from ", field.min, " to ", field.max);
     case FieldType::kChoice:
       return StrCat("one of ", absl::StrReplaceAll(Av(field.choices), {{"|", ", "}}));
     case FieldType::kAddress:
@@ -238,6 +276,7 @@ bool SetFromNode(ReadContext& context, const Field& field, const JsonNode& node,
                   "remove the key for the default");
     return false;
   }
+  if (!FitsSize(context, field, node, where)) return false;
   const bool scalar = field.type == FieldType::kInteger || field.type == FieldType::kBoolean;
   if (scalar && node.kind == JsonNode::Kind::kString && context.expanded.contains(&node)) {
     const std::string wrong = SetFromText(field, node.text, object);

@@ -45,6 +45,8 @@ constexpr std::pair<std::string_view, std::string_view> kTypeSynonyms[] = {
     {"streamable", "http"},      {"websocket", "ws"},        {"local", "stdio"},
     {"STDIO", "stdio"},          {"remote", "http"}};
 
+constexpr size_t kNameBytesMax = 256;  // as the catalog has it
+
 bool IsToken(std::string_view s) {
   constexpr std::string_view kExtra = "!#$%&'*+-.^_`|~";  // RFC 9110, section 5.6.2
   return !s.empty() && std::all_of(s.begin(), s.end(), [kExtra](char c) {
@@ -290,6 +292,14 @@ void ReadServers(ReadContext& context, const JsonNode& node) {
                     StrCat("found \"", member.key, "\", whose short name \"", slug,
                            "\" is that of \"", it->second->key, "\" on line ", it->second->at.line),
                     "rename one of them");
+    }
+    if (member.key.size() > kNameBytesMax) {
+      context.Error(member.at,
+                    StrCat("found a name of ", member.key.size(),
+                           " bytes in mcpServers, expected at "
+                           "most ",
+                           kNameBytesMax),
+                    "shorten it");
     }
     context.out->loaded.places.emplace(StrCat("mcpServers.", member.key), member.at);
     ServerReader(context, member).Read();

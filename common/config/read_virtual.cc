@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <set>
 
+#include "absl/strings/ascii.h"
 #include "common/base/names.h"
 #include "common/base/strings.h"
 #include "common/config/read.h"
@@ -7,6 +9,9 @@
 namespace metamcp::config {
 namespace {
 
+constexpr std::string_view kTenant = "default";
+// What common/auth ranks.
+constexpr std::string_view kRoles[] = {"viewer", "developer", "auditor", "operator", "admin"};
 constexpr size_t kKeyBytesMin = 16;  // shorter bearer keys can be guessed
 
 bool ExpectObject(ReadContext& context, const JsonNode& node, std::string_view where) {
@@ -20,6 +25,7 @@ bool ExpectObject(ReadContext& context, const JsonNode& node, std::string_view w
 void ReadArguments(ReadContext& context, const JsonNode& node, const std::string& where,
                    OverrideConfig* out) {
   if (!ExpectObject(context, node, where)) return;
+  std::set<std::string> renamed;
   for (const JsonMember& member : node.members) {
     ArgumentConfig argument;
     ObjectReader reader(context, ArgumentFields(), &argument);
@@ -28,6 +34,11 @@ void ReadArguments(ReadContext& context, const JsonNode& node, const std::string
     if (!argument.value.empty() && !argument.rename.empty()) {
       context.Error(member.at, StrCat("found both value and rename in ", place),
                     "remove rename: an argument with a fixed value is hidden");
+    }
+    if (!argument.rename.empty() && !renamed.insert(argument.rename).second) {
+      context.Error(member.at,
+                    StrCat("found the new name \"", argument.rename, "\" twice in ", where),
+                    "rename one of them otherwise");
     }
     out->arguments.emplace(member.key, std::move(argument));
   }
@@ -79,6 +90,39 @@ void NoteUnknownServers(ReadContext& context, const JsonMember& member) {
   }
 }
 
+void CheckTenantAndRoles(ReadContext& context, const JsonNode& item, const KeyConfig& key,
+                         const std::string& where) {
+  if (key.tenant != kTenant && key.tenant.find("${") == std::string::npos) {
+    context.Error(item.Find("tenant")->at,
+                  StrCat("found the tenant \"", key.tenant, "\" in ", where, ", expected \"",
+                         kTenant, "\": this version serves one tenant"),
+                  "remove it");
+  }
+  const JsonNode* roles = item.Find("roles");
+  if (roles == nullptr) return;
+  for (const JsonNode& role : roles->items) {
+    if (role.text.find("${") != std::string::npos) continue;  // not resolved here
+    if (std::find(std::begin(kRoles), std::end(kRoles), role.text) != std::end(kRoles)) continue;
+    const std::string nearest = Nearest(role.text, kRoles);
+    context.Error(role.at,
+                  StrCat("found the role \"", role.text.substr(0, 64), "\" in ", where,
+                         ", expected viewer, developer, auditor, operator or admin"),
+                  nearest.empty() ? "" : StrCat("did you mean \"", nearest, "\"?"));
+  }
+}
+
+void CheckPrefix(ReadContext& context, const JsonMember& member, const std::string& prefix) {
+  const bool fits = std::all_of(prefix.begin(), prefix.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
+  });
+  const JsonNode* node = member.value.Find("prefix");
+  if (fits || node == nullptr) return;
+  context.Error(node->at,
+                StrCat("found \"", prefix.substr(0, 64), "\" for virtualServers.", member.key,
+                       ".prefix, expected slug, none, or text of A-Z, a-z, 0-9, _ and -"),
+                "remove the other characters");
+}
+
 }  // namespace
 
 void ReadVirtualServers(ReadContext& context, const JsonNode& node) {
@@ -101,6 +145,7 @@ void ReadVirtualServers(ReadContext& context, const JsonNode& node) {
       return true;
     };
     reader.Read(member.value, "", where);
+    CheckPrefix(context, member, server.prefix);
     NoteUnknownServers(context, member);
     context.out->loaded.places.emplace(where, member.at);
     context.config().virtual_servers.emplace(member.key, std::move(server));
@@ -131,6 +176,7 @@ void ReadKeys(ReadContext& context, const JsonNode& node) {
     }
     const JsonNode* value = item.Find("key");
     const Position at = value == nullptr ? item.at : value->at;
+    CheckTenantAndRoles(context, item, key, where);
     // An unresolved reference is no key yet.
     const bool resolved = key.key.find("${") == std::string::npos;
     if (value == nullptr) {

@@ -142,15 +142,6 @@ JsonNode OverrideNode(const OverrideConfig& item) {
   return out;
 }
 
-JsonNode VirtualServerNode(const VirtualServerConfig& server) {
-  const VirtualServerConfig defaults;
-  JsonNode out = StructNode(VirtualServerFields(), &server, &defaults, false, false);
-  JsonNode overrides = ObjectNode();
-  for (const auto& [name, item] : server.overrides) AddMember(&overrides, name, OverrideNode(item));
-  if (!overrides.members.empty()) AddMember(&out, "overrides", std::move(overrides));
-  return out;
-}
-
 }  // namespace
 
 JsonNode StringNode(std::string_view text) {
@@ -197,6 +188,15 @@ std::string ToPrettyJson(const JsonNode& node, std::string_view indent, std::str
 
 JsonNode ServerNode(std::string_view name, const ServerConfig& server) {
   return ServerNodeHiding(name, server, false);
+}
+
+JsonNode VirtualServerNode(const VirtualServerConfig& server) {
+  const VirtualServerConfig defaults;
+  JsonNode out = StructNode(VirtualServerFields(), &server, &defaults, false, false);
+  JsonNode overrides = ObjectNode();
+  for (const auto& [name, item] : server.overrides) AddMember(&overrides, name, OverrideNode(item));
+  if (!overrides.members.empty()) AddMember(&out, "overrides", std::move(overrides));
+  return out;
 }
 
 std::string ConfigToJson(const Config& config, const RenderOptions& options) {

@@ -24,6 +24,9 @@ std::string ToPrettyJson(const JsonNode& node, std::string_view indent = "",
 // The mcpServers entry of `server` called `name`: what differs from the defaults.
 JsonNode ServerNode(std::string_view name, const ServerConfig& server);
 
+// The virtualServers entry of `server`: what differs from the defaults.
+JsonNode VirtualServerNode(const VirtualServerConfig& server);
+
 struct RenderOptions {
   // Also what has its default.
   bool with_defaults = false;

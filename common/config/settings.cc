@@ -10,33 +10,26 @@ constexpr int64_t kHour = 3'600'000;
 constexpr int64_t kDay = 24 * kHour;
 constexpr int64_t kGiB = int64_t{1} << 30;
 
-constexpr Field Text(std::string_view path, Slot (*slot)(void*), std::string_view description,
-                     bool restart = true) {
-  Field f{path, FieldType::kString, description, slot};
-  f.restart = restart;
-  return f;
+constexpr Field Text(std::string_view path, Slot (*slot)(void*), std::string_view description) {
+  return Field{path, FieldType::kString, description, slot};
 }
 constexpr Field List(std::string_view path, Slot (*slot)(void*), std::string_view description) {
   Field f{path, FieldType::kStrings, description, slot};
-  f.restart = false;
   return f;
 }
 constexpr Field Flag(std::string_view path, Slot (*slot)(void*), std::string_view description) {
   Field f{path, FieldType::kBoolean, description, slot};
-  f.restart = false;
   return f;
 }
 constexpr Field Choice(std::string_view path, Slot (*slot)(void*), std::string_view choices,
                        std::string_view description) {
   Field f{path, FieldType::kChoice, description, slot};
   f.choices = choices;
-  f.restart = false;
   return f;
 }
 constexpr Field Count(std::string_view path, Slot (*slot)(void*), int64_t min, int64_t max,
                       std::string_view description, std::string_view unit = {}) {
   Field f{path, FieldType::kInteger, description, slot, unit, min, max};
-  f.restart = false;
   return f;
 }
 constexpr Field Time(std::string_view path, Slot (*slot)(void*), int64_t min, int64_t max,
@@ -59,13 +52,14 @@ constexpr Field Secret(Field f) {
   f.secret = true;
   return f;
 }
-constexpr Field AtStart(Field f) {
-  f.restart = true;
+// A change takes effect while the program runs; cli/suite.cc applies it.
+constexpr Field Live(Field f) {
+  f.restart = false;
   return f;
 }
 
 constexpr Field kSettings[] = {
-    AtStart(Count("version", SLOT(version), 0, 1, "Schema version of the file.")),
+    Count("version", SLOT(version), 0, 1, "Schema version of the file."),
     // gateway
     WithFlag(Typed(Text("gateway.listen", SLOT(gateway.listen),
                         "Address of the HTTP listener; port 0 takes a free one. Anything but "
@@ -76,7 +70,7 @@ constexpr Field kSettings[] = {
          "Unix socket for the command line and stdio clients. Empty: serve.sock in the data "
          "directory."),
     Typed(Text("gateway.publicUrl", SLOT(gateway.public_url),
-               "URL under which clients reach the gateway, when a proxy stands before it.", false),
+               "URL under which clients reach the gateway, when a proxy stands before it."),
           FieldType::kUrl),
     List("gateway.allowedHosts", SLOT(gateway.allowed_hosts),
          "Host headers accepted beside the listen address and publicUrl."),
@@ -88,12 +82,12 @@ constexpr Field kSettings[] = {
          "Let those pages send credentials."),
     Count("gateway.cors.maxAgeS", SLOT(gateway.cors.max_age_s), 0, 86'400,
           "How long browsers keep a preflight answer.", "s"),
-    AtStart(Text("gateway.nameSeparator", SLOT(gateway.name_separator),
-                 "Between slug and tool name in exposed names: 1 to 4 characters of A-Z, a-z, "
-                 "0-9, _ and -.")),
+    Live(Text("gateway.nameSeparator", SLOT(gateway.name_separator),
+              "Between slug and tool name in exposed names: 1 to 4 characters of A-Z, a-z, "
+              "0-9, _ and -.")),
     Count("gateway.pageSize", SLOT(gateway.page_size), 1, 100'000, "Items in one page of a list."),
     Time("gateway.requestTimeoutMs", SLOT(gateway.request_timeout_ms), 100, kDay,
-         "Longest time for one request of a client."),
+         "Longest time for one request of a client, questions to it included."),
     Time("gateway.headerTimeoutMs", SLOT(gateway.header_timeout_ms), 100, kHour,
          "Longest time for a client to send a request's header and body."),
     Time("gateway.sseKeepAliveMs", SLOT(gateway.sse_keep_alive_ms), 100, kHour,
@@ -129,20 +123,20 @@ constexpr Field kSettings[] = {
     Count("limits.callsMax", SLOT(limits.calls_max), 1, 1'000'000, "Calls in flight at once."),
     Count("limits.queueMax", SLOT(limits.queue_max), 1, 1'000'000,
           "Calls that wait for one upstream."),
-    Count("limits.serversMax", SLOT(limits.servers_max), 1, 100'000, "Upstreams."),
-    Count("limits.toolsPerServerMax", SLOT(limits.tools_per_server_max), 1, 1'000'000,
+    Live(Count("limits.serversMax", SLOT(limits.servers_max), 1, 100'000, "Upstreams.")),
+    Count("limits.toolsPerServerMax", SLOT(limits.tools_per_server_max), 1, 20'000,
           "Tools, resources, templates or prompts of one upstream."),
     // database
     WithFlag(Secret(Text("database.url", SLOT(database.url),
                          "postgresql://... or sqlite:PATH. Empty: storage.db in the data "
                          "directory.")),
              "--database-url"),
-    AtStart(Count("database.poolSize", SLOT(database.pool_size), 1, 200,
-                  "Database connections (PostgreSQL) and reader threads.")),
-    AtStart(Time("database.connectTimeoutMs", SLOT(database.connect_timeout_ms), 100, kHour,
-                 "Longest time to connect to the database.")),
-    AtStart(Time("database.statementTimeoutMs", SLOT(database.statement_timeout_ms), 100, kHour,
-                 "Longest time for one statement.")),
+    Count("database.poolSize", SLOT(database.pool_size), 1, 200,
+          "Database connections (PostgreSQL) and reader threads."),
+    Time("database.connectTimeoutMs", SLOT(database.connect_timeout_ms), 100, kHour,
+         "Longest time to connect to the database."),
+    Time("database.statementTimeoutMs", SLOT(database.statement_timeout_ms), 100, kHour,
+         "Longest time for one statement."),
     // services
     Typed(Text("services.listen", SLOT(services.listen),
                "gRPC address of a program that runs one service."),
@@ -150,9 +144,6 @@ constexpr Field kSettings[] = {
     Typed(Text("services.advertise", SLOT(services.advertise),
                "Address where the other programs of the cluster reach this one. Empty: "
                "services.listen, with this machine's name for 0.0.0.0."),
-          FieldType::kAddress),
-    Typed(Text("services.gateway.address", SLOT(services.gateway.address),
-               "gRPC address of the gateway. Empty: in the same process."),
           FieldType::kAddress),
     Typed(Text("services.catalog.address", SLOT(services.catalog.address),
                "gRPC address of the catalog. Empty: in the same process."),
@@ -206,11 +197,11 @@ constexpr Field kSettings[] = {
     Count("connector.logLines", SLOT(connector.log_lines), 0, 1'000'000,
           "Lines kept of each upstream's stderr."),
     // telemetry
-    WithFlag(Choice("telemetry.logLevel", SLOT(telemetry.log_level), "debug|info|warning|error",
-                    "Least important lines that are written."),
+    WithFlag(Live(Choice("telemetry.logLevel", SLOT(telemetry.log_level),
+                         "debug|info|warning|error", "Least important lines that are written.")),
              "--log-level"),
-    WithFlag(AtStart(Choice("telemetry.logFormat", SLOT(telemetry.log_format), "auto|json|text",
-                            "Form of log lines; auto is text on a terminal, else JSON.")),
+    WithFlag(Choice("telemetry.logFormat", SLOT(telemetry.log_format), "auto|json|text",
+                    "Form of log lines; auto is text on a terminal, else JSON."),
              "--log-format"),
 };
 #undef SLOT

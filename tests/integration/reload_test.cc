@@ -1,7 +1,11 @@
-// Bad configurations at start and at reload, and what a reload leaves alone.
+// Bad configurations at start and at reload, what a reload leaves alone, and a second gateway.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+
+#include <array>
+#include <thread>
+#include <vector>
 
 #include "tests/support/gateway.h"
 
@@ -61,7 +65,7 @@ class ReloadTest : public ::testing::Test {
 };
 
 TEST_F(ReloadTest, SighupAppliesTheDifferenceAndLeavesTheRestAlone) {
-  RecordProperty("req", "M-AC-5.6.3 M-FR-003.2");
+  RecordProperty("req", "M-AC-5.6.3 M-FR-003.2 M-FR-002.3");
   const pid_t before = gateway_.ChildWith("stays");
   ASSERT_NE(before, 0);
   McpClient client = gateway_.Client(ClientEra::kLegacy);
@@ -94,6 +98,19 @@ TEST_F(ReloadTest, ABadFileChangesNothingAndIsReported) {
   EXPECT_EQ(client.CallText("goes__echo", {{"text", "still"}}), "still");
 }
 
+TEST_F(ReloadTest, SeveralAtOnceTakeTurnsAndAllHold) {
+  RecordProperty("req", "M-FR-003.2");
+  gateway_.ConfigureServers({{"stays", EchoServer("stays")}, {"comes", EchoServer("comes")}});
+  std::vector<std::thread> callers;
+  std::array<int, 8> status{};
+  for (int& one : status) {
+    callers.emplace_back([this, &one] { one = gateway_.Rest("POST", "/config:reload").status; });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_THAT(status, ::testing::Each(200));
+  EXPECT_TRUE(gateway_.WaitForTools({"stays__who", "comes__who"})) << gateway_.Log();
+}
+
 TEST_F(ReloadTest, AChangedFileIsTakenByItself) {
   gateway_.ConfigureServers({{"stays", EchoServer("stays")}});
   EXPECT_TRUE(gateway_.WaitUntilGone("goes__who")) << gateway_.Log();
@@ -105,6 +122,25 @@ TEST_F(ReloadTest, EndsCleanlyOnSigterm) {
   EXPECT_EQ(children.size(), 2u);
   EXPECT_EQ(gateway_.Stop(), 0) << gateway_.Log();
   for (const pid_t child : children) EXPECT_NE(::kill(child, 0), 0) << "left behind: " << child;
+}
+
+TEST(SecondGatewayTest, EndsAndStartsNoServer) {
+  Gateway first;
+  const std::string started = first.data_dir() + ".started";
+  const Json echo = EchoServer("one");
+  const std::string script = "echo >>'" + started + "'; exec \"$0\" \"$@\"";
+  Json args = {"-c", script, echo["command"]};
+  for (const Json& argument : echo["args"]) args.push_back(argument);
+  first.ConfigureServers({{"one", {{"command", "/bin/sh"}, {"args", args}}}});
+  ASSERT_TRUE(first.Start()) << first.Log();
+  ASSERT_TRUE(first.WaitForTools({"one__who"})) << first.Log();
+
+  Process second({BinaryPath("meta-mcp"), "serve", "--config", first.config_path(), "--data-dir",
+                  first.data_dir(), "--listen", "127.0.0.1:0"},
+                 Process::Options());
+  EXPECT_EQ(second.Wait(kPatience), 1);
+  EXPECT_EQ(ReadFile(started), "\n");
+  EXPECT_TRUE(first.WaitForTools({"one__who"}));
 }
 
 }  // namespace
