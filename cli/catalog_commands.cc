@@ -46,17 +46,23 @@ absl::Status ListResources(CommandContext& ctx, const ItemOptions& o) {
   return absl::OkStatus();
 }
 
-absl::Status ReadResource(CommandContext& ctx, const ItemOptions& o) {
+// Calls and returns the result; prints it and returns an empty object where JSON was asked for.
+absl::StatusOr<nlohmann::json> ResultOf(CommandContext& ctx, const ItemOptions& o,
+                                        const std::string& method, const std::string& arguments) {
   CallSpec spec;
-  spec.method = "resources/read";
+  spec.method = method;
   spec.target = o.name;
+  spec.arguments = arguments;
   spec.virtual_server = o.virtual_server;
   METAMCP_ASSIGN_OR_RETURN(const nlohmann::json reply, CallGateway(ctx, spec));
-  const nlohmann::json& result = ObjectOf(reply, "result");
-  if (ctx.json()) {
-    ctx.PrintJson(json::DumpJson(result));
-    return absl::OkStatus();
-  }
+  nlohmann::json result = ObjectOf(reply, "result");
+  if (!ctx.json()) return result;
+  ctx.PrintJson(json::DumpJson(result));
+  return nlohmann::json::object();
+}
+
+absl::Status ReadResource(CommandContext& ctx, const ItemOptions& o) {
+  METAMCP_ASSIGN_OR_RETURN(const nlohmann::json result, ResultOf(ctx, o, "resources/read", ""));
   for (const nlohmann::json& content : ArrayOf(result, "contents")) {
     if (content.contains("text")) {
       *ctx.out << Printable(TextOf(content, "text")) << "\n";
@@ -92,17 +98,7 @@ absl::Status ListPrompts(CommandContext& ctx, const ItemOptions& o) {
 
 absl::Status GetPrompt(CommandContext& ctx, const ItemOptions& o) {
   METAMCP_ASSIGN_OR_RETURN(const std::string arguments, ReadArguments(ctx, o.arguments));
-  CallSpec spec;
-  spec.method = "prompts/get";
-  spec.target = o.name;
-  spec.arguments = arguments;
-  spec.virtual_server = o.virtual_server;
-  METAMCP_ASSIGN_OR_RETURN(const nlohmann::json reply, CallGateway(ctx, spec));
-  const nlohmann::json& result = ObjectOf(reply, "result");
-  if (ctx.json()) {
-    ctx.PrintJson(json::DumpJson(result));
-    return absl::OkStatus();
-  }
+  METAMCP_ASSIGN_OR_RETURN(const nlohmann::json result, ResultOf(ctx, o, "prompts/get", arguments));
   for (const nlohmann::json& message : ArrayOf(result, "messages")) {
     const nlohmann::json& content = ObjectOf(message, "content");
     const std::string type = TextOf(content, "type");
@@ -111,6 +107,12 @@ absl::Status GetPrompt(CommandContext& ctx, const ItemOptions& o) {
              << "\n";
   }
   return absl::OkStatus();
+}
+
+// Which items a list shows.
+void AddScope(Command& list, ItemOptions& o) {
+  list.Option("--server", &o.server, "only this server's", "NAME")
+      .Option("--virtual", &o.virtual_server, "as this virtual server shows it", "NAME");
 }
 
 }  // namespace
@@ -122,8 +124,7 @@ void AddResourceCommands(Command& root) {
   group.Example("meta-mcp resource list").Example("meta-mcp resource read file:///tmp/notes.txt");
   Command list = group.Sub("list", "Lists resources and resource templates");
   list.Example("meta-mcp resource list --server everything");
-  list.Option("--server", &o->server, "only this server's", "NAME")
-      .Option("--virtual", &o->virtual_server, "as this virtual server shows it", "NAME");
+  AddScope(list, *o);
   list.Run([&ctx, o] { return ListResources(ctx, *o); });
   Command read = group.Sub("read", "Prints a resource");
   read.Example("meta-mcp resource read demo://resource/static/document/features.md");
@@ -139,8 +140,7 @@ void AddPromptCommands(Command& root) {
   group.Example("meta-mcp prompt list");
   Command list = group.Sub("list", "Lists prompts with their arguments");
   list.Example("meta-mcp prompt list --output json");
-  list.Option("--server", &o->server, "only this server's", "NAME")
-      .Option("--virtual", &o->virtual_server, "as this virtual server shows it", "NAME");
+  AddScope(list, *o);
   list.Run([&ctx, o] { return ListPrompts(ctx, *o); });
   Command get = group.Sub("get", "Prints a prompt filled in");
   get.Example("meta-mcp prompt get everything__args-prompt '{\"city\": \"Bern\"}'");

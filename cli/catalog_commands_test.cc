@@ -18,7 +18,7 @@ constexpr char kServers[] = R"({"upstreams":[
    "enabled":false,"status":{"state":"stopped"}}],"nextPageToken":""})";
 
 TEST_F(CatalogCommandTest, ListsServersAsTableTextAndJson) {
-  RecordProperty("req", "M-FR-008.6");
+  RecordProperty("req", "M-FR-008.6 M-UJ-A2.s4 M-UJ-A2.c3");
   rest_.When("GET /api/v1/servers", kServers);
   ASSERT_EQ(Run({"server", "list"}), kExitDone) << err_;
   EXPECT_EQ(out_,
@@ -121,6 +121,7 @@ TEST_F(CatalogCommandTest, ExitsWithOneWhenTheToolSaysItFailed) {
 }
 
 TEST_F(CatalogCommandTest, SearchesAndExplains) {
+  RecordProperty("req", "M-USM-D1");
   rest_.When("GET /api/v1/items:search",
              R"({"items":[{"name":"git__log","upstream":"git","description":"Shows the log"}]})");
   ASSERT_EQ(Run({"tool", "search", "show & tell", "--annotation", "!destructiveHint"}), kExitDone);
@@ -150,14 +151,20 @@ TEST_F(CatalogCommandTest, ReadsResourcesAndPrompts) {
 
 TEST_F(CatalogCommandTest, ManagesVirtualServers) {
   rest_.When("POST /api/v1/virtual-servers", "{}");
-  ASSERT_EQ(Run({"virtual", "add", "readers", "--server", "git", "--read-only", "--exclude", "x*"}),
+  ASSERT_EQ(RunRemote({"virtual", "add", "readers", "--server", "git", "--read-only", "--exclude",
+                       "x*", "--prompt", "p*", "--rename", "git.git_log=history", "--label", "r"}),
             kExitDone)
       << err_;
-  EXPECT_EQ(rest_.Last().body,
-            R"({"meta":{"name":"readers"},"spec":{"servers":["git"],"prefix":"slug","tools":)"
-            R"({"exclude":["x*"],"annotations":{"readOnlyHint":true}}},"enabled":true})");
-  EXPECT_EQ(Run({"virtual", "add", "Not A Slug"}), kExitUsage);
+  EXPECT_EQ(
+      rest_.Last().body,
+      R"({"meta":{"name":"readers"},"spec":{"servers":["git"],"prefix":"slug","tools":)"
+      R"({"exclude":["x*"],"annotations":{"readOnlyHint":true}},"prompts":{"include":["p*"]},)"
+      R"("overrides":{"git.git_log":{"name":"history"}},"metricsLabel":"r"},"enabled":true})");
+  EXPECT_EQ(RunRemote({"virtual", "add", "Not A Slug"}), kExitUsage);
   EXPECT_THAT(err_, HasSubstr("not-a-slug"));
+  for (const char* bad : {"git.git_log", "git.git_log=", "log=x.y"}) {
+    EXPECT_EQ(RunRemote({"virtual", "add", "x", "--rename", bad}), kExitUsage) << bad;
+  }
   rest_.When("GET /api/v1/virtual-servers/readers/connect",
              R"({"url":"http://h/mcp","clients":[{"client":"vscode","title":"VS Code",
                 "file":".vscode/mcp.json","text":"{}"},{"client":"cursor","title":"Cursor"}]})");
@@ -165,8 +172,10 @@ TEST_F(CatalogCommandTest, ManagesVirtualServers) {
   EXPECT_THAT(out_, AllOf(HasSubstr("VS Code, in .vscode/mcp.json:"), Not(HasSubstr("Cursor"))));
   EXPECT_EQ(Run({"virtual", "connect", "readers", "--client", "vscod"}), kExitUsage);
   rest_.When("POST /api/v1/virtual-servers/readers/enabled", "{}");
-  EXPECT_EQ(Run({"virtual", "disable", "readers"}), kExitDone);
+  EXPECT_EQ(RunRemote({"virtual", "disable", "readers"}), kExitDone);
   EXPECT_EQ(rest_.Last().body, R"({"enabled":false})");
+  rest_.When("DELETE /api/v1/virtual-servers/readers", "{}");
+  EXPECT_EQ(Run({"virtual", "remove", "readers"}), kExitDone) << "made by the API: " << err_;
 }
 
 TEST_F(CatalogCommandTest, ListsAndRevokesSessions) {

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <sstream>
@@ -91,6 +92,7 @@ class CommandTest : public ::testing::Test {
       translated_.push_back(options);
       return 0;
     };
+    ctx.start_gateway = start_gateway_;
     ctx.make_rest = [this](const RestTarget& target) {
       return std::make_unique<FakeRestClient>(&rest_, target);
     };
@@ -120,6 +122,7 @@ class CommandTest : public ::testing::Test {
   std::string home_;
   config::Environment env_;
   std::string program_ = "meta-mcp";
+  std::function<absl::Status(const CommandContext&)> start_gateway_;
   FakeRest rest_;
   std::string out_, err_;
 };

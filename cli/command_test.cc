@@ -31,7 +31,7 @@ class TreeTest : public CommandTest {
 };
 
 TEST_F(TreeTest, EveryCommandHasHelpWithAnExample) {
-  RecordProperty("req", "M-FR-008.2 W-5.5.4");
+  RecordProperty("req", "M-FR-008.2 W-5.5.4 M-UJ-A1.c3");
   int commands = 0;
   Walk(Describe(), [&](const CommandInfo& command) {
     std::vector<std::string> args = command.path;

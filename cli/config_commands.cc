@@ -1,9 +1,11 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <set>
 
 #include "cli/commands.h"
-#include "cli/reload.h"
+#include "cli/object_edit.h"
 #include "common/base/error.h"
+#include "common/base/names.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/config/config_schema.h"
@@ -107,6 +109,16 @@ absl::Status Import(CommandContext& ctx, const std::string& file, bool dry_run) 
   return AddImported(ctx, found, dry_run);
 }
 
+std::set<std::string> KnownSlugs(const CommandContext& ctx) {
+  std::set<std::string> out;
+  config::LoadOptions options = Options(ctx, false);
+  options.resolve = false;
+  const auto loaded = config::LoadConfigBlocking(ctx.ConfigPath(), options);
+  if (!loaded.ok()) return out;
+  for (const auto& [name, server] : loaded->config.mcp_servers) out.insert(Slug(name));
+  return out;
+}
+
 }  // namespace
 
 absl::Status AddImported(CommandContext& ctx, const config::ImportResult& found, bool dry_run) {
@@ -116,9 +128,12 @@ absl::Status AddImported(CommandContext& ctx, const config::ImportResult& found,
   Table table({"NAME", "RESULT", "FROM"});
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   int added = 0;
+  const std::set<std::string> known = dry_run ? KnownSlugs(ctx) : std::set<std::string>();
   for (const config::ImportedServer& imported : found.servers) {
     std::string outcome = dry_run ? "would be added" : "added";
-    if (!dry_run) {
+    if (dry_run) {
+      if (known.count(Slug(imported.name)) > 0) outcome = "there already";
+    } else {
       const absl::Status status =
           config::AddServerBlocking(ctx.ConfigPath(), imported.name, imported.server);
       if (absl::IsAlreadyExists(status)) {
@@ -169,21 +184,20 @@ void AddConfigCommands(Command& root) {
   migrate.Run([&ctx] { return Migrate(ctx); });
 
   auto dry_run = std::make_shared<bool>(false);
-  Command import = group.Sub("import", "Adds the servers of another client's file");
-  import.Example("meta-mcp config import ~/.cursor/mcp.json")
+  Command take = group.Sub("import", "Adds the servers of another client's file");
+  take.Example("meta-mcp config import ~/.cursor/mcp.json")
       .Example("meta-mcp config import .vscode/mcp.json --dry-run")
       .More("Reads the files of Claude Desktop, Claude Code, VS Code and Cursor.");
-  import.Argument("FILE", file.get(), "the client's file")
+  take.Argument("FILE", file.get(), "the client's file")
       .Flag("--dry-run", dry_run.get(), "only say what would be added");
-  import.Run([&ctx, file, dry_run] { return Import(ctx, *file, *dry_run);
-});
+  take.Run([&ctx, file, dry_run] { return Import(ctx, *file, *dry_run); });
 
-Command schema = group.Sub("schema", "Prints the JSON Schema of config.json, for editors");
-schema.Example("meta-mcp config schema > config.schema.json");
-schema.Run([&ctx] {
-  *ctx.out << config::GenerateConfigSchema() << "\n";
-  return absl::OkStatus();
-});
-}  // namespace metamcp::cli
+  Command schema = group.Sub("schema", "Prints the JSON Schema of config.json, for editors");
+  schema.Example("meta-mcp config schema > config.schema.json");
+  schema.Run([&ctx] {
+    *ctx.out << config::GenerateConfigSchema() << "\n";
+    return absl::OkStatus();
+  });
+}
 
 }  // namespace metamcp::cli

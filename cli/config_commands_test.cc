@@ -85,6 +85,29 @@ TEST_F(ConfigCommandTest, EditsServersInTheFile) {
   EXPECT_THAT(err_, HasSubstr("docs"));
 }
 
+TEST_F(ConfigCommandTest, EditsVirtualServersInTheFile) {
+  RecordProperty("req", "P1-Virt-1 P1-Virt-2");
+  ASSERT_EQ(Run({"virtual", "add", "readers", "--server", "git", "--read-only", "--resource",
+                 "docs://*", "--rename", "git.git_log=history"}),
+            kExitDone)
+      << err_;
+  EXPECT_THAT(out_, AllOf(HasSubstr("next start"), HasSubstr("/servers/readers/mcp")));
+  EXPECT_THAT(Read(ConfigFile()),
+              AllOf(HasSubstr("\"virtualServers\""), HasSubstr("\"readOnlyHint\": true"),
+                    HasSubstr("docs://*"), HasSubstr("\"history\"")));
+  EXPECT_EQ(Run({"config", "validate"}), kExitDone) << err_;
+  EXPECT_EQ(Run({"virtual", "add", "readers"}), kExitFailed);
+  EXPECT_THAT(err_, HasSubstr("already"));
+  ASSERT_EQ(Run({"virtual", "disable", "readers"}), kExitDone) << err_;
+  EXPECT_THAT(Read(ConfigFile()), HasSubstr("\"disabled\": true"));
+  ASSERT_EQ(Run({"virtual", "enable", "readers"}), kExitDone) << err_;
+  EXPECT_THAT(Read(ConfigFile()), Not(HasSubstr("\"disabled\": true")));
+  ASSERT_EQ(Run({"virtual", "remove", "readers"}), kExitDone) << err_;
+  EXPECT_THAT(Read(ConfigFile()), Not(HasSubstr("readers")));
+  EXPECT_EQ(Run({"virtual", "remove", "readers"}), kExitFailed);
+  EXPECT_FALSE(std::filesystem::exists(ConfigFile() + ".lock")) << "nothing is left beside it";
+}
+
 TEST_F(ConfigCommandTest, RefusesAServerThatMakesNoSense) {
   EXPECT_EQ(Run({"server", "add", "x"}), kExitUsage);
   EXPECT_EQ(Run({"server", "add", "x", "--url", "http://h", "--", "y"}), kExitUsage);
@@ -181,7 +204,7 @@ TEST_F(ConfigCommandTest, ConnectsOverHttpWithoutTheKeyInTheFile) {
 }
 
 TEST_F(ConfigCommandTest, DoctorFindsWhatIsWrong) {
-  RecordProperty("req", "M-FR-008.5 W-4.2.1");
+  RecordProperty("req", "M-FR-008.5 W-4.2.1 W-7.1.5");
   Write(ConfigFile(), R"({"mcpServers":{
       "gone":{"command":"no-such-program-here"},
       "there":{"command":"sh"},
@@ -209,6 +232,38 @@ TEST_F(ConfigCommandTest, DoctorFindsWhatIsWrong) {
   EXPECT_EQ(Run({"doctor", "there"}), kExitDone);
   EXPECT_EQ(Run({"doctor", "ther"}), kExitFailed);
   EXPECT_THAT(err_, HasSubstr("Did you mean \"there\"?"));
+}
+
+TEST_F(ConfigCommandTest, DoctorRemembersWhatItDidNotLookAt) {
+  Write(ConfigFile(), R"({"mcpServers":{"gone":{"command":"no-such-program-here"},
+                                         "there":{"command":"sh"}}})");
+  ::chmod(Path(".meta-mcp").c_str(), 0700);
+  EXPECT_EQ(Run({"doctor"}), kExitFailed);
+  EXPECT_EQ(Run({"doctor", "there"}), kExitDone);
+  EXPECT_EQ(Run({"doctor", "--again"}), kExitFailed) << out_;
+  EXPECT_THAT(out_, HasSubstr("no-such-program-here"));
+}
+
+TEST_F(ConfigCommandTest, DoctorStartsAGatewayToLookThroughIt) {
+  RecordProperty("req", "W-4.2.1 W-7.1.5");
+  Write(ConfigFile(), R"({"mcpServers":{"git":{"command":"sh"}}})");
+  ::chmod(Path(".meta-mcp").c_str(), 0700);
+  start_gateway_ = [this](const CommandContext&) {
+    rest_.reachable = true;
+    return absl::OkStatus();
+  };
+  rest_.When("GET /api/v1/servers", R"({"upstreams":[{"meta":{"name":"git"},"enabled":true}]})");
+  rest_.When(
+      "POST /api/v1/servers/git/diagnose",
+      R"({"steps":[{"step":"spawn","outcome":"ok"},{"step":"handshake","outcome":"failed"}]})");
+  EXPECT_EQ(Run({"doctor"}), kExitFailed);
+  EXPECT_THAT(out_, AllOf(HasSubstr("one was started for this look"), HasSubstr("handshake")));
+  rest_.reachable = false;
+  start_gateway_ = [](const CommandContext&) {
+    return Fail("GATEWAY_UNREACHABLE", "its last words");
+  };
+  EXPECT_EQ(Run({"doctor"}), kExitFailed);
+  EXPECT_THAT(out_, AllOf(HasSubstr("its last words"), HasSubstr("nothing was started")));
 }
 
 TEST_F(ConfigCommandTest, DoctorNamesThePlaceOfABadConfiguration) {

@@ -69,7 +69,9 @@ class CommandContext {
   RestFactory make_rest = NewRestClient;
   std::function<int(const ServeOptions&)> run_serve;          // cli/serve.h
   std::function<int(const TranslateOptions&)> run_translate;  // cli/translate.h
-  std::string program = "meta-mcp";                           // how to start this program again
+  // Starts a gateway on this machine that ends when it is not used; empty: commands do not.
+  std::function<absl::Status(const CommandContext&)> start_gateway;
+  std::string program = "meta-mcp";  // how to start this program again
   // Set by a command that has said itself what failed.
   int exit_code = kExitDone;
 

@@ -23,7 +23,7 @@ class Doctor {
       : ctx_(ctx), name_(std::move(name)), again_(again) {}
 
   absl::Status Run() {
-    if (again_) ReadFailed();
+    ReadFailed();
     if (again_ && failed_before_.empty()) {
       ctx_.Say("Nothing failed last time; 'meta-mcp doctor' looks at everything.");
       return absl::OkStatus();
@@ -34,7 +34,7 @@ class Doctor {
       config = CheckConfiguration(ctx_, &findings_);
       if (Wanted("database")) CheckDatabase(ctx_, config, &findings_);
     }
-    const bool running = CheckGateway();
+    const bool running = CheckGateway(config);
     METAMCP_RETURN_IF_ERROR(running ? DiagnoseServers() : CheckServers(config));
     if (!ctx_.remote()) WriteFailed();
     Print();
@@ -48,7 +48,7 @@ class Doctor {
     return name_.empty() ? Wanted(StrCat("server ", name)) : Slug(name) == Slug(name_);
   }
 
-  bool CheckGateway() {
+  bool CheckGateway(const config::Config& config) {
     RestRequest request("GET", ApiPath({"status"}));
     request.timeout = std::chrono::seconds(10);
     const auto status = ctx_.rest().Call(request);
@@ -60,6 +60,7 @@ class Doctor {
     const std::string said(Sv(status.status().message()));
     const int code = ExitCodeOf(status.status());
     if (code == kExitUnreachable && !ctx_.remote()) {
+      if (ctx_.start_gateway && !config.mcp_servers.empty()) return StartGateway();
       findings_.Warn("gateway", "running", StrCat("none answers at ", where),
                      "Start it with 'meta-mcp serve'; the servers are checked from here meanwhile.",
                      "not-running.md");
@@ -69,6 +70,21 @@ class Doctor {
                                            : "Check the URL and that the gateway runs.",
                        code == kExitDenied ? "auth.md" : "not-running.md");
     }
+    return false;
+  }
+
+  // Only a gateway can start servers and speak with them.
+  bool StartGateway() {
+    const absl::Status started = ctx_.start_gateway(ctx_);
+    if (started.ok()) {
+      findings_.Warn("gateway", "running",
+                     "none ran; one was started for this look and ends a minute after it",
+                     "Start one that stays with 'meta-mcp serve'.", "not-running.md");
+      return true;
+    }
+    findings_.Failed("gateway", "start", std::string(Sv(started.message())),
+                     "Mend what its last words name; the servers are checked from here meanwhile.",
+                     "not-running.md");
     return false;
   }
 
@@ -93,7 +109,7 @@ class Doctor {
     const auto reply = CallJson(ctx_, request);
     if (!reply.ok()) {
       findings_.Failed(area, "diagnose", std::string(Sv(reply.status().message())),
-                       "See 'meta-mcp server logs NAME'.", "handshake.md");
+                       StrCat("See 'meta-mcp server logs ", name, "'."), "handshake.md");
       return;
     }
     for (const nlohmann::json& step : ArrayOf(*reply, "steps")) {
@@ -144,6 +160,9 @@ class Doctor {
   }
   void WriteFailed() {
     std::set<std::string> areas;
+    // What was not looked at is as it was.
+    if (again_ || !name_.empty()) areas = failed_before_;
+    for (const Finding& finding : findings_.list()) areas.erase(finding.area);
     for (const Finding& finding : findings_.list()) {
       if (finding.outcome == Finding::Outcome::kFailed) areas.insert(finding.area);
     }
@@ -217,7 +236,8 @@ void AddDoctorCommand(Command& root) {
       .More(
           "Looks at the installation, the configuration, the gateway and each server: name, "
           "connection, TLS, credentials, start, handshake, list and one call that changes "
-          "nothing. Exit code 1 when something failed.");
+          "nothing. Starts a gateway for a minute where none runs. Exit code 1 when something "
+          "failed.");
   doctor.OptionalArgument("NAME", name.get(), "only this server")
       .Flag("--again", again.get(), "only what failed last time");
   doctor.Run([&ctx, name, again] { return Doctor(ctx, *name, *again).Run(); });

@@ -8,6 +8,8 @@
 
 namespace metamcp::cli {
 
+class CommandContext;
+
 struct StartOptions {
   std::string program;            // absolute path, or a name looked up in PATH
   std::vector<std::string> args;  // "serve", "--on-demand", ...
@@ -21,6 +23,9 @@ struct StartOptions {
 // gateway (lock on <data-dir>/start.lock). Blocks.
 // Errors: GATEWAY_UNREACHABLE with the last lines of the log; PERMISSION_DENIED for the folder.
 absl::Status EnsureGatewayBlocking(const StartOptions& options);
+
+// The same with the program, folders and configuration of `ctx`: "serve --on-demand".
+absl::Status StartOnDemandBlocking(const CommandContext& ctx);
 
 // Whether somebody listens on the unix socket.
 bool ListensBlocking(const std::string& socket);

@@ -71,6 +71,7 @@ class StarterTest : public ::testing::Test {
 };
 
 TEST_F(StarterTest, StartsTheGatewayOnceForEverybody) {
+  RecordProperty("req", "W-5.5.1");
   std::vector<std::thread> clients;
   for (int i = 0; i < 8; ++i) {
     clients.emplace_back([this] {

@@ -4,7 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/connect_client.h"
-#include "cli/reload.h"
+#include "cli/object_edit.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/config/edit.h"
@@ -55,8 +55,11 @@ absl::Status AddFromClients(CommandContext& ctx) {
   for (const config::Client client : config::AllClients()) {
     const auto found = config::ImportClientBlocking(client, places);
     if (absl::IsNotFound(found.status())) continue;
-    METAMCP_RETURN_IF_ERROR(found.status());
     any = true;
+    if (!found.ok()) {
+      ctx.Note(StrCat("note: ", config::ClientName(client), ": ", Sv(found.status().message())));
+      continue;
+    }
     ctx.Say(StrCat("From ", config::ClientName(client), ":"));
     METAMCP_RETURN_IF_ERROR(AddImported(ctx, *found, false));
   }

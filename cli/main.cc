@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "cli/command.h"
+#include "cli/gateway_starter.h"
 #include "cli/serve.h"
 #include "cli/translate.h"
 
@@ -28,6 +29,7 @@ int main(int argc, char** argv) {
   context.program = OwnPath();
   context.run_serve = metamcp::cli::RunServe;
   context.run_translate = metamcp::cli::RunTranslate;
+  context.start_gateway = metamcp::cli::StartOnDemandBlocking;
   const int code =
       metamcp::cli::RunCommandLine(context, std::vector<std::string>(argv + 1, argv + argc));
   std::cout.flush();

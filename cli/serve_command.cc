@@ -54,7 +54,7 @@ void AddServeCommand(Command& root) {
   Command serve = root.Sub("serve", "Runs the gateway");
   serve.Example("meta-mcp serve")
       .Example("meta-mcp serve --listen 127.0.0.1:0")
-      .Example("meta-mcp serve --services gateway --database-url postgresql://db/metamcp")
+      .Example("meta-mcp serve --database-url postgresql://metamcp@db.example.com/metamcp")
       .More(
           "Prints 'ready mcp=URL admin=URL pid=N' when it listens. Ends on SIGINT and SIGTERM "
           "after running calls; SIGHUP reads the configuration again.");

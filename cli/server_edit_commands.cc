@@ -2,7 +2,7 @@
 #include <ostream>
 
 #include "cli/commands.h"
-#include "cli/reload.h"
+#include "cli/object_edit.h"
 #include "cli/rest_json.h"
 #include "common/base/error.h"
 #include "common/base/names.h"
@@ -13,35 +13,6 @@
 #include "common/json/dom.h"
 
 namespace metamcp::cli {
-
-absl::Status ReloadRunning(CommandContext& ctx) {
-  if (ctx.remote() || !ctx.GatewayRuns()) {
-    ctx.Say("No gateway runs; it takes effect at the next start.");
-    return absl::OkStatus();
-  }
-  const auto reply = ctx.rest().Call(RestRequest("POST", ApiPath({"config:reload"}), "{}"));
-  if (!reply.ok()) {
-    return Annotate(reply.status(),
-                    "config.json was changed, but the running gateway kept its configuration: ");
-  }
-  ctx.Say("The running gateway took it over.");
-  return absl::OkStatus();
-}
-
-void SayDone(CommandContext& ctx, std::string_view verb, std::string_view kind,
-             std::string_view name) {
-  if (!ctx.json()) {
-    std::string sentence = StrCat(verb, " ", kind, " ", OneLine(name), ".");
-    sentence[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(sentence[0])));
-    ctx.Say(sentence);
-    return;
-  }
-  nlohmann::ordered_json out;
-  out["done"] = verb;
-  out["kind"] = kind;
-  out["name"] = name;
-  ctx.PrintJson(json::DumpJson(out));
-}
 
 namespace {
 
@@ -133,51 +104,10 @@ absl::Status Add(CommandContext& ctx, const AddOptions& options) {
     SayDone(ctx, "added", "server", options.name);
     return absl::OkStatus();
   }
+  METAMCP_RETURN_IF_ERROR(CheckNameIsFree(ctx, ServerKind(), Slug(options.name)));
   METAMCP_RETURN_IF_ERROR(config::AddServerBlocking(ctx.ConfigPath(), options.name, server));
   SayDone(ctx, "added", "server", options.name);
   return ReloadRunning(ctx);
-}
-
-absl::Status Remove(CommandContext& ctx, const std::string& name) {
-  absl::Status in_file = absl::NotFoundError("");
-  if (!ctx.remote()) in_file = config::RemoveServerBlocking(ctx.ConfigPath(), name);
-  if (in_file.ok()) {
-    SayDone(ctx, "removed", "server", name);
-    return ReloadRunning(ctx);
-  }
-  if (!absl::IsNotFound(in_file)) return in_file;
-  // It may have been made through the API.
-  const auto reply = ctx.rest().Call(RestRequest("DELETE", ApiPath({"servers", Slug(name)})));
-  if (!reply.ok()) {
-    const bool nobody = ExitCodeOf(reply.status()) == kExitUnreachable;
-    return nobody && !ctx.remote() ? in_file : reply.status();
-  }
-  SayDone(ctx, "removed", "server", name);
-  return absl::OkStatus();
-}
-
-absl::Status SetEnabled(CommandContext& ctx, const std::string& name, bool enabled) {
-  const std::string_view verb = enabled ? "enabled" : "disabled";
-  absl::Status in_file = absl::NotFoundError("");
-  if (!ctx.remote()) {
-    in_file = config::SetServerDisabledBlocking(ctx.ConfigPath(), name, !enabled);
-    if (!in_file.ok() && !absl::IsNotFound(in_file)) return in_file;
-  }
-  if (!ctx.remote() && !ctx.GatewayRuns()) {
-    METAMCP_RETURN_IF_ERROR(in_file);
-    SayDone(ctx, verb, "server", name);
-    return ReloadRunning(ctx);
-  }
-  // The file and the gateway's own note of the wish must agree, so both are told.
-  if (in_file.ok()) {
-    METAMCP_RETURN_IF_ERROR(
-        ctx.rest().Call(RestRequest("POST", ApiPath({"config:reload"}), "{}")).status());
-  }
-  const RestRequest request("POST", ApiPath({"servers", Slug(name), "enabled"}),
-                            enabled ? R"({"enabled":true})" : R"({"enabled":false})");
-  METAMCP_RETURN_IF_ERROR(ctx.rest().Call(request).status());
-  SayDone(ctx, verb, "server", name);
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -213,7 +143,7 @@ void AddServerEditCommands(Command& group) {
   Command remove = group.Sub("remove", "Removes a server");
   remove.Example("meta-mcp server remove git");
   remove.Argument("NAME", name.get(), "the server");
-  remove.Run([&ctx, name] { return Remove(ctx, *name); });
+  remove.Run([&ctx, name] { return RemoveObject(ctx, ServerKind(), *name); });
 
   for (const bool enabled : {true, false}) {
     Command set = group.Sub(
@@ -221,7 +151,7 @@ void AddServerEditCommands(Command& group) {
         enabled ? "Connects a disabled server again" : "Disconnects a server and keeps its entry");
     set.Example(StrCat("meta-mcp server ", enabled ? "enable" : "disable", " git"));
     set.Argument("NAME", name.get(), "the server");
-    set.Run([&ctx, name, enabled] { return SetEnabled(ctx, *name, enabled); });
+    set.Run([&ctx, name, enabled] { return SetObjectEnabled(ctx, ServerKind(), *name, enabled); });
   }
 }
 

@@ -32,7 +32,12 @@ int main(int argc, char** argv) {
   if (service != "gateway") {
     app.add_option("--database-url", database, "sqlite:PATH or postgresql://…");
   }
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    // --help comes this way too; whatever else is wrong is a usage error.
+    return app.exit(e) == 0 ? 0 : 2;
+  }
   const auto set = [&options](const char* setting, const std::string& value) {
     if (!value.empty()) options.flags[setting] = value;
   };

@@ -98,6 +98,10 @@ absl::Status RunStdio(CommandContext& ctx, const std::string& virtual_server) {
 
 }  // namespace
 
+absl::Status StartOnDemandBlocking(const CommandContext& ctx) {
+  return EnsureGatewayBlocking(StartOf(ctx));
+}
+
 void AddStdioCommand(Command& root) {
   CommandContext& ctx = root.context();
   auto name = std::make_shared<std::string>();
