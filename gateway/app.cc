@@ -13,6 +13,7 @@
 #include "common/json/splice.h"
 #include "common/telemetry/log.h"
 #include "gateway/admin/admin_edge.h"
+#include "gateway/admin/header_responder.h"
 #include "gateway/admin/problem.h"
 #include "gateway/app_options.h"
 #include "gateway/calls_service.h"
@@ -166,8 +167,7 @@ class GatewayAppImpl final : public GatewayApp {
     front.tasks = &tasks_;
     front.page_size = static_cast<size_t>(config.gateway.page_size);
     front.ask_timeout = milliseconds(config.connector.question_timeout_ms);
-    front.request_timeout =
-        milliseconds(std::max(config.connector.hard_timeout_ms, config.gateway.request_timeout_ms));
+    front.request_timeout = milliseconds(config.gateway.request_timeout_ms);
     return front;
   }
 
@@ -231,19 +231,22 @@ class GatewayAppImpl final : public GatewayApp {
     }
     if (auto route = MatchEdge(request.path, deps_.edge.paths)) {
       co_await ServeMcp(request, responder, *std::move(route), std::move(cors));
-    } else if (IsHealth(request.path)) {
-      co_await Health(request, responder);
+      co_return;
+    }
+    admin::HeaderResponder answer(responder, std::move(cors));
+    if (IsHealth(request.path)) {
+      co_await Health(request, answer);
     } else if (deps_.edge.rest && LoginEdge::Owns(request.path)) {
       co_await login_.Handle(request, responder);
     } else if (deps_.edge.rest && admin_->Owns(request.path)) {
-      co_await Admin(request, responder);
+      co_await Admin(request, answer);
     } else {
       const absl::Status status =
           MakeError("NOT_FOUND", "gateway",
                     StrCat("nothing is served at ", request.path,
                            "; MCP is at /mcp, /sse and /ws and below /servers/{name}, the API "
                            "at /api/v1"));
-      co_await Refuse(request, responder, status);
+      co_await Refuse(request, answer, status);
     }
   }
 

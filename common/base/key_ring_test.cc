@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 
 namespace metamcp {
@@ -74,9 +75,9 @@ TEST(KeyRingTest, ASharedFileMayBeReadByItsGroup) {
 }
 
 TEST(KeyRingTest, MakesThePrivateFileOnceAndRefusesAReadableOne) {
-  char directory[] = "/tmp/metamcp-ring-XXXXXX";
-  ASSERT_NE(mkdtemp(directory), nullptr);
-  const std::string path = std::string(directory) + "/keys.json";
+  std::string directory = testing::TempDir() + "/metamcp-ring-XXXXXX";
+  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  const std::string path = directory + "/keys.json";
   const auto first = KeyRing::LoadOrCreateBlocking(path);
   ASSERT_TRUE(first.ok()) << first.status();
   const auto second = KeyRing::LoadOrCreateBlocking(path);
@@ -89,6 +90,7 @@ TEST(KeyRingTest, MakesThePrivateFileOnceAndRefusesAReadableOne) {
   chmod(path.c_str(), 0600);
   EXPECT_EQ(KeyRing::LoadOrCreateBlocking(path).status().code(),
             absl::StatusCode::kInvalidArgument);
+  std::filesystem::remove_all(directory);
 }
 
 TEST(KeyRingTest, CreateChecksKeys) {

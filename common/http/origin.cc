@@ -9,7 +9,7 @@
 namespace metamcp::http {
 namespace {
 
-constexpr std::string_view kAllowMethods = "GET, POST, DELETE, OPTIONS";
+constexpr std::string_view kAllowMethods = "GET, POST, PUT, DELETE, OPTIONS";
 constexpr std::string_view kAllowHeaders =
     "Authorization, Content-Type, Accept, Last-Event-ID, Mcp-Session-Id, Mcp-Protocol-Version, "
     "Mcp-Method, Mcp-Name";

@@ -28,7 +28,7 @@ std::vector<std::string> Parse(SseParser& parser, std::string_view text, size_t 
 }
 
 TEST(SseParserTest, FollowsTheStandard) {
-  RecordProperty("req", "M02-TR-3.2");
+  RecordProperty("req", "M02-TR-3.2 M02-DEP-4");
   const std::vector<Case> cases = {
       {"one event", "data: hello\n\n", {"message|hello|"}},
       {"lines join", "data: YHOO\ndata: +2\ndata: 10\n\n", {"message|YHOO\n+2\n10|"}},

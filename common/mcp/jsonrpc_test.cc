@@ -9,7 +9,7 @@ namespace metamcp::jsonrpc {
 namespace {
 
 TEST(EnvelopeTest, ReadsARequestInOnePass) {
-  RecordProperty("req", "M-COMP-Proto.2");
+  RecordProperty("req", "M-COMP-Proto.2 A-P1.1");
   const std::string text =
       R"({"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"echo","arguments":{"a":1},)"
       R"("_meta":{"progressToken":"p"}}})";

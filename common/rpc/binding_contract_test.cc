@@ -161,6 +161,7 @@ class Collect final : public Sink<provider::v1::CallResponse> {
 };
 
 TEST_P(BindingContractTest, CarriesMessageAndContext) {
+  RecordProperty("req", "M-NFR-006.3");
   Run([this]() -> Awaitable<void> {
     const std::string binary("\0\xff{}", 4);
     auto echo = co_await calls_->Call(Context(), Request("echo", binary));
@@ -175,6 +176,7 @@ TEST_P(BindingContractTest, CarriesMessageAndContext) {
 }
 
 TEST_P(BindingContractTest, CarriesStatusAndErrorInfo) {
+  RecordProperty("req", "A-P5.1");
   Run([this]() -> Awaitable<void> {
     const auto result = co_await calls_->Call(Context(), Request("fail"));
     EXPECT_EQ(result.status().code(), absl::StatusCode::kNotFound);

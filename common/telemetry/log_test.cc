@@ -22,6 +22,7 @@ class LogTest : public ::testing::Test {
 };
 
 TEST_F(LogTest, WritesTypedFieldsAsOneJsonLine) {
+  RecordProperty("req", "A-P5.4");
   Log(LogLevel::kInfo, "test.done", {{"name", "a\"b\n"}, {"count", 3}, {"ok", true}, {"ms", 1.5}});
   EXPECT_THAT(text_, HasSubstr(R"("event":"test.done","name":"a\"b\u000a","count":3,"ok":true)"));
   EXPECT_EQ(text_.find('\n'), text_.size() - 1);

@@ -77,6 +77,7 @@ TEST(AdminEdgeTest, OwnsItsPathsOnly) {
 }
 
 TEST(AdminEdgeTest, StatusCountsUpstreamsAndItems) {
+  RecordProperty("req", "M-UJ-A2.s4");
   AdminServer server;
   Feed(server, {MakeUpstream("gh", "ready"), MakeUpstream("fs", "connecting")}, 7, 3, true);
   const auto status = server.Json("GET", "/api/v1/status");

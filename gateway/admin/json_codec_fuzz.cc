@@ -20,11 +20,7 @@ void Check(std::string_view text) {
   const std::string once = EncodeMessage(message);
   METAMCP_CHECK(metamcp::json::ScanValue(once).ok());
   Message again;
-  if (!DecodeObject(once, "", again).ok()) {
-    // Only a masked secret may not come back.
-    METAMCP_CHECK(once.find("***") != std::string::npos);
-    return;
-  }
+  METAMCP_CHECK(DecodeObject(once, "", again).ok());
   METAMCP_CHECK(EncodeMessage(again) == once);
 }
 

@@ -54,17 +54,17 @@ TEST(JsonCodecTest, StoredBytesThatAreNoJsonDoNotBreakTheAnswer) {
   EXPECT_EQ(parsed["definition"], "{\"a\": ");
 }
 
-TEST(JsonCodecTest, SecretsAreMaskedAndTheMaskIsNotTaken) {
+TEST(JsonCodecTest, SecretsAreMasked) {
   catalog::v1::Upstream upstream;
   (*upstream.mutable_spec()->mutable_env())["TOKEN"] = "hunter2";
   (*upstream.mutable_spec()->mutable_headers())["Authorization"] = "Bearer hunter2";
   const std::string out = EncodeMessage(upstream);
   EXPECT_EQ(out.find("hunter2"), std::string::npos);
   EXPECT_THAT(out, HasSubstr(R"("env":{"TOKEN":"***"})"));
+  // What was read can be written: the catalog puts back what it has behind the mask.
   catalog::v1::Upstream back;
-  const absl::Status status = DecodeObject(out, "", back);
-  EXPECT_EQ(GetErrorInfo(status)->reason, "ARGUMENT_INVALID");
-  EXPECT_THAT(Message(status), HasSubstr("spec.env[\"TOKEN\"]"));
+  ASSERT_TRUE(DecodeObject(out, "", back).ok());
+  EXPECT_EQ(back.spec().env().at("TOKEN"), "***");
 }
 
 TEST(JsonCodecTest, LongIntegersKeepTheirValue) {

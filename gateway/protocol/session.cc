@@ -13,6 +13,10 @@ namespace {
 // An id is good for a day after it was made, whatever its use; then the client initializes again.
 constexpr int64_t kIdLifetimeUs = 24LL * 3600 * 1000000;
 
+// Ended sessions that are remembered, so that a client which comes and goes all day costs no
+// memory.
+constexpr size_t kEndedMax = 100'000;
+
 std::string Context(std::string_view tenant, std::string_view subject, std::string_view server) {
   return StrCat("legacy|", tenant, "|", subject, "|", server);
 }
@@ -95,6 +99,8 @@ absl::StatusOr<std::shared_ptr<LegacySession>> SessionRegistry::Find(
 
 void SessionRegistry::Remove(const std::shared_ptr<LegacySession>& session) {
   ended_[session->handle] = session->created_us + kIdLifetimeUs;
+  // Handles begin with their time: the oldest goes, whose id expires first.
+  if (ended_.size() > kEndedMax) ended_.erase(ended_.begin());
   by_id_.erase(session->id);
   const auto in_flight = std::move(session->in_flight);
   session->in_flight.clear();

@@ -182,6 +182,7 @@ TEST_F(CallChainTest, ResourcesNeedNotBeListedToBeRead) {
 }
 
 TEST_F(CallChainTest, WhatAVirtualServerLeavesOutCannotBeRead) {
+  RecordProperty("req", "A-P1.3");
   Add(ITEM_KIND_RESOURCE, "docs://a");
   Add(ITEM_KIND_TEMPLATE, "file:///{+path}", R"({"uriTemplate":"file:///{+path}","name":"f"})");
   view().mutable_resources()->add_exclude("file:///secret*");

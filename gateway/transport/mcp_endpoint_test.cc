@@ -29,7 +29,7 @@ TEST_F(EndpointTest, WhatAProxyForwardsNeedsAKey) {
 }
 
 TEST_F(EndpointTest, ServesBothErasOnOneUrl) {
-  RecordProperty("req", "M-FR-001.1,M-AC-5.1.2,M-FR-001.3");
+  RecordProperty("req", "M-FR-001.1,M-AC-5.1.2,M-FR-001.3,M-COMP-Core.4");
   Run([this]() -> Awaitable<void> {
     auto discover = co_await Modern("server/discover", "");
     EXPECT_EQ(At(discover.body, {"result", "supportedVersions"}), R"(["2026-07-28"])");
@@ -83,7 +83,7 @@ struct Rung {
 class LadderTest : public EndpointTest, public ::testing::WithParamInterface<Rung> {};
 
 TEST_P(LadderTest, Answers) {
-  RecordProperty("req", "M-FR-001.5,A-P5.3");
+  RecordProperty("req", "M-FR-001.5,A-P5.3,A-P6.1");
   Run([this]() -> Awaitable<void> {
     Headers headers = {{"Accept", "application/json, text/event-stream"}};
     bool typed = false;
@@ -214,6 +214,7 @@ TEST_F(EndpointTest, ProgressTravelsOnTheRequestsStream) {
 }
 
 TEST_F(EndpointTest, AnUnfinishedCallIsResumedByItsSealedStateOnly) {
+  RecordProperty("req", "A-P6.4");
   Run([this]() -> Awaitable<void> {
     const std::string call = R"("name":"up__ask","arguments":{"x":1})";
     auto first = co_await Modern("tools/call", call);

@@ -72,6 +72,22 @@ class FakeConnector final : public connector::v1::ConnectorService {
       const CallContext&, connector::v1::DiagnoseUpstreamRequest) override {
     co_return connector::v1::DiagnoseUpstreamResponse();
   }
+  Awaitable<absl::StatusOr<connector::v1::ProbeUpstreamResponse>> ProbeUpstream(
+      const CallContext&, connector::v1::ProbeUpstreamRequest) override {
+    co_return connector::v1::ProbeUpstreamResponse();
+  }
+  Awaitable<absl::StatusOr<connector::v1::BeginLoginResponse>> BeginLogin(
+      const CallContext&, connector::v1::BeginLoginRequest) override {
+    co_return connector::v1::BeginLoginResponse();
+  }
+  Awaitable<absl::StatusOr<connector::v1::FinishLoginResponse>> FinishLogin(
+      const CallContext&, connector::v1::FinishLoginRequest) override {
+    co_return connector::v1::FinishLoginResponse();
+  }
+  Awaitable<absl::StatusOr<connector::v1::LogoutResponse>> Logout(
+      const CallContext&, connector::v1::LogoutRequest) override {
+    co_return connector::v1::LogoutResponse();
+  }
 };
 
 class GatewayAdminAppTest : public ::testing::Test {
@@ -94,6 +110,7 @@ class GatewayAdminAppTest : public ::testing::Test {
     config.auth.keys[1].key = kViewer;
     config.auth.keys[1].roles = {"viewer"};
     config.auth.anonymous_loopback = false;
+    config.gateway.cors.origins = {"https://console.example"};
     GatewayDeps deps(catalog_->service(), provider_, connector_, keys_);
     auto app = GatewayApp::Create(io_.get_executor(), config, deps);
     ASSERT_TRUE(app.ok()) << app.status();
@@ -217,6 +234,25 @@ TEST_F(GatewayAdminAppTest, PagesOfOtherSitesAreRefused) {
   EXPECT_EQ(json::parse(refused.body)["error"]["reason"], "ORIGIN_REFUSED");
 }
 
+TEST_F(GatewayAdminAppTest, PagesOfAllowedSitesMayReadTheAnswers) {
+  const auto ask = [this](const std::string& method, const std::string& more) {
+    http::TestSocket socket = http::TestSocket::Connect(endpoint_);
+    socket.Send(StrCat(method, " /api/v1/servers HTTP/1.1\r\nHost: localhost\r\nOrigin: ",
+                       "https://console.example\r\n", more, "\r\n"));
+    return socket.ReadResponse();
+  };
+  const std::string allowed = "Access-Control-Allow-Origin: https://console.example";
+  const auto preflight = ask("OPTIONS", "Access-Control-Request-Method: PUT\r\n");
+  EXPECT_THAT(preflight.head, HasSubstr(allowed));
+  EXPECT_THAT(preflight.head, HasSubstr("PUT"));
+  const auto answer = ask("GET", StrCat("Authorization: Bearer ", kViewer, "\r\n"));
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_THAT(answer.head, HasSubstr(allowed));
+  const auto refused = ask("GET", "");
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_THAT(refused.head, HasSubstr(allowed)) << "a page must be able to see why";
+}
+
 TEST_F(GatewayAdminAppTest, AServerLivesThroughRest) {
   RecordProperty("req", "P1-Tool-1");
   AddGit();
@@ -232,6 +268,10 @@ TEST_F(GatewayAdminAppTest, AServerLivesThroughRest) {
   const std::string stale = R"({"meta":{"name":"git","etag":"stale"},"spec":{"type":"stdio",
                             "command":"y"}})";
   EXPECT_EQ(Send("PUT", "/api/v1/servers/git", stale).status, 412);
+  // What was read can be sent back changed; the token behind the mask stays.
+  server["spec"]["priority"] = 7;
+  server.erase("status");
+  EXPECT_EQ(Json("PUT", "/api/v1/servers/git", server.dump())["upstream"]["spec"]["priority"], 7);
   http::TestSocket events = Follow();
   Json("POST", "/api/v1/servers/git/enabled", R"({"enabled":false})");
   EXPECT_THAT(events.ReadUntil("list_changed"), HasSubstr("\"enabled\":false"));

@@ -24,7 +24,7 @@ class CrashTest : public ::testing::TestWithParam<ClientEra> {
 };
 
 TEST_P(CrashTest, KilledChildFailsItsCallsOnlyAndComesBack) {
-  RecordProperty("req", "M02-AC-F.5");
+  RecordProperty("req", "M02-AC-F.5 M-FR-002.3");
   constexpr int kCalls = 20;
   std::vector<McpClient> victims, others;
   for (int i = 0; i < kCalls; ++i) {

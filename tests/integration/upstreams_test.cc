@@ -60,7 +60,10 @@ class UpstreamsTest : public ::testing::Test {
 };
 
 TEST_F(UpstreamsTest, HealthyOnesAreUsableAndEveryCallReachesItsOwn) {
-  RecordProperty("req", "M02-AC-F.1 M02-AC-F.2 M02-AC-F.4 M-AC-5.2.1 M-AC-5.2.2");
+  RecordProperty(
+      "req",
+      "M02-AC-F.1 M02-AC-F.2 M02-AC-F.4 M-AC-5.2.1 M-AC-5.2.2 M-B1 M-B2 M-FR-001.4 M-AC-5.1.0 "
+      "M-AC-5.2.0 M02-SM-1 M02-US-004.1 M02-US-004.3 A-CP4 M-UJ-A2.c1 M-UJ-A2.c2");
   RecordProperty("ready_ms", static_cast<int>(gateway_.ready_after().count()));
   const auto begun = std::chrono::steady_clock::now();
   std::vector<std::string> tools;
