@@ -99,9 +99,9 @@ constexpr Field kSettings[] = {
     // auth
     Flag("auth.anonymousLoopback", SLOT(auth.anonymous_loopback),
          "Clients on this machine need no key."),
-    AtStart(Choice("auth.tokenStore", SLOT(auth.token_store), "database|memory",
-                   "Where logins at upstreams are kept: sealed in the database, or only as long as "
-                   "the program runs.")),
+    Choice("auth.tokenStore", SLOT(auth.token_store), "database|memory",
+           "Where logins at upstreams are kept: sealed in the database, or only as long as the "
+           "program runs."),
     Typed(Text("auth.clientMetadataUrl", SLOT(auth.client_metadata_url),
                "Address of our OAuth Client ID Metadata Document, where it is served elsewhere. "
                "Empty: below gateway.publicUrl, if that is https."),
