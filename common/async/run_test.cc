@@ -73,5 +73,72 @@ TEST(RunUntilTest, PassesTheCallersCancellationOn) {
   EXPECT_TRUE(ended);
 }
 
+TEST(RunCancellableTest, ReturnsTheResultOfWhatIsNotCancelled) {
+  asio::io_context io;
+  auto canceller = std::make_shared<Canceller>();
+  EXPECT_EQ(*RunAll(io, RunCancellable(canceller, Answer(milliseconds(1)))), 42);
+  canceller->Cancel();  // too late, and harmless
+  EXPECT_TRUE(canceller->cancelled());
+}
+
+TEST(RunCancellableTest, NeverStartsWhatIsCancelledBefore) {
+  asio::io_context io;
+  auto canceller = std::make_shared<Canceller>();
+  canceller->Cancel();
+  auto op = RunCancellable(canceller, Throws());
+  EXPECT_TRUE(absl::IsCancelled(RunAll<absl::Status>(io, std::move(op))));
+}
+
+TEST(RunCancellableTest, WaitsForWhatItCancelsToUnwind) {
+  asio::io_context io;
+  auto canceller = std::make_shared<Canceller>();
+  bool unwound = false;
+  auto work = [](bool* out) -> Awaitable<absl::Status> {
+    const std::shared_ptr<void> leaving(nullptr, [out](void*) { *out = true; });
+    const bool slept = co_await Sleep(std::chrono::hours(1));
+    co_return slept ? absl::InternalError("not woken") : absl::OkStatus();
+  };
+  asio::post(io, [canceller] { canceller->Cancel(); });
+  auto op = RunCancellable(canceller, work(&unwound));
+  EXPECT_TRUE(absl::IsCancelled(RunAll<absl::Status>(io, std::move(op))));
+  EXPECT_TRUE(unwound);
+}
+
+TEST(RunCancellableTest, PassesTheCallersCancellationOn) {
+  asio::io_context io;
+  asio::cancellation_signal signal;
+  auto canceller = std::make_shared<Canceller>();
+  bool ended = false;
+  auto done = [&ended](std::exception_ptr, absl::StatusOr<int> v) {
+    ended = true;
+    EXPECT_FALSE(v.ok());
+  };
+  asio::co_spawn(io, RunCancellable(canceller, Answer(std::chrono::hours(1))),
+                 asio::bind_cancellation_slot(signal.slot(), std::move(done)));
+  asio::post(io, [&signal] { signal.emit(asio::cancellation_type::terminal); });
+  io.run();
+  EXPECT_TRUE(ended);
+}
+
+// The signal must outlive what Asio does after the operation has resumed its caller.
+TEST(RunCancellableTest, LetsTheCancellerGoWithTheOperation) {
+  asio::io_context io;
+  auto many = []() -> Awaitable<absl::StatusOr<int>> {
+    int sum = 0;
+    for (int i = 0; i < 100; ++i) {
+      auto canceller = std::make_shared<Canceller>();
+      if (i % 2 == 1) {
+        auto executor = co_await asio::this_coro::executor;
+        asio::post(executor, [canceller] { canceller->Cancel(); });
+      }
+      auto op = RunCancellable(std::move(canceller), Answer(std::chrono::hours(i % 2)));
+      const auto result = co_await std::move(op);
+      sum += result.ok() ? 1 : 0;
+    }
+    co_return sum;
+  };
+  EXPECT_EQ(*RunAll(io, many()), 50);
+}
+
 }  // namespace
 }  // namespace metamcp

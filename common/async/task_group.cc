@@ -15,35 +15,43 @@ TaskGroup::TaskGroup(boost::asio::any_io_executor executor)
 
 TaskGroup::~TaskGroup() { METAMCP_CHECK(tasks_.empty()); }
 
-void TaskGroup::Spawn(std::string name, Awaitable<void> task) {
+uint64_t TaskGroup::Spawn(std::string name, Awaitable<void> task) {
   // A coroutine that is cancelled before its first suspension would throw out of the event loop
   // (Asio 1.81), so one that comes too late is not started.
-  if (cancelled_) return;
-  tasks_.emplace_back();
-  const auto it = std::prev(tasks_.end());
-  it->name = std::move(name);
-  auto done = [this, it](std::exception_ptr e) {
+  if (cancelled_) return 0;
+  const uint64_t number = ++last_;
+  Task& entry = tasks_[number];
+  entry.name = std::move(name);
+  auto done = [this, number](std::exception_ptr e) {
     if (e) {
       const absl::Status status = StatusFromException(e);
       if (!absl::IsCancelled(status)) {
         Log(LogLevel::kError, "task.failed",
-            {{"task", it->name}, {"error", std::string(status.message())}});
+            {{"task", tasks_[number].name}, {"error", std::string(status.message())}});
       }
     }
     // Asio touches the task's cancellation slot after this handler, and a signal must not be
-    // destroyed while it emits: the task leaves the list in a turn of its own.
-    boost::asio::post(executor_, [this, it] {
-      tasks_.erase(it);
+    // destroyed while it emits: the task leaves the group in a turn of its own.
+    boost::asio::post(executor_, [this, number] {
+      tasks_.erase(number);
       if (tasks_.empty()) idle_.cancel();
     });
   };
   boost::asio::co_spawn(executor_, std::move(task),
-                        boost::asio::bind_cancellation_slot(it->signal.slot(), std::move(done)));
+                        boost::asio::bind_cancellation_slot(entry.signal.slot(), std::move(done)));
+  return number;
+}
+
+void TaskGroup::Cancel(uint64_t task) {
+  const auto it = tasks_.find(task);
+  if (it != tasks_.end()) it->second.signal.emit(boost::asio::cancellation_type::terminal);
 }
 
 void TaskGroup::CancelAll() {
   cancelled_ = true;
-  for (Task& task : tasks_) task.signal.emit(boost::asio::cancellation_type::terminal);
+  for (auto& [number, task] : tasks_) {
+    task.signal.emit(boost::asio::cancellation_type::terminal);
+  }
 }
 
 Awaitable<bool> TaskGroup::Join(std::chrono::steady_clock::duration limit) {

@@ -4,8 +4,9 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <list>
+#include <cstdint>
 #include <string>
+#include <unordered_map>
 
 #include "common/async/sink.h"
 
@@ -22,9 +23,12 @@ class TaskGroup {
   TaskGroup& operator=(const TaskGroup&) = delete;
   ~TaskGroup();
 
-  // Starts `task` (on the io thread: at once, up to its first wait). After CancelAll nothing is
-  // started any more.
-  void Spawn(std::string name, Awaitable<void> task);
+  // Starts `task` (on the io thread: at once, up to its first wait) and returns its number, which
+  // is never used again. After CancelAll nothing is started any more, and 0 is returned.
+  uint64_t Spawn(std::string name, Awaitable<void> task);
+
+  // Emits terminal cancellation to one task that has been waited in; nothing if it has ended.
+  void Cancel(uint64_t task);
 
   // Emits terminal cancellation to every running task.
   void CancelAll();
@@ -40,7 +44,8 @@ class TaskGroup {
     boost::asio::cancellation_signal signal;
   };
   boost::asio::any_io_executor executor_;
-  std::list<Task> tasks_;
+  std::unordered_map<uint64_t, Task> tasks_;
+  uint64_t last_ = 0;
   boost::asio::steady_timer idle_;
   bool cancelled_ = false;
 };

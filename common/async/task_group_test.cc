@@ -38,11 +38,30 @@ TEST(TaskGroupTest, CancelAllEndsEveryTaskAndJoinSaysSo) {
   EXPECT_EQ(group.running(), 0u);
 }
 
+TEST(TaskGroupTest, CancelEndsOneTaskAndNoneThatHasEnded) {
+  asio::io_context io;
+  TaskGroup group(io.get_executor());
+  auto drive = [](TaskGroup& g) -> Awaitable<void> {
+    const uint64_t first = g.Spawn("first", Forever());
+    const uint64_t second = g.Spawn("second", Forever());
+    EXPECT_NE(first, second);
+    g.Cancel(first);
+    while (g.running() > 1) co_await Sleep(std::chrono::milliseconds(1));
+    g.Cancel(first);
+    co_await Sleep(std::chrono::milliseconds(1));
+    EXPECT_EQ(g.running(), 1u);
+    g.Cancel(second);
+  };
+  asio::co_spawn(io, drive(group), asio::detached);
+  io.run();
+  EXPECT_EQ(group.running(), 0u);
+}
+
 TEST(TaskGroupTest, StartsNothingAfterCancelAll) {
   asio::io_context io;
   TaskGroup group(io.get_executor());
   group.CancelAll();
-  group.Spawn("late", Fails());
+  EXPECT_EQ(group.Spawn("late", Fails()), 0u);
   io.run();
   EXPECT_EQ(group.running(), 0u);
 }

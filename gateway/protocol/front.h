@@ -54,8 +54,7 @@ CallContext MakeContext(const FrontDeps& deps, const Incoming& in, const mcp::Re
 
 // Runs `op` until it ends or the client behind `reply` is gone; then cancels it.
 Awaitable<absl::StatusOr<CallOutcome>> RunWhileConnected(
-    const FrontDeps& deps, Reply& reply, bool cancel_when_gone,
-    std::function<void(std::function<void()>)> register_cancel,
+    Reply& reply, bool cancel_when_gone, std::function<void(std::function<void()>)> register_cancel,
     Awaitable<absl::StatusOr<CallOutcome>> op);
 
 // Serves requests of MCP 2026-07-28. `meta` has been parsed and its version is supported.

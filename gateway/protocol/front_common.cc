@@ -1,7 +1,5 @@
 #include "gateway/protocol/front_common.h"
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
-
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
@@ -12,8 +10,6 @@
 #include "gateway/protocol/results.h"
 
 namespace metamcp::gateway {
-
-namespace asio = boost::asio;
 
 CallContext MakeContext(const FrontDeps& deps, const Incoming& in, const mcp::RequestMeta& meta) {
   CallContext ctx(in.principal, CallContext::Clock::now() + deps.request_timeout);
@@ -29,24 +25,15 @@ CallContext MakeContext(const FrontDeps& deps, const Incoming& in, const mcp::Re
 }
 
 Awaitable<absl::StatusOr<CallOutcome>> RunWhileConnected(
-    const FrontDeps& deps, Reply& reply, bool cancel_when_gone,
-    std::function<void(std::function<void()>)> register_cancel,
+    Reply& reply, bool cancel_when_gone, std::function<void(std::function<void()>)> register_cancel,
     Awaitable<absl::StatusOr<CallOutcome>> op) {
-  using asio::experimental::awaitable_operators::operator||;
-  auto gone =
-      std::make_shared<asio::steady_timer>(deps.executor, asio::steady_timer::time_point::max());
-  auto stopped = std::make_shared<bool>(false);
-  auto cancel = [gone, stopped] {
-    *stopped = true;
-    gone->cancel();
-  };
+  auto canceller = std::make_shared<Canceller>();
+  auto cancel = [canceller] { canceller->Cancel(); };
   if (cancel_when_gone) reply.OnGone(cancel);
   if (register_cancel) register_cancel(cancel);
-  if (*stopped) co_return MakeError("CANCELLED", "gateway", "the client cancelled the request");
-  auto caught = CatchStatus(std::move(op));
-  auto wait = gone->async_wait(asio::as_tuple(asio::use_awaitable));
-  auto result = co_await (std::move(caught) || std::move(wait));
-  if (result.index() == 0) co_return std::get<0>(std::move(result));
+  auto running = RunCancellable(canceller, std::move(op));
+  absl::StatusOr<CallOutcome> outcome = co_await std::move(running);
+  if (!canceller->cancelled()) co_return outcome;
   co_return MakeError("CANCELLED", "gateway", "the client cancelled the request");
 }
 

@@ -190,7 +190,7 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
     };
   };
   // A legacy client's disconnect is no cancellation (MCP 2025-11-25, transports).
-  auto guarded = RunWhileConnected(deps_, reply, false, register_cancel, std::move(op));
+  auto guarded = RunWhileConnected(reply, false, register_cancel, std::move(op));
   absl::StatusOr<CallOutcome> outcome = co_await std::move(guarded);
   session->in_flight.erase(id);
   if (cancelled) {

@@ -199,7 +199,7 @@ Awaitable<void> ModernFront::HandleCall(Incoming in, mcp::RequestMeta meta, Repl
   }
   FrontEvents events(reply, mcp::kLatestModern, meta.progress_token, meta.log_level);
   auto run = deps_.chain.Run(ctx, spec, events);
-  auto guarded = RunWhileConnected(deps_, reply, true, nullptr, std::move(run));
+  auto guarded = RunWhileConnected(reply, true, nullptr, std::move(run));
   absl::StatusOr<CallOutcome> outcome = co_await std::move(guarded);
   if (!outcome.ok()) {
     co_await RespondError(reply, id, outcome.status(), kModern);

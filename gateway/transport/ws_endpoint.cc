@@ -1,5 +1,7 @@
 #include "gateway/transport/ws_endpoint.h"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/strings.h"

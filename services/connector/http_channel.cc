@@ -1,8 +1,9 @@
 #include "services/connector/http_channel.h"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <map>
 #include <string>
+#include <unordered_map>
 
 #include "common/async/run.h"
 #include "common/base/error.h"
@@ -51,13 +52,17 @@ class StreamableChannel final : public Channel,
       return MakeError("QUEUE_FULL", options_.target.domain, "too many requests are in flight");
     }
     if (message.method == "initialize") session_id_.clear();
-    tasks_.Spawn("http.post", Post(shared_from_this(), std::move(message)));
+    const uint64_t id = message.request_id;
+    if (id != 0) posts_.emplace(id, 0);
+    const uint64_t task = tasks_.Spawn("http.post", Post(shared_from_this(), std::move(message)));
+    const auto post = posts_.find(id);
+    if (post != posts_.end()) post->second = task;  // otherwise it has ended already
     return absl::OkStatus();
   }
 
   void Abandon(uint64_t request_id) override {
-    const auto it = abandon_.find(request_id);
-    if (it != abandon_.end()) it->second->cancel();
+    const auto it = posts_.find(request_id);
+    if (it != posts_.end()) tasks_.Cancel(it->second);
   }
   bool CancelsByAbandon() const override { return modern_; }
   bool Correlates() const override { return true; }
@@ -73,7 +78,7 @@ class StreamableChannel final : public Channel,
     if (!modern_ && !session_id_.empty() && !session_gone_) {
       tasks_.Spawn("http.delete", Delete(shared_from_this(), session_id_));
     }
-    for (const auto& [id, timer] : abandon_) timer->cancel();
+    for (const auto& [id, task] : posts_) tasks_.Cancel(task);
     stop_stream_.expires_at(Clock::time_point::min());
     gate_.WakeAll();
     if (const auto handler = handler_.lock()) {
@@ -94,27 +99,16 @@ class StreamableChannel final : public Channel,
   using ResponseOr = absl::StatusOr<std::unique_ptr<http::HttpClientResponse>>;
 
   static Awaitable<void> Post(Self self, Outgoing message) {
-    using boost::asio::experimental::awaitable_operators::operator||;
     const OpenWork::Piece running(self->work_, self);
-    const uint64_t id = message.request_id;
-    const bool initialized = message.method.empty() && !self->opened_ &&
+    struct Forget {
+      StreamableChannel* channel;
+      uint64_t id;
+      ~Forget() { channel->posts_.erase(id); }
+    } forget{self.get(), message.request_id};
+    const bool initialized = message.request_id == 0 && message.method.empty() && !self->opened_ &&
                              message.json.find("notifications/initialized") != std::string::npos;
-    if (id == 0) {
-      auto sending = self->Exchange(std::move(message), initialized);
-      co_await std::move(sending);
-    } else {
-      auto abandon =
-          std::make_shared<boost::asio::steady_timer>(self->executor_, Clock::time_point::max());
-      self->abandon_[id] = abandon;
-      struct Forget {
-        StreamableChannel* channel;
-        uint64_t id;
-        ~Forget() { channel->abandon_.erase(id); }
-      } forget{self.get(), id};
-      auto sending = self->Exchange(std::move(message), false);
-      auto abandoned = abandon->async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
-      co_await (std::move(sending) || std::move(abandoned));
-    }
+    auto sending = self->Exchange(std::move(message), initialized);
+    co_await std::move(sending);
     if (initialized) self->Opened();
   }
 
@@ -351,7 +345,7 @@ class StreamableChannel final : public Channel,
   bool session_gone_ = false;
   std::string version_;
   std::string session_id_;
-  std::map<uint64_t, std::shared_ptr<boost::asio::steady_timer>> abandon_;
+  std::unordered_map<uint64_t, uint64_t> posts_;  // request id to its task
   Broadcast gate_;
   OpenWork work_;
   boost::asio::steady_timer stop_stream_{executor_, Clock::time_point::max()};

@@ -1,5 +1,6 @@
 #include "services/connector/sse_channel.h"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <string>
 

@@ -1,5 +1,6 @@
 #include "services/connector/upstream.h"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <functional>
 
 #include "common/async/run.h"

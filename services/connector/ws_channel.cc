@@ -1,5 +1,6 @@
 #include "services/connector/ws_channel.h"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <deque>
 #include <string>
 
