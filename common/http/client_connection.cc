@@ -312,13 +312,11 @@ Awaitable<absl::Status> ClientConnection::Run(Exchange& exchange, const std::str
   co_return absl::OkStatus();
 }
 
-Awaitable<absl::StatusOr<std::optional<std::string>>> ClientConnection::ReadBody(
-    Clock::duration idle, const std::string& domain) {
+std::optional<ClientConnection::BodyPiece> ClientConnection::TakeBody(const std::string& domain) {
   using Result = ResponseParser::Result;
-  std::string piece;
-  for (;;) {
-    if (body_done_) co_return std::optional<std::string>();
-    if (closed_) co_return MakeError("CANCELLED", domain, "the response was closed");
+  if (!body_done_ && closed_) return MakeError("CANCELLED", domain, "the response was closed");
+  if (!body_done_) {
+    std::string piece;
     Result result = Result::kDone;
     if (!parser_.done()) {
       size_t used = 0;
@@ -329,15 +327,24 @@ Awaitable<absl::StatusOr<std::optional<std::string>>> ClientConnection::ReadBody
     if (result == Result::kDone) body_done_ = true;
     if (result == Result::kError) {
       Close();
-      co_return MakeError("UPSTREAM_PROTOCOL", domain,
-                          StrCat("malformed HTTP body: ", parser_.error()));
+      return MakeError("UPSTREAM_PROTOCOL", domain,
+                       StrCat("malformed HTTP body: ", parser_.error()));
     }
-    if (!piece.empty()) co_return std::optional<std::string>(std::move(piece));
-    if (body_done_) continue;
+    if (!piece.empty()) return BodyPiece(std::move(piece));
+  }
+  if (body_done_) return BodyPiece(std::nullopt);
+  return std::nullopt;
+}
+
+Awaitable<ClientConnection::BodyPiece> ClientConnection::ReadBody(Clock::duration idle,
+                                                                  const std::string& domain) {
+  for (;;) {
+    std::optional<BodyPiece> there = TakeBody(domain);
+    if (there) co_return *std::move(there);
     SetDeadline(Clock::now() + idle);
     const IoResult got = co_await Fill();
     if (got.error) {
-      if (got.error == asio::error::eof && parser_.PutEnd() == Result::kDone) {
+      if (got.error == asio::error::eof && parser_.PutEnd() == ResponseParser::Result::kDone) {
         body_done_ = true;
         closed_ = true;
         continue;

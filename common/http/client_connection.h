@@ -55,9 +55,12 @@ class ClientConnection {
   };
   Awaitable<absl::Status> Run(Exchange& exchange, const std::string& domain);
 
-  // The next piece of the response's body; see HttpClientResponse::ReadSome.
-  Awaitable<absl::StatusOr<std::optional<std::string>>> ReadBody(Clock::duration idle,
-                                                                 const std::string& domain);
+  // The next piece of the response's body, nullopt at its end: what is there already, or nothing
+  // where that has to be waited for.
+  using BodyPiece = absl::StatusOr<std::optional<std::string>>;
+  std::optional<BodyPiece> TakeBody(const std::string& domain);
+  // The same, waiting; see HttpClientResponse::ReadSome.
+  Awaitable<BodyPiece> ReadBody(Clock::duration idle, const std::string& domain);
 
   void CheckDeadline(Clock::time_point now);
   void Close();

@@ -124,32 +124,30 @@ void ClientPool::DropIdle(const std::string& key) {
   host.idle.clear();
 }
 
-Awaitable<absl::StatusOr<ClientPool::Lease>> ClientPool::Acquire(std::string key,
+Awaitable<absl::StatusOr<ClientPool::Lease>> ClientPool::Acquire(const std::string& key,
                                                                  Clock::time_point deadline,
-                                                                 std::string domain) {
+                                                                 const std::string& domain) {
   std::unique_ptr<Host>& slot = hosts_[key];
   if (!slot) slot = std::make_unique<Host>(key);
   Host& host = *slot;
-  Waiter waiter(executor_);
-  bool queued = false;
+  std::optional<Waiter> waiter;  // while in the queue
   // Leaves the queue whatever happens, and hands a wake-up on that it did not use.
   struct Guard {
     ~Guard() {
-      if (!*queued) return;
-      std::erase(host->waiters, waiter);
-      if (waiter->woken && !taken) pool->WakeOne(*host);
+      if (!*waiter) return;
+      std::erase(host->waiters, &**waiter);
+      if ((*waiter)->woken && !taken) pool->WakeOne(*host);
       if (host->open == 0 && host->waiters.empty()) pool->hosts_.erase(std::string(host->key));
     }
     ClientPool* pool;
     Host* host;
-    Waiter* waiter;
-    bool* queued;
+    std::optional<Waiter>* waiter;
     bool taken = false;
-  } guard{this, &host, &waiter, &queued};
+  } guard{this, &host, &waiter};
   for (;;) {
     if (down_) co_return MakeError("CANCELLED", domain, "the HTTP client is closing");
     // Who waits already goes first, unless it is us.
-    const bool first = host.waiters.empty() || queued;
+    const bool first = host.waiters.empty() || waiter;
     while (first && !host.idle.empty()) {
       std::unique_ptr<ClientConnection> connection = std::move(host.idle.back().connection);
       host.idle.pop_back();
@@ -166,15 +164,14 @@ Awaitable<absl::StatusOr<ClientPool::Lease>> ClientPool::Acquire(std::string key
       guard.taken = true;
       co_return Lease(shared_from_this(), &host, nullptr);
     }
-    if (!queued && host.waiters.size() >= options_.waiters_per_host_max) {
+    if (!waiter && host.waiters.size() >= options_.waiters_per_host_max) {
       co_return MakeError("QUEUE_FULL", domain, "too many requests wait for a connection");
     }
-    if (!queued) host.waiters.push_back(&waiter);
-    queued = true;
-    waiter.woken = false;
-    waiter.timer.expires_at(deadline);
-    co_await waiter.timer.async_wait(asio::as_tuple(asio::use_awaitable));
-    if (waiter.woken || down_) continue;
+    if (!waiter) host.waiters.push_back(&waiter.emplace(executor_));
+    waiter->woken = false;
+    waiter->timer.expires_at(deadline);
+    co_await waiter->timer.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (waiter->woken || down_) continue;
     if (Clock::now() >= deadline) {
       co_return MakeError("UPSTREAM_TIMEOUT", domain, "no connection became free in time");
     }

@@ -50,8 +50,9 @@ class ClientPool : public std::enable_shared_from_this<ClientPool> {
 
   // A pooled connection, or the right to a new one. Waits when the host has too many.
   // Errors: QUEUE_FULL, UPSTREAM_TIMEOUT, CANCELLED.
-  Awaitable<absl::StatusOr<Lease>> Acquire(std::string key, Clock::time_point deadline,
-                                           std::string domain);
+  // The texts must stay until it returns.
+  Awaitable<absl::StatusOr<Lease>> Acquire(const std::string& key, Clock::time_point deadline,
+                                           const std::string& domain);
   // Closes the idle connections of a host: one of them was found dead.
   void DropIdle(const std::string& key);
   // Closes all and refuses more: the client is being destroyed.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <unordered_map>
 
 #include "absl/strings/escaping.h"
 #include "common/base/error.h"
@@ -19,8 +20,15 @@ namespace {
 namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
+// URLs whose parts are remembered: upstreams have one each; those that servers invent may be many,
+// and long.
+constexpr size_t kPlacesMax = 1024;
+constexpr size_t kPlaceBytesMax = 512;
+
 class Response final : public HttpClientResponse {
  public:
+  using Piece = ClientConnection::BodyPiece;
+
   Response(ClientPool::Lease lease, HttpClientRequest::Duration idle, std::string domain)
       : lease_(std::move(lease)), idle_(idle), domain_(std::move(domain)) {
     ResponseParser& parser = lease_.connection->parser();
@@ -31,7 +39,7 @@ class Response final : public HttpClientResponse {
 
   int status() const override { return status_; }
   const HttpHeaders& headers() const override { return headers_; }
-  Awaitable<absl::StatusOr<std::optional<std::string>>> ReadSome() override;
+  Awaitable<Piece> ReadSome() override;
   Awaitable<absl::StatusOr<std::string>> ReadAll(size_t bytes_max) override;
   void Close() override {
     closed_ = !ended_;
@@ -39,6 +47,11 @@ class Response final : public HttpClientResponse {
   }
 
  private:
+  // What can be read without waiting.
+  std::optional<Piece> TryRead();
+  // What the piece means for the connection.
+  void Settle(const Piece& piece);
+
   ClientPool::Lease lease_;
   HttpClientRequest::Duration idle_;
   std::string domain_;
@@ -49,12 +62,17 @@ class Response final : public HttpClientResponse {
   bool closed_ = false;
 };
 
-Awaitable<absl::StatusOr<std::optional<std::string>>> Response::ReadSome() {
-  if (ended_) co_return std::optional<std::string>();
+std::optional<Response::Piece> Response::TryRead() {
+  if (ended_) return Piece(std::nullopt);
   if (closed_ || !lease_.connection) {
-    co_return MakeError("CANCELLED", domain_, "the response was closed");
+    return MakeError("CANCELLED", domain_, "the response was closed");
   }
-  auto piece = co_await lease_.connection->ReadBody(idle_, domain_);
+  std::optional<Piece> piece = lease_.connection->TakeBody(domain_);
+  if (piece) Settle(*piece);
+  return piece;
+}
+
+void Response::Settle(const Piece& piece) {
   if (!piece.ok()) {
     closed_ = true;
     lease_.Drop();
@@ -66,27 +84,37 @@ Awaitable<absl::StatusOr<std::optional<std::string>>> Response::ReadSome() {
       lease_.Drop();
     }
   }
+}
+
+Awaitable<Response::Piece> Response::ReadSome() {
+  std::optional<Piece> there = TryRead();
+  if (there) co_return *std::move(there);
+  Piece piece = co_await lease_.connection->ReadBody(idle_, domain_);
+  Settle(piece);
   co_return piece;
 }
 
 Awaitable<absl::StatusOr<std::string>> Response::ReadAll(size_t bytes_max) {
   std::string all;
-  if (length_ <= bytes_max) all.reserve(std::min<uint64_t>(length_, 1 << 20));
-  const std::string too_large = StrCat("the response exceeds ", bytes_max, " bytes");
   bool fits = length_ <= bytes_max;
   while (fits) {
-    auto piece = co_await ReadSome();
-    if (!piece.ok()) co_return piece.status();
-    if (!piece->has_value()) co_return all;
-    fits = (*piece)->size() <= bytes_max - all.size();
-    if (fits && all.empty() && (*piece)->size() >= length_) {
-      all = std::move(**piece);
+    // Small answers are there as a whole when their head is.
+    std::optional<Piece> piece = TryRead();
+    if (!piece) piece = co_await ReadSome();
+    if (!piece->ok()) co_return piece->status();
+    if (!(*piece)->has_value()) co_return all;
+    std::string& text = ***piece;
+    fits = text.size() <= bytes_max - all.size();
+    if (fits && all.empty() && text.size() >= length_) {
+      all = std::move(text);
     } else if (fits) {
-      all.append(**piece);
+      if (all.empty()) all.reserve(std::min<uint64_t>(length_, 1 << 20));
+      all.append(text);
     }
   }
   Close();
-  co_return MakeError("UPSTREAM_RESULT_TOO_LARGE", domain_, too_large);
+  co_return MakeError("UPSTREAM_RESULT_TOO_LARGE", domain_,
+                      StrCat("the response exceeds ", bytes_max, " bytes"));
 }
 
 class Client final : public HttpClient {
@@ -103,22 +131,33 @@ class Client final : public HttpClient {
       const CallContext& ctx, HttpClientRequest request, WebSocketOptions options) override;
 
  private:
+  // What a URL says, worked out once.
+  struct Place {
+    Url url;
+    std::string origin;
+    std::string host;    // the Host field with its line end
+    bool local = false;  // on this machine, so never proxied and allowed without TLS
+  };
   // All that is known of a request before a connection is chosen.
   struct Plan {
-    ConnectTarget target;
+    std::shared_ptr<const Place> place;
+    std::optional<Url> proxy;
     std::string key;
     std::string head;
     Clock::time_point deadline;
   };
+  absl::StatusOr<std::shared_ptr<const Place>> PlaceOf(const HttpClientRequest& request);
   absl::StatusOr<Plan> MakePlan(const CallContext& ctx, const HttpClientRequest& request,
                                 bool websocket);
   absl::Status AddHead(const HttpClientRequest& request, Plan& plan) const;
+  absl::StatusOr<ConnectTarget> TargetOf(const Plan& plan, const HttpClientRequest& request);
   absl::StatusOr<TlsContext> ContextFor(const HttpClientRequest& request);
   void NoteTls12(const ClientConnection& connection, const Plan& plan);
 
   const HttpClientOptions options_;
   const ProxyRule proxies_;
   std::shared_ptr<ClientPool> pool_;
+  std::unordered_map<std::string, std::shared_ptr<const Place>> places_;  // by URL
   std::map<std::pair<std::string, bool>, TlsContext> contexts_;
   std::map<std::string, bool> noted_;
 };
@@ -144,14 +183,14 @@ absl::StatusOr<TlsContext> Client::ContextFor(const HttpClientRequest& request) 
 
 absl::Status Client::AddHead(const HttpClientRequest& request, Plan& plan) const {
   const HttpHeaders& headers = request.headers;
-  const Url& url = plan.target.url;
+  const Url& url = plan.place->url;
   std::string& head = plan.head;
   head.reserve(512);
-  const bool through_proxy = plan.target.proxy && !url.secure();
+  const bool through_proxy = plan.proxy && !url.secure();
   head.append(request.method).push_back(' ');
-  if (through_proxy) head.append(url.origin());
+  if (through_proxy) head.append(plan.place->origin);
   head.append(url.target).append(" HTTP/1.1\r\n");
-  if (!headers.Has("Host")) head.append("Host: ").append(url.authority()).append("\r\n");
+  if (!headers.Has("Host")) head.append(plan.place->host);
   for (size_t i = 0; i < headers.size(); ++i) {
     const HttpHeader h = headers.at(i);
     if (!IsHttpToken(h.name) || !IsHeaderValue(h.value)) {
@@ -167,8 +206,8 @@ absl::Status Client::AddHead(const HttpClientRequest& request, Plan& plan) const
   if (!headers.Has("User-Agent") && !options_.user_agent.empty()) {
     head.append("User-Agent: ").append(options_.user_agent).append("\r\n");
   }
-  if (through_proxy && !plan.target.proxy->user_info.empty()) {
-    const auto user = PercentDecode(plan.target.proxy->user_info);
+  if (through_proxy && !plan.proxy->user_info.empty()) {
+    const auto user = PercentDecode(plan.proxy->user_info);
     if (user.ok()) {
       head += StrCat("Proxy-Authorization: Basic ", absl::Base64Escape(*user), "\r\n");
     }
@@ -182,64 +221,85 @@ absl::Status Client::AddHead(const HttpClientRequest& request, Plan& plan) const
   return absl::OkStatus();
 }
 
-absl::StatusOr<Client::Plan> Client::MakePlan(const CallContext& ctx,
-                                              const HttpClientRequest& request, bool websocket) {
+absl::StatusOr<std::shared_ptr<const Client::Place>> Client::PlaceOf(
+    const HttpClientRequest& request) {
+  const auto known = places_.find(request.url);
+  if (known != places_.end()) return known->second;
   auto url = ParseUrl(request.url);
   if (!url.ok()) return BadRequest(request, Sv(url.status().message()));
+  auto place = std::make_shared<Place>();
+  place->url = *std::move(url);
+  place->origin = place->url.origin();
+  place->host = StrCat("Host: ", place->url.authority(), "\r\n");
+  place->local = IsLoopbackHost(place->url.host);
+  if (places_.size() >= kPlacesMax) places_.clear();
+  if (request.url.size() <= kPlaceBytesMax) places_[request.url] = place;
+  return place;
+}
+
+absl::StatusOr<Client::Plan> Client::MakePlan(const CallContext& ctx,
+                                              const HttpClientRequest& request, bool websocket) {
+  Plan plan;
+  METAMCP_ASSIGN_OR_RETURN(plan.place, PlaceOf(request));
+  const std::string& given = plan.place->url.scheme;
   const std::string_view scheme = websocket ? "ws" : "http";
-  if (url->scheme != scheme && url->scheme != StrCat(scheme, "s")) {
-    return BadRequest(request, StrCat("'", url->scheme, "' is not ", scheme, " or ", scheme, "s"));
+  const bool secure = given.size() == scheme.size() + 1 && given.back() == 's';
+  if (given.compare(0, scheme.size(), scheme) != 0 || (given != scheme && !secure)) {
+    return BadRequest(request, StrCat("'", given, "' is not ", scheme, " or ", scheme, "s"));
   }
   if (!IsHttpToken(request.method)) return BadRequest(request, "bad HTTP method");
-  Plan plan;
   plan.deadline = ctx.deadline;
-  plan.target.domain = request.domain;
-  plan.target.unix_socket = request.unix_socket;
-  plan.target.url = *std::move(url);
-  const Url& target = plan.target.url;
-  const bool local = !request.unix_socket.empty() || IsLoopbackHost(target.host);
-  if (!target.secure() && !local && !request.allow_plain_http) {
+  const Url& url = plan.place->url;
+  const bool local = !request.unix_socket.empty() || plan.place->local;
+  if (!url.secure() && !local && !request.allow_plain_http) {
     return MakeError("UPSTREAM_UNAVAILABLE", request.domain,
-                     StrCat("plain ", scheme, ":// to '", target.host,
+                     StrCat("plain ", scheme, ":// to '", url.host,
                             "' is refused because anybody on the way could read and change it; "
                             "use ",
                             scheme, "s:// or set allowPlainHttp"));
   }
   if (!local) {
-    auto proxy = proxies_.For(target);
+    auto proxy = proxies_.For(url);
     if (!proxy.ok()) return BadRequest(request, Sv(proxy.status().message()));
-    plan.target.proxy = *std::move(proxy);
+    plan.proxy = *std::move(proxy);
   }
-  if (target.secure()) {
-    auto tls = ContextFor(request);
-    if (!tls.ok()) return BadRequest(request, Sv(tls.status().message()));
-    plan.target.tls = *std::move(tls);
-  }
-  plan.key = target.origin();
-  if (target.secure() && (request.allow_tls12 || !request.ca_file.empty())) {
+  plan.key = plan.place->origin;
+  if (url.secure() && (request.allow_tls12 || !request.ca_file.empty())) {
     plan.key += StrCat("|", request.allow_tls12 ? "12|" : "13|", request.ca_file);
   }
   if (!request.unix_socket.empty()) plan.key += StrCat("|unix:", request.unix_socket);
   // A connection that was allowed to lead anywhere must not be used by a request that is not.
-  plan.target.addresses = request.addresses;
   if (request.addresses != AddressRule::kAny) {
     plan.key += StrCat("|to:", static_cast<int>(request.addresses));
-    const bool literal =
-        target.ipv6 || target.host.find_first_not_of("0123456789.") == std::string::npos;
-    if (literal && !AddressAllowed(request.addresses, target.host)) {
+    const bool literal = url.ipv6 || url.host.find_first_not_of("0123456789.") == std::string::npos;
+    if (literal && !AddressAllowed(request.addresses, url.host)) {
       return MakeError("UPSTREAM_UNAVAILABLE", request.domain,
-                       StrCat("the address ", target.host, " is not one that others may name"));
+                       StrCat("the address ", url.host, " is not one that others may name"));
     }
   }
-  const absl::Status status = AddHead(request, plan);
-  if (!status.ok()) return status;
+  METAMCP_RETURN_IF_ERROR(AddHead(request, plan));
   return plan;
+}
+
+absl::StatusOr<ConnectTarget> Client::TargetOf(const Plan& plan, const HttpClientRequest& request) {
+  ConnectTarget target;
+  target.url = plan.place->url;
+  target.unix_socket = request.unix_socket;
+  target.proxy = plan.proxy;
+  target.addresses = request.addresses;
+  target.domain = request.domain;
+  if (target.url.secure()) {
+    auto tls = ContextFor(request);
+    if (!tls.ok()) return BadRequest(request, Sv(tls.status().message()));
+    target.tls = *std::move(tls);
+  }
+  return target;
 }
 
 void Client::NoteTls12(const ClientConnection& connection, const Plan& plan) {
   if (connection.tls_note().empty() || std::exchange(noted_[plan.key], true)) return;
   Log(LogLevel::kWarning, "http.old_tls",
-      {{"host", plan.target.url.authority()}, {"version", connection.tls_note()}});
+      {{"host", plan.place->url.authority()}, {"version", connection.tls_note()}});
 }
 
 Awaitable<absl::StatusOr<std::unique_ptr<HttpClientResponse>>> Client::Send(
@@ -256,7 +316,8 @@ Awaitable<absl::StatusOr<std::unique_ptr<HttpClientResponse>>> Client::Send(
     if (!lease.connection || second) {
       ClientConnection& fresh = lease.Renew();
       const auto until = std::min(plan.deadline, Clock::now() + request.connect_timeout);
-      METAMCP_CO_RETURN_IF_ERROR(co_await fresh.Connect(plan.target, until));
+      METAMCP_CO_ASSIGN_OR_RETURN(ConnectTarget target, TargetOf(plan, request));
+      METAMCP_CO_RETURN_IF_ERROR(co_await fresh.Connect(std::move(target), until));
       NoteTls12(fresh, plan);
     }
     ClientConnection::Exchange exchange;
@@ -279,18 +340,19 @@ Awaitable<absl::StatusOr<std::unique_ptr<WebSocket>>> Client::OpenWebSocket(
     const CallContext& ctx, HttpClientRequest request, WebSocketOptions options) {
   const std::shared_ptr<ClientPool> pool = pool_;
   METAMCP_CO_ASSIGN_OR_RETURN(Plan plan, MakePlan(ctx, request, true));
-  plan.target.tunnel = true;
+  METAMCP_CO_ASSIGN_OR_RETURN(ConnectTarget target, TargetOf(plan, request));
+  target.tunnel = true;
   METAMCP_CO_ASSIGN_OR_RETURN(ClientPool::Lease lease,
                               co_await pool->Acquire(plan.key, plan.deadline, request.domain));
   ClientConnection& connection = lease.Renew();
   const auto until = std::min(plan.deadline, Clock::now() + request.connect_timeout);
-  METAMCP_CO_RETURN_IF_ERROR(co_await connection.Connect(plan.target, until));
+  METAMCP_CO_RETURN_IF_ERROR(co_await connection.Connect(std::move(target), until));
   NoteTls12(connection, plan);
   std::unique_ptr<Stream> stream = connection.TakeStream();
   lease.Drop();
   if (!request.headers.Has("User-Agent")) request.headers.Set("User-Agent", options_.user_agent);
-  auto shaking = ShakeWebSocket(std::move(stream), std::move(plan.target.url),
-                                std::move(request.headers), std::move(options));
+  auto shaking = ShakeWebSocket(std::move(stream), plan.place->url, std::move(request.headers),
+                                std::move(options));
   co_return co_await std::move(shaking);
 }
 

@@ -7,11 +7,22 @@ namespace {
 
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
-bool IsTokenChar(unsigned char c) {
-  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
-  constexpr std::string_view kOthers = "!#$%&'*+-.^_`|~";
-  return c != 0 && kOthers.find(static_cast<char>(c)) != std::string_view::npos;
+// What a byte may stand in; looked up for every byte of every header.
+struct ByteClass {
+  bool token[256] = {};
+  bool value[256] = {};
+};
+constexpr ByteClass MakeByteClass() {
+  ByteClass out;
+  for (int c = 'a'; c <= 'z'; ++c) out.token[c] = true;
+  for (int c = 'A'; c <= 'Z'; ++c) out.token[c] = true;
+  for (int c = '0'; c <= '9'; ++c) out.token[c] = true;
+  for (const char c : std::string_view("!#$%&'*+-.^_`|~")) out.token[static_cast<int>(c)] = true;
+  for (int c = 0x20; c < 256; ++c) out.value[c] = c != 0x7f;
+  out.value[static_cast<int>('\t')] = true;
+  return out;
 }
+constexpr ByteClass kBytes = MakeByteClass();
 
 std::string_view Trim(std::string_view s) {
   while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
@@ -31,15 +42,13 @@ bool EqualsNoCase(std::string_view a, std::string_view b) {
 
 bool IsHttpToken(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-    return IsTokenChar(static_cast<unsigned char>(c));
+    return kBytes.token[static_cast<unsigned char>(c)];
   });
 }
 
 bool IsHeaderValue(std::string_view value) {
-  return std::all_of(value.begin(), value.end(), [](char c) {
-    const auto u = static_cast<unsigned char>(c);
-    return u == '\t' || (u >= 0x20 && u != 0x7f);
-  });
+  return std::all_of(value.begin(), value.end(),
+                     [](char c) { return kBytes.value[static_cast<unsigned char>(c)]; });
 }
 
 HttpHeaders::HttpHeaders(
@@ -66,15 +75,14 @@ void HttpHeaders::Add(std::string_view name, std::string_view value) {
 }
 
 void HttpHeaders::Set(std::string_view name, std::string_view value) {
+  if (!Has(name)) return Add(name, value);
   const std::string own_name(name), own_value(value);
   Remove(own_name);
   Add(own_name, own_value);
 }
 
 void HttpHeaders::Remove(std::string_view name) {
-  const auto matches = [&](const Field& f) {
-    return EqualsNoCase(std::string_view(text_).substr(f.name, f.name_size), name);
-  };
+  const auto matches = [&](const Field& f) { return IsNamed(f, name); };
   fields_.erase(std::remove_if(fields_.begin(), fields_.end(), matches), fields_.end());
   if (fields_.empty()) text_.clear();
 }
@@ -90,35 +98,40 @@ HttpHeader HttpHeaders::at(size_t index) const {
   return {text.substr(f.name, f.name_size), text.substr(f.value, f.value_size)};
 }
 
+bool HttpHeaders::IsNamed(const Field& field, std::string_view name) const {
+  return field.name_size == name.size() &&
+         EqualsNoCase(std::string_view(text_.data() + field.name, field.name_size), name);
+}
+
 std::string_view HttpHeaders::Get(std::string_view name) const {
-  for (size_t i = 0; i < fields_.size(); ++i) {
-    if (fields_[i].name_size != name.size()) continue;
-    const HttpHeader h = at(i);
-    if (EqualsNoCase(h.name, name)) return h.value;
+  for (const Field& f : fields_) {
+    if (IsNamed(f, name)) return {text_.data() + f.value, f.value_size};
   }
   return {};
 }
 
+bool HttpHeaders::Has(std::string_view name) const {
+  return std::any_of(fields_.begin(), fields_.end(),
+                     [&](const Field& f) { return IsNamed(f, name); });
+}
+
 size_t HttpHeaders::Count(std::string_view name) const {
-  size_t n = 0;
-  for (size_t i = 0; i < fields_.size(); ++i) n += EqualsNoCase(at(i).name, name);
-  return n;
+  return static_cast<size_t>(std::count_if(fields_.begin(), fields_.end(),
+                                           [&](const Field& f) { return IsNamed(f, name); }));
 }
 
 std::vector<std::string_view> HttpHeaders::GetAll(std::string_view name) const {
   std::vector<std::string_view> out;
-  for (size_t i = 0; i < fields_.size(); ++i) {
-    const HttpHeader h = at(i);
-    if (EqualsNoCase(h.name, name)) out.push_back(h.value);
+  for (const Field& f : fields_) {
+    if (IsNamed(f, name)) out.emplace_back(text_.data() + f.value, f.value_size);
   }
   return out;
 }
 
 bool HttpHeaders::HasToken(std::string_view name, std::string_view token) const {
-  for (size_t i = 0; i < fields_.size(); ++i) {
-    const HttpHeader h = at(i);
-    if (!EqualsNoCase(h.name, name)) continue;
-    std::string_view rest = h.value;
+  for (const Field& f : fields_) {
+    if (!IsNamed(f, name)) continue;
+    std::string_view rest(text_.data() + f.value, f.value_size);
     while (!rest.empty()) {
       const size_t comma = std::min(rest.find(','), rest.size());
       if (EqualsNoCase(Trim(rest.substr(0, comma)), token)) return true;

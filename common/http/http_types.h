@@ -34,7 +34,7 @@ class HttpHeaders {
 
   // The first value, or an empty view; Has tells an empty value from an absent field.
   std::string_view Get(std::string_view name) const;
-  bool Has(std::string_view name) const { return Count(name) > 0; }
+  bool Has(std::string_view name) const;
   size_t Count(std::string_view name) const;
   std::vector<std::string_view> GetAll(std::string_view name) const;
   // Whether `token` is an element of the comma-separated list in any field of that name.
@@ -48,6 +48,7 @@ class HttpHeaders {
   struct Field {
     uint32_t name, name_size, value, value_size;
   };
+  bool IsNamed(const Field& field, std::string_view name) const;
   std::string text_;
   std::vector<Field> fields_;
 };

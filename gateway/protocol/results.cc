@@ -103,17 +103,15 @@ absl::StatusOr<std::string> ListResult(const ServerView& view, ItemKind kind,
 std::string WithServerInfo(const ServerView& view, std::string result) {
   auto object = json::ScanObject(result);
   if (!object.ok()) return result;
-  json::Splicer splicer(*object);
-  auto meta = json::ScanObject(object->Raw("_meta"));
-  if (meta.ok()) {
-    json::Splicer meta_splicer(*meta);
-    meta_splicer.Set(mcp::kMetaServerInfo, view.server_info());
-    splicer.Set("_meta", meta_splicer.Build());
-  } else {
-    json::ObjectWriter fresh;
-    fresh.Add(mcp::kMetaServerInfo, view.server_info());
-    splicer.Set("_meta", std::move(fresh).Build());
+  json::ObjectView meta;
+  if (const json::Member* given = object->Find("_meta")) {
+    auto scanned = json::ScanObject(given->value.raw);
+    if (scanned.ok()) meta = *std::move(scanned);
   }
+  json::Splicer meta_splicer(meta);
+  meta_splicer.Set(mcp::kMetaServerInfo, view.server_info());
+  json::Splicer splicer(*object);
+  splicer.Set("_meta", meta_splicer.Build());
   return splicer.Build();
 }
 

@@ -77,16 +77,15 @@ class InFlight {
 
 }  // namespace
 
-std::vector<Route> CallChain::OrderRoutes(const CallSpec& spec, const Target& target) const {
-  std::vector<Route> routes = target.routes;
-  if (!target.bound_upstream.empty()) {
-    routes.erase(
-        std::remove_if(routes.begin(), routes.end(),
-                       [&](const Route& r) { return r.upstream_id() != target.bound_upstream; }),
-        routes.end());
-    return routes;
+std::vector<const Route*> CallChain::OrderRoutes(const CallSpec& spec, const Target& target) const {
+  std::vector<const Route*> routes;
+  routes.reserve(target.routes.size());
+  for (const Route& route : target.routes) {
+    const bool allowed =
+        target.bound_upstream.empty() || route.upstream_id() == target.bound_upstream;
+    if (allowed) routes.push_back(&route);
   }
-  if (routes.size() < 2) return routes;
+  if (!target.bound_upstream.empty() || routes.size() < 2) return routes;
   const auto rank = [&](const Route& route) {
     const auto upstream = spec.view->FindUpstream(route.upstream_id());
     const auto load = in_flight_.find(route.upstream_id());
@@ -95,7 +94,7 @@ std::vector<Route> CallChain::OrderRoutes(const CallSpec& spec, const Target& ta
                            load == in_flight_.end() || route.fallback() ? 0 : load->second);
   };
   std::stable_sort(routes.begin(), routes.end(),
-                   [&](const Route& a, const Route& b) { return rank(a) < rank(b); });
+                   [&](const Route* a, const Route* b) { return rank(*a) < rank(*b); });
   return routes;
 }
 
@@ -122,7 +121,8 @@ static void RestoreUris(const std::string& original, const std::string& exposed,
 
 Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& ctx,
                                                             const CallSpec& spec,
-                                                            const Target& target, Route route,
+                                                            const Target& target,
+                                                            const Route& route,
                                                             CallEvents& events) {
   const auto upstream = spec.view->FindUpstream(route.upstream_id());
   if (upstream == nullptr) {
@@ -184,14 +184,14 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& c
     METAMCP_CO_ASSIGN_OR_RETURN(std::optional<CallOutcome> ended, TakeLoginAnswer(spec, target));
     if (ended) co_return *std::move(ended);
   }
-  const std::vector<Route> routes = OrderRoutes(spec, target);
+  const std::vector<const Route*> routes = OrderRoutes(spec, target);
   for (size_t i = 0; i < routes.size(); ++i) {
     absl::StatusOr<CallOutcome> outcome =
-        co_await CallRoute(inner, spec, target, routes[i], events);
+        co_await CallRoute(inner, spec, target, *routes[i], events);
     // A call that an upstream had begun is not begun once more.
     const bool fresh = !spec.has_request_state || target.login;
     if (!outcome.ok() && i + 1 == routes.size() && fresh && NeedsLogin(outcome.status())) {
-      co_return OfferLogin(ctx, spec, target, routes[i], outcome.status());
+      co_return OfferLogin(ctx, spec, target, *routes[i], outcome.status());
     }
     if (outcome.ok() || !absl::IsUnavailable(outcome.status()) || i + 1 == routes.size()) {
       co_return outcome;

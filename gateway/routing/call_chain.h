@@ -119,9 +119,12 @@ class CallChain {
                                                              const Target& target) const;
   absl::StatusOr<provider::v1::CallRequest> MakeRequest(const CallSpec& spec, const Target& target,
                                                         const catalog::v1::Route& route) const;
-  std::vector<catalog::v1::Route> OrderRoutes(const CallSpec& spec, const Target& target) const;
+  // Best first; they live as long as the target.
+  std::vector<const catalog::v1::Route*> OrderRoutes(const CallSpec& spec,
+                                                     const Target& target) const;
   Awaitable<absl::StatusOr<CallOutcome>> CallRoute(const CallContext& ctx, const CallSpec& spec,
-                                                   const Target& target, catalog::v1::Route route,
+                                                   const Target& target,
+                                                   const catalog::v1::Route& route,
                                                    CallEvents& events);
 
   ProviderDirectory& providers_;

@@ -74,7 +74,8 @@ absl::StatusOr<CallChain::Target> CallChain::Resolve(const CallSpec& spec) const
                        {{"uri", target.name}});
     }
     target.entry = std::move(route->entry);
-    target.routes = std::move(route->routes);
+    target.guessed = std::move(route->routes);
+    target.routes = target.guessed;
     target.original_uri = std::move(route->original_uri);
     return absl::OkStatus();
   };
@@ -148,17 +149,22 @@ absl::StatusOr<provider::v1::CallRequest> CallChain::MakeRequest(
   }
   request.set_target(std::move(original));
   request.set_params(splicer.Build());
-  request.set_client_capabilities(spec.client_capabilities);
-  request.set_client_info(spec.client_info);
-  request.set_log_level(spec.log_level);
+  // Setting an empty text would allocate it.
+  if (!spec.client_capabilities.empty()) {
+    request.set_client_capabilities(spec.client_capabilities);
+  }
+  if (!spec.client_info.empty()) request.set_client_info(spec.client_info);
+  if (!spec.log_level.empty()) request.set_log_level(spec.log_level);
   request.set_wants_progress(spec.wants_progress);
-  request.set_meta(spec.meta);
+  if (!spec.meta.empty()) request.set_meta(spec.meta);
   // A login was our own question: the upstream has not seen the call yet.
   if (target.login) request.set_login_wait_ms(kLoginWait.count());
-  if (!target.login) request.set_input_responses(spec.input_responses);
-  request.set_request_state(target.provider_state);
+  if (!target.login && !spec.input_responses.empty()) {
+    request.set_input_responses(spec.input_responses);
+  }
+  if (!target.provider_state.empty()) request.set_request_state(target.provider_state);
   request.set_has_request_state(spec.has_request_state && !target.login);
-  request.set_affinity(spec.affinity);
+  if (!spec.affinity.empty()) request.set_affinity(spec.affinity);
   request.set_abandon(spec.abandon);
   return request;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,9 @@ namespace metamcp::gateway {
 struct CallChain::Target {
   std::string name;  // as the client wrote it
   EntryPtr entry;    // null for guessed resources
-  std::vector<catalog::v1::Route> routes;
+  // Those of the entry, or what was found without one; not copied, as every call has some.
+  std::span<const catalog::v1::Route> routes;
+  std::vector<catalog::v1::Route> guessed;
   json::ObjectView params;
   std::string original_uri;    // of a resource, as its upstream knows it
   std::string ref_member;      // of completion: "name" or "uri"

@@ -12,23 +12,22 @@ namespace asio = boost::asio;
 
 HttpReply::HttpReply(asio::any_io_executor executor, http::HttpResponder& responder,
                      http::HttpHeaders extra_headers, bool accepts_stream)
-    : turn_(std::move(executor), asio::steady_timer::time_point::max()),
+    : executor_(std::move(executor)),
       responder_(responder),
       headers_(std::move(extra_headers)),
       accepts_stream_(accepts_stream),
       last_write_(std::chrono::steady_clock::now()) {}
 
-Awaitable<void> HttpReply::Lock() {
-  while (busy_) co_await turn_.async_wait(asio::as_tuple(asio::use_awaitable));
-  busy_ = true;
-  broken_ = true;  // until the turn is done in order
+Awaitable<void> HttpReply::WaitTurn() {
+  if (!turn_) turn_.emplace(executor_, asio::steady_timer::time_point::max());
+  co_await turn_->async_wait(asio::as_tuple(asio::use_awaitable));
 }
 
 void HttpReply::Unlock() {
   busy_ = false;
   if (broken_) ended_ = true;
   last_write_ = std::chrono::steady_clock::now();
-  turn_.cancel();
+  if (turn_) turn_->cancel();
 }
 
 Awaitable<absl::Status> HttpReply::OpenLocked() {
@@ -42,7 +41,7 @@ Awaitable<absl::Status> HttpReply::OpenLocked() {
 }
 
 Awaitable<absl::Status> HttpReply::Open() {
-  co_await Lock();
+  while (busy_) co_await WaitTurn();
   Turn turn(*this);
   absl::Status status = absl::CancelledError("ended");
   if (!ended_) status = co_await OpenLocked();
@@ -52,7 +51,7 @@ Awaitable<absl::Status> HttpReply::Open() {
 
 Awaitable<absl::Status> HttpReply::Notify(std::string message) {
   if (!accepts_stream_) co_return absl::OkStatus();
-  co_await Lock();
+  while (busy_) co_await WaitTurn();
   Turn turn(*this);
   absl::Status status = absl::CancelledError("ended");
   if (!ended_) status = co_await OpenLocked();
@@ -65,7 +64,7 @@ Awaitable<absl::Status> HttpReply::Notify(std::string message) {
 }
 
 Awaitable<absl::Status> HttpReply::Respond(int http_status, std::string message) {
-  co_await Lock();
+  while (busy_) co_await WaitTurn();
   Turn turn(*this);
   absl::Status status = absl::CancelledError("ended");
   if (!ended_) {
@@ -87,7 +86,7 @@ Awaitable<absl::Status> HttpReply::Respond(int http_status, std::string message)
 }
 
 Awaitable<absl::Status> HttpReply::End(int http_status) {
-  co_await Lock();
+  while (busy_) co_await WaitTurn();
   Turn turn(*this);
   absl::Status status = absl::CancelledError("ended");
   if (!ended_) {
@@ -114,7 +113,7 @@ void HttpReply::SetHeader(std::string_view name, std::string_view value) {
 
 Awaitable<void> HttpReply::KeepAliveNow(std::chrono::steady_clock::time_point before) {
   if (busy_ || ended_ || last_write_ > before) co_return;
-  co_await Lock();
+  while (busy_) co_await WaitTurn();
   Turn turn(*this);
   if (!ended_) {
     const absl::Status status = co_await OpenLocked();
@@ -124,7 +123,7 @@ Awaitable<void> HttpReply::KeepAliveNow(std::chrono::steady_clock::time_point be
 }
 
 Awaitable<void> HttpReply::Finish() {
-  co_await Lock();
+  while (busy_) co_await WaitTurn();
   Turn turn(*this);
   ended_ = true;
   turn.Done();

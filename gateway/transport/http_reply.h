@@ -3,6 +3,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <list>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -34,16 +35,17 @@ class HttpReply final : public Reply {
 
   // Sends an SSE comment if nothing was sent since `before`; opens the stream if need be.
   Awaitable<void> KeepAliveNow(std::chrono::steady_clock::time_point before);
-  // Waits for writes that are under way; nothing is written after it.
+  // Waits for writes that are under way; nothing is written after it. Needless when `settled`.
   Awaitable<void> Finish();
+  bool settled() const { return ended_ && !busy_; }
   bool ended() const { return ended_; }
 
  private:
-  // Gives the right to write back, also when a cancelled write unwinds; then what was written may
-  // be cut in the middle, and nothing more is sent.
+  // The right to write, while nobody else has it. It is given back also when a cancelled write
+  // unwinds; then what was written may be cut in the middle, and nothing more is sent.
   class Turn {
    public:
-    explicit Turn(HttpReply& reply) : reply_(reply) {}
+    explicit Turn(HttpReply& reply) : reply_(reply) { reply_.busy_ = reply_.broken_ = true; }
     ~Turn() { reply_.Unlock(); }
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
@@ -52,11 +54,13 @@ class HttpReply final : public Reply {
    private:
     HttpReply& reply_;
   };
-  Awaitable<void> Lock();
+  // For as long as another one writes; one of several who wait goes on, the others wait again.
+  Awaitable<void> WaitTurn();
   void Unlock();
   Awaitable<absl::Status> OpenLocked();
 
-  boost::asio::steady_timer turn_;
+  boost::asio::any_io_executor executor_;
+  std::optional<boost::asio::steady_timer> turn_;  // made when two want to write at once
   http::HttpResponder& responder_;
   http::HttpHeaders headers_;
   const bool accepts_stream_;

@@ -107,7 +107,7 @@ Awaitable<void> McpEndpoint::HandlePost(Exchange& x) {
   }
   keep_alive_.Remove(reply);
   if (failed) std::rethrow_exception(failed);
-  co_await reply->Finish();
+  if (!reply->settled()) co_await reply->Finish();
 }
 
 Awaitable<void> McpEndpoint::HandleMessage(Exchange& x, std::string_view text, Reply& reply) {
