@@ -20,6 +20,15 @@ if(METAMCP_SANITIZE)
   endif()
 endif()
 
+if(METAMCP_BLOCK_CACHE)
+  if(METAMCP_SANITIZE)
+    message(FATAL_ERROR "METAMCP_BLOCK_CACHE would hide frees from the sanitizer")
+  endif()
+  # Makes Asio take its memory from operator new, which is ours (common/process/block_cache.cc).
+  target_compile_definitions(metamcp_options INTERFACE
+    BOOST_ASIO_DISABLE_STD_ALIGNED_ALLOC BOOST_ASIO_DISABLE_BOOST_ALIGN)
+endif()
+
 if(METAMCP_FUZZ)
   # Coverage feedback from the libraries under test, too; undefined behaviour ends the run.
   add_compile_options(-fsanitize=fuzzer-no-link -fno-sanitize-recover=all)
