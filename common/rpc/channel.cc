@@ -8,6 +8,8 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/post.hpp>
+#include <deque>
+#include <optional>
 
 #include "common/async/run.h"
 #include "common/base/error.h"
@@ -42,8 +44,8 @@ struct UnaryState {
   grpc::ByteBuffer response;
 };
 
-// One server stream, read message by message. gRPC calls the reactions on its own threads; the
-// coroutine waits for each of them.
+// One server stream. gRPC calls the reactions on its own threads; they read ahead a little, so that
+// the coroutine is woken once for a message and the end that came with it.
 class StreamReactor final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   using Handler = std::function<void(bool)>;
@@ -52,31 +54,73 @@ class StreamReactor final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grp
 
   void Begin(std::shared_ptr<StreamReactor> self) {
     self_ = std::move(self);
-    // Reads are started from outside the reactions: without a hold gRPC may finish in between.
+    // Reads are also started from outside the reactions: without a hold gRPC may finish in between.
     AddHold();
-    StartCall();
+    StartRead(&response_);
     StartWriteLast(&request, grpc::WriteOptions());
+    StartCall();
   }
-  // Reads one message into `response`; calls `handler` on the executor.
-  void Read(Handler handler) {
-    read_handler_ = std::move(handler);
-    response.Clear();
-    StartRead(&response);
+  // The next message, if one has arrived.
+  std::optional<grpc::ByteBuffer> Take() {
+    bool read = false;
+    std::optional<grpc::ByteBuffer> message;
+    {
+      const std::lock_guard lock(mu_);
+      if (arrived_.empty()) return message;
+      message.emplace().Swap(&arrived_.front());
+      arrived_.pop_front();
+      read = paused_;
+      paused_ = false;
+    }
+    if (read) StartRead(&response_);
+    return message;
   }
-  // No more reads will be started.
-  void EndReads() { RemoveHold(); }
-  // Calls `handler` on the executor once the call is done (or at once if it is).
-  void WaitDone(Handler handler) {
+  // Whether gRPC is done with the call.
+  bool done() {
     const std::lock_guard lock(mu_);
-    if (done_) {
+    return done_;
+  }
+  // Calls `handler` on the executor once there is a message, or the call is done.
+  void Wait(Handler handler) {
+    const std::lock_guard lock(mu_);
+    if (done_ || !arrived_.empty()) {
       asio::post(executor_, [h = std::move(handler)] { h(true); });
     } else {
-      done_handler_ = std::move(handler);
+      waiting_ = std::move(handler);
     }
+  }
+  // What has arrived and will arrive is dropped.
+  void Stop() {
+    bool paused = false;
+    {
+      const std::lock_guard lock(mu_);
+      arrived_.clear();
+      stopped_ = true;
+      paused = std::exchange(paused_, false);
+    }
+    if (paused) RemoveHold();
   }
 
   void OnReadDone(bool ok) override {
-    asio::post(executor_, [h = std::move(read_handler_), ok] { h(ok); });
+    Handler handler;
+    bool more = false, paused = false;
+    {
+      const std::lock_guard lock(mu_);
+      if (ok && !stopped_) {
+        arrived_.emplace_back();
+        arrived_.back().Swap(&response_);
+        handler = std::exchange(waiting_, nullptr);
+        more = arrived_.size() < kReadAhead;
+        paused = paused_ = !more;
+      }
+    }
+    if (more) {
+      response_.Clear();
+      StartRead(&response_);
+    } else if (!paused) {
+      RemoveHold();  // no more reads will be started
+    }
+    if (handler) asio::post(executor_, [h = std::move(handler)] { h(true); });
   }
   void OnDone(const grpc::Status& s) override {
     Handler handler;
@@ -85,7 +129,7 @@ class StreamReactor final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grp
       const std::lock_guard lock(mu_);
       status = s;
       done_ = true;
-      handler = std::move(done_handler_);
+      handler = std::exchange(waiting_, nullptr);
       self = std::move(self_);
     }
     if (handler) asio::post(executor_, [h = std::move(handler)] { h(true); });
@@ -93,16 +137,21 @@ class StreamReactor final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grp
 
   grpc::ClientContext context;
   grpc::ByteBuffer request;
-  grpc::ByteBuffer response;
   grpc::Status status;  // valid once done
 
  private:
+  // Messages that wait for the coroutine, at most.
+  static constexpr size_t kReadAhead = 2;
+
   asio::any_io_executor executor_;
-  Handler read_handler_;
+  grpc::ByteBuffer response_;  // of the read under way
   std::mutex mu_;
-  bool done_ = false;                    // guarded by mu_
-  Handler done_handler_;                 // guarded by mu_
-  std::shared_ptr<StreamReactor> self_;  // guarded by mu_; keeps it alive until OnDone
+  std::deque<grpc::ByteBuffer> arrived_;  // guarded by mu_, as is all that follows
+  bool paused_ = false;                   // no read is under way, because enough has arrived
+  bool stopped_ = false;
+  bool done_ = false;
+  Handler waiting_;
+  std::shared_ptr<StreamReactor> self_;  // keeps it alive until OnDone
 };
 
 // Waits for a callback of `Start`; the caller's cancellation cancels the RPC, whose end is then
@@ -126,6 +175,10 @@ Awaitable<bool> Await(std::shared_ptr<void> keep, grpc::ClientContext* context, 
   };
   co_return co_await asio::async_initiate<decltype(token), void(bool)>(std::move(initiation),
                                                                        token);
+}
+
+auto Waiting(std::shared_ptr<StreamReactor> reactor) {
+  return [reactor](std::function<void(bool)> done) { reactor->Wait(std::move(done)); };
 }
 
 class GrpcChannel final : public Channel {
@@ -174,15 +227,18 @@ class GrpcChannel final : public Channel {
     auto read = ReadAll(reactor, method, sink);
     const absl::Status local = co_await CatchStatus(std::move(read));
     if (!local.ok()) reactor->context.TryCancel();
-    reactor->EndReads();
-    // From here on the RPC is ending; wait for it even when the caller is cancelled. The state
-    // belongs to the caller's whole stack, so it is put back.
-    const bool throws = co_await asio::this_coro::throw_if_cancelled();
-    co_await asio::this_coro::throw_if_cancelled(false);
-    auto start = [reactor](std::function<void(bool)> done) { reactor->WaitDone(std::move(done)); };
-    auto wait = Await(reactor, &reactor->context, std::move(start));
-    co_await std::move(wait);
-    co_await asio::this_coro::throw_if_cancelled(throws);
+    reactor->Stop();
+    if (!reactor->done()) {
+      // The RPC is ending; wait for it even when the caller is cancelled. The state belongs to the
+      // caller's whole stack, so it is put back.
+      const bool throws = co_await asio::this_coro::throw_if_cancelled();
+      co_await asio::this_coro::throw_if_cancelled(false);
+      while (!reactor->done()) {
+        auto wait = Await(reactor, &reactor->context, Waiting(reactor));
+        co_await std::move(wait);
+      }
+      co_await asio::this_coro::throw_if_cancelled(throws);
+    }
     if (!local.ok()) co_return local;
     co_return Finished(reactor->context, reactor->status);
   }
@@ -191,12 +247,17 @@ class GrpcChannel final : public Channel {
   static Awaitable<absl::Status> ReadAll(std::shared_ptr<StreamReactor> reactor,
                                          const MethodInfo& method, Sink<MessagePtr>& sink) {
     for (;;) {
-      auto start = [reactor](std::function<void(bool)> done) { reactor->Read(std::move(done)); };
-      auto wait = Await(reactor, &reactor->context, std::move(start));
-      const bool ok = co_await std::move(wait);
-      if (!ok) co_return absl::OkStatus();
+      // In this order: a message that came before the end is not overlooked.
+      const bool done = reactor->done();
+      std::optional<grpc::ByteBuffer> encoded = reactor->Take();
+      if (!encoded && done) co_return absl::OkStatus();
+      if (!encoded) {
+        auto wait = Await(reactor, &reactor->context, Waiting(reactor));
+        co_await std::move(wait);
+        continue;
+      }
       MessagePtr message(method.response->New());
-      METAMCP_CO_RETURN_IF_ERROR(Decode(reactor->response, *message));
+      METAMCP_CO_RETURN_IF_ERROR(Decode(*encoded, *message));
       METAMCP_CO_RETURN_IF_ERROR(co_await sink.Write(std::move(message)));
     }
   }

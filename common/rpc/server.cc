@@ -14,6 +14,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <map>
+#include <optional>
 #include <thread>
 
 #include "common/async/run.h"
@@ -37,7 +38,13 @@ using Targets = std::map<std::string, Target, std::less<>>;
 
 // One RPC. gRPC calls the On… reactions on its threads; everything else runs on the executor. Lives
 // until OnDone through `self_`; the coroutine holds it too.
-class CallReactor final : public grpc::ServerGenericBidiReactor, public Sink<MessagePtr> {
+//
+// A message is sent at the end of the turn of the loop that wrote it. A handler that ends in the
+// same turn, as every unary one does, so sends its last message, the status and the trailers as one
+// operation: one system call and two wake-ups less than one after the other.
+class CallReactor final : public grpc::ServerGenericBidiReactor,
+                          public Sink<MessagePtr>,
+                          public std::enable_shared_from_this<CallReactor> {
  public:
   CallReactor(asio::any_io_executor executor, grpc::GenericCallbackServerContext* context,
               Target target, std::atomic<int>& running)
@@ -61,8 +68,11 @@ class CallReactor final : public grpc::ServerGenericBidiReactor, public Sink<Mes
   }
   void OnWriteDone(bool ok) override {
     asio::post(executor_, [self = self_, ok] {
-      auto handler = std::move(self->write_handler_);
-      if (handler) handler(ok);
+      self->sending_ = false;
+      if (!ok) self->broken_ = true;
+      if (self->outcome_) return self->SendStatus();
+      auto handler = std::move(self->sent_handler_);
+      if (handler) handler();
     });
   }
   void OnCancel() override {
@@ -72,23 +82,18 @@ class CallReactor final : public grpc::ServerGenericBidiReactor, public Sink<Mes
     });
   }
   void OnDone() override {
-    // Queued reactions on the executor still hold the reactor.
-    asio::post(executor_, [self = std::move(self_)] {});
+    // Queued reactions and the coroutine, if there are any, hold the reactor too.
+    const std::shared_ptr<CallReactor> self = std::move(self_);
   }
 
-  // One write in flight: the coroutine waits for it.
+  // Takes one message; the next has to wait until gRPC has taken this one.
   Awaitable<absl::Status> Write(MessagePtr message) override {
-    if (cancelled_) co_return absl::CancelledError("the caller went away");
+    Send();
+    if (sending_) co_await Sent();
+    if (cancelled_ || broken_) co_return absl::CancelledError("the caller went away");
     METAMCP_CO_RETURN_IF_ERROR(Encode(*message, response_));
-    auto token = asio::use_awaitable;
-    auto initiation = [this](auto handler) {
-      auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-      write_handler_ = [shared](bool ok) { std::move (*shared)(ok); };
-      StartWrite(&response_);
-    };
-    const bool ok =
-        co_await asio::async_initiate<decltype(token), void(bool)>(std::move(initiation), token);
-    if (!ok) co_return absl::CancelledError("the caller went away");
+    waiting_ = true;
+    asio::post(executor_, [self = shared_from_this()] { self->Send(); });
     co_return absl::OkStatus();
   }
 
@@ -96,6 +101,8 @@ class CallReactor final : public grpc::ServerGenericBidiReactor, public Sink<Mes
   void Spawn(std::shared_ptr<CallReactor> self) {
     auto done = [self](std::exception_ptr e, absl::Status status) {
       self->FinishOnce(e ? StatusFromException(e) : status);
+      // Asio touches the slot after this handler, and gRPC may be done with the reactor before.
+      asio::post(self->executor_, [self] {});
     };
     asio::co_spawn(executor_, Handle(self),
                    asio::bind_cancellation_slot(signal_.slot(), std::move(done)));
@@ -129,12 +136,38 @@ class CallReactor final : public grpc::ServerGenericBidiReactor, public Sink<Mes
     return DecodeCallMeta(std::string(it->second.data(), it->second.size()), ctx);
   }
 
+  // Starts to send the message that waits, if there is one.
+  void Send() {
+    if (!waiting_) return;
+    waiting_ = false;
+    sending_ = true;
+    StartWrite(&response_);
+  }
+
+  // Until gRPC has taken the message that is being sent. Not to be cancelled: the buffer is in use.
+  Awaitable<void> Sent() {
+    auto token = asio::use_awaitable;
+    auto initiation = [this](auto handler) {
+      auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+      sent_handler_ = [shared] { std::move (*shared)(); };
+    };
+    co_await asio::async_initiate<decltype(token), void()>(std::move(initiation), token);
+  }
+
   void FinishOnce(const absl::Status& status) {
     if (finished_.exchange(true)) return;
     std::string error_info;
-    const grpc::Status out = ToGrpc(status, error_info);
+    outcome_ = ToGrpc(status, error_info);
     if (!error_info.empty()) context_->AddTrailingMetadata(kErrorInfoKey, error_info);
-    Finish(out);
+    if (!sending_) SendStatus();
+  }
+
+  void SendStatus() {
+    if (std::exchange(waiting_, false)) {
+      StartWriteAndFinish(&response_, grpc::WriteOptions(), *outcome_);
+    } else {
+      Finish(*outcome_);
+    }
   }
 
   asio::any_io_executor executor_;
@@ -148,7 +181,11 @@ class CallReactor final : public grpc::ServerGenericBidiReactor, public Sink<Mes
   // On the executor:
   asio::cancellation_signal signal_;
   bool cancelled_ = false;
-  std::function<void(bool)> write_handler_;
+  bool waiting_ = false;  // response_ is to be sent
+  bool sending_ = false;  // response_ is being sent
+  bool broken_ = false;   // a message could not be sent
+  std::optional<grpc::Status> outcome_;
+  std::function<void()> sent_handler_;
 };
 
 // Answers RPCs that reach no method.
