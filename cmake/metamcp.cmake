@@ -38,7 +38,7 @@ endif()
 set(METAMCP_TEST_ENVIRONMENT
   ASAN_OPTIONS=detect_leaks=1:new_delete_type_mismatch=1:detect_stack_use_after_return=1
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-  LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0)
+  LSAN_OPTIONS=print_suppressions=0)
 if(EXISTS ${CMAKE_SOURCE_DIR}/tests/tsan.supp)
   list(APPEND METAMCP_TEST_ENVIRONMENT
     TSAN_OPTIONS=halt_on_error=1:suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp)

@@ -12,10 +12,6 @@
 #include "common/db/statement.h"
 #include "common/telemetry/log.h"
 
-// Each libpqxx deprecates what its predecessor needs: 6.4 inhibit_reactivation (there is no other
-// way to stop it from reconnecting), 7.10 exec_prepared (whose successor 6.4 lacks).
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-
 namespace metamcp::db {
 namespace {
 
@@ -81,49 +77,27 @@ absl::StatusOr<Value> Decode(unsigned type, std::string_view text) {
   }
 }
 
-absl::StatusOr<PostgresConnection::Result> Read(const pqxx::result& in) {
+absl::StatusOr<PostgresConnection::Result> Read(const Libpq& pq, const PGresult* in) {
   PostgresConnection::Result out;
-  out.affected = static_cast<int64_t>(in.affected_rows());
-  const auto count = in.columns();
+  // "" for what changes nothing.
+  if (!absl::SimpleAtoi(pq.cmd_tuples(const_cast<PGresult*>(in)), &out.affected)) out.affected = 0;
+  const int count = pq.nfields(in);
   std::vector<std::string> names;
-  std::vector<unsigned> types;
-  for (pqxx::row_size_type i = 0; i < count; ++i) {
-    names.emplace_back(in.column_name(i));
-    types.push_back(static_cast<unsigned>(in.column_type(i)));
-  }
+  for (int i = 0; i < count; ++i) names.emplace_back(pq.fname(in, i));
   const auto columns = std::make_shared<const std::vector<std::string>>(std::move(names));
-  out.rows.reserve(static_cast<size_t>(in.size()));
-  for (const auto& row : in) {
+  const int rows = pq.ntuples(in);
+  out.rows.reserve(static_cast<size_t>(rows));
+  for (int row = 0; row < rows; ++row) {
     std::vector<Value> values(static_cast<size_t>(count));
-    for (pqxx::row_size_type i = 0; i < count; ++i) {
-      const auto field = row[i];
-      if (field.is_null()) continue;
-      const std::string_view text(field.c_str(), static_cast<size_t>(field.size()));
-      const auto at = static_cast<size_t>(i);
-      METAMCP_ASSIGN_OR_RETURN(values[at], Decode(types[at], text));
+    for (int i = 0; i < count; ++i) {
+      if (pq.getisnull(in, row, i) != 0) continue;
+      const std::string_view text(pq.getvalue(in, row, i),
+                                  static_cast<size_t>(pq.getlength(in, row, i)));
+      METAMCP_ASSIGN_OR_RETURN(values[static_cast<size_t>(i)], Decode(pq.ftype(in, i), text));
     }
     out.rows.emplace_back(columns, std::move(values));
   }
   return out;
-}
-
-pqxx::result Execute(pqxx::transaction_base& tx, const std::string& name,
-                     const std::vector<std::optional<std::string>>& values) {
-#if PQXX_VERSION_MAJOR >= 7
-  pqxx::params params;
-  for (const auto& value : values) {
-    if (value) {
-      params.append(*value);
-    } else {
-      params.append();
-    }
-  }
-  return tx.exec_prepared(name, params);
-#else
-  std::vector<const char*> params;
-  for (const auto& value : values) params.push_back(value ? value->c_str() : nullptr);
-  return tx.exec_prepared(name, pqxx::prepare::make_dynamic_params(params));
-#endif
 }
 
 // The server's first line; the others (DETAIL, CONTEXT) and errors about data can quote values.
@@ -152,25 +126,14 @@ std::string CompletePostgresUrl(const std::string& url, std::chrono::millisecond
   return out;
 }
 
-std::unique_ptr<pqxx::connection> ConnectOrThrow(const std::string& url) {
-  auto connection = std::make_unique<pqxx::connection>(url);
-#if PQXX_VERSION_MAJOR >= 7
-  connection->set_verbosity(pqxx::error_verbosity::terse);
-#else
-  connection->inhibit_reactivation(true);
-  connection->set_verbosity(pqxx::connection_base::terse);
-#endif
-  return connection;
-}
-
 absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::Open(
     const std::string& url, std::chrono::milliseconds statement_timeout) {
-  std::unique_ptr<PostgresConnection> out(new PostgresConnection);
-  try {
-    out->connection_ = ConnectOrThrow(url);
-  } catch (const std::exception& e) {
-    return out->Lost(e.what());
-  }
+  METAMCP_ASSIGN_OR_RETURN(const Libpq* const pq, LoadLibpq());
+  std::unique_ptr<PostgresConnection> out(new PostgresConnection(*pq));
+  auto connection = pq->Connect(url);
+  if (!connection.ok()) return out->Lost(Sv(connection.status().message()));
+  out->connection_ = *std::move(connection);
+  out->cancel_.reset(pq->get_cancel(out->connection_.get()));
   out->opened_ = Clock::now();
   METAMCP_RETURN_IF_ERROR(out->Script(StrCat(
       "SET client_min_messages = error; SET bytea_output = hex; SET extra_float_digits = 1;"
@@ -186,39 +149,38 @@ absl::StatusOr<const PostgresConnection::Prepared*> PostgresConnection::Prepare(
   if (const auto it = prepared_.find(key); it != prepared_.end()) return &it->second;
   METAMCP_ASSIGN_OR_RETURN(ParsedStatement parsed, ParseStatement(sql, '$'));
   if (prepared_.size() >= kPreparedMax) {
-    for (const auto& [text, old] : prepared_) connection_->unprepare(old.name);
+    METAMCP_RETURN_IF_ERROR(Script("DEALLOCATE ALL"));
     prepared_.clear();
   }
   Prepared prepared;
   prepared.name = StrCat("s", ++last_name_);
   prepared.names = std::move(parsed.names);
-  connection_->prepare(prepared.name, parsed.sql);
+  const auto made = Check(
+      pq_.prepare(connection_.get(), prepared.name.c_str(), parsed.sql.c_str(), 0, nullptr), sql);
+  if (!made.ok()) return made.status();
   return &(prepared_[std::move(key)] = std::move(prepared));
 }
 
 absl::StatusOr<PostgresConnection::Result> PostgresConnection::Run(std::string_view sql,
                                                                    const Params& params) {
-  try {
-    METAMCP_ASSIGN_OR_RETURN(const Prepared* const prepared, Prepare(sql));
-    METAMCP_ASSIGN_OR_RETURN(const auto ordered, OrderParams(prepared->names, params));
-    std::vector<std::optional<std::string>> values;
-    values.reserve(ordered.size());
-    for (const Value* value : ordered) values.push_back(Encode(*value));
-    pqxx::nontransaction tx(*connection_);
-    return Read(Execute(tx, prepared->name, values));
-  } catch (...) {
-    return Failure(sql);
-  }
+  METAMCP_ASSIGN_OR_RETURN(const Prepared* const prepared, Prepare(sql));
+  METAMCP_ASSIGN_OR_RETURN(const auto ordered, OrderParams(prepared->names, params));
+  std::vector<std::optional<std::string>> values;
+  values.reserve(ordered.size());
+  for (const Value* value : ordered) values.push_back(Encode(*value));
+  std::vector<const char*> texts;
+  texts.reserve(values.size());
+  for (const auto& value : values) texts.push_back(value ? value->c_str() : nullptr);
+  METAMCP_ASSIGN_OR_RETURN(
+      const Libpq::Result result,
+      Check(pq_.exec_prepared(connection_.get(), prepared->name.c_str(),
+                              static_cast<int>(texts.size()), texts.data(), nullptr, nullptr, 0),
+            sql));
+  return Read(pq_, result.get());
 }
 
 absl::Status PostgresConnection::Script(const std::string& sql) {
-  try {
-    pqxx::nontransaction tx(*connection_);
-    tx.exec(sql);
-    return absl::OkStatus();
-  } catch (...) {
-    return Failure(sql);
-  }
+  return Check(pq_.exec(connection_.get(), sql.c_str()), sql).status();
 }
 
 absl::Status PostgresConnection::Commit() {
@@ -230,40 +192,35 @@ absl::Status PostgresConnection::Commit() {
 }
 
 void PostgresConnection::Cancel() {
-  try {
-    connection_->cancel_query();
-  } catch (const std::exception& e) {
-    Log(LogLevel::kWarning, "database.cancel_failed", {{"error", e.what()}});
-  }
+  char why[256] = "no memory";
+  if (cancel_ != nullptr && pq_.cancel(cancel_.get(), why, sizeof(why)) != 0) return;
+  Log(LogLevel::kWarning, "database.cancel_failed", {{"error", std::string_view(why)}});
 }
 
-absl::Status PostgresConnection::Failure(std::string_view sql) {
-  try {
-    throw;
-  } catch (const pqxx::broken_connection& e) {
-    return Lost(e.what());
-    // libpqxx 6 gives these no SQL state.
-  } catch (const pqxx::serialization_failure& e) {
-    return SqlFailure("40001", e.what(), sql);
-  } catch (const pqxx::deadlock_detected& e) {
-    return SqlFailure("40P01", e.what(), sql);
-  } catch (const pqxx::statement_completion_unknown& e) {
-    return Lost(e.what());
-  } catch (const pqxx::sql_error& e) {
-    return SqlFailure(e.sqlstate(), e.what(), sql);
-  } catch (const std::exception& e) {
-    if (!connection_->is_open()) return Lost(e.what());
-    Retire();
-    Log(LogLevel::kError, "database.statement_failed",
-        {{"error", Loggable("", e.what())}, {"sql", sql}});
-    return MakeError("INTERNAL", "database", "a database statement failed; see the log");
+absl::StatusOr<Libpq::Result> PostgresConnection::Check(PGresult* given, std::string_view sql) {
+  Libpq::Result result(given, Libpq::Free{&pq_});
+  if (result == nullptr) return Lost(pq_.error_message(connection_.get()));
+  switch (pq_.result_status(result.get())) {
+    case PGRES_EMPTY_QUERY:
+    case PGRES_COMMAND_OK:
+    case PGRES_TUPLES_OK:
+      return result;
+    default:
+      break;
   }
-}
-
-absl::Status PostgresConnection::Lost(const char* what) {
+  const char* what = pq_.result_error_message(result.get());
+  if (pq_.status(connection_.get()) != CONNECTION_OK) return Lost(what);
+  const char* state = pq_.result_error_field(result.get(), PG_DIAG_SQLSTATE);
+  if (state != nullptr) return SqlFailure(state, what, sql);
+  // libpq itself could not do it.
   Retire();
-  const std::string_view text(what);
-  Log(LogLevel::kWarning, "database.connection_lost", {{"error", text.substr(0, text.find('\n'))}});
+  Log(LogLevel::kError, "database.statement_failed", {{"error", Loggable("", what)}, {"sql", sql}});
+  return MakeError("INTERNAL", "database", "a database statement failed; see the log");
+}
+
+absl::Status PostgresConnection::Lost(std::string_view what) {
+  Retire();
+  Log(LogLevel::kWarning, "database.connection_lost", {{"error", what.substr(0, what.find('\n'))}});
   return MakeError("DATABASE_UNAVAILABLE", "database", "the database cannot be reached");
 }
 
@@ -271,7 +228,7 @@ absl::Status PostgresConnection::Lost(const char* what) {
 absl::Status PostgresConnection::SqlFailure(const std::string& state, const char* what,
                                             std::string_view sql) {
   const std::string_view kind = std::string_view(state).substr(0, 2);
-  if (!connection_->is_open() || kind == "08" || state.substr(0, 3) == "57P") return Lost(what);
+  if (kind == "08" || state.substr(0, 3) == "57P") return Lost(what);
   if (state == "23505") return MakeError("ALREADY_EXISTS", "database", "the key is taken");
   if (state == "57014") {
     return MakeError("DEADLINE_EXCEEDED", "database", "the statement was stopped");

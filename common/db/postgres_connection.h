@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <memory>
-#include <pqxx/pqxx>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -11,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/db/database.h"
+#include "common/db/libpq.h"
 #include "common/db/open_database.h"
 
 namespace metamcp::db {
@@ -18,12 +18,8 @@ namespace metamcp::db {
 // Adds to a URI what it does not say itself: time limits that notice a dead peer, and a name.
 std::string CompletePostgresUrl(const std::string& url, std::chrono::milliseconds connect_timeout);
 
-// Opens a connection that libpqxx will not silently reopen in the middle of a transaction. Throws
-// what libpqxx throws.
-std::unique_ptr<pqxx::connection> ConnectOrThrow(const std::string& url);
-
-// One PostgreSQL session with its prepared statements. Only postgres_*.cc include this: it is where
-// libpqxx's exceptions end. Thread: one at a time, except Cancel.
+// One PostgreSQL session with its prepared statements. Only postgres_*.cc include this. Thread: one
+// at a time, except Cancel.
 class PostgresConnection {
  public:
   using Clock = std::chrono::steady_clock;
@@ -62,14 +58,17 @@ class PostgresConnection {
     std::vector<std::string> names;
   };
 
-  PostgresConnection() = default;
+  explicit PostgresConnection(const Libpq& pq)
+      : pq_(pq), connection_(nullptr, Libpq::Free{&pq}), cancel_(nullptr, Libpq::Free{&pq}) {}
   absl::StatusOr<const Prepared*> Prepare(std::string_view sql);
-  // To be called in a catch block.
-  absl::Status Failure(std::string_view sql);
+  // The result, if it is not an error.
+  absl::StatusOr<Libpq::Result> Check(PGresult* result, std::string_view sql);
   absl::Status SqlFailure(const std::string& state, const char* what, std::string_view sql);
-  absl::Status Lost(const char* what);
+  absl::Status Lost(std::string_view what);
 
-  std::unique_ptr<pqxx::connection> connection_;
+  const Libpq& pq_;
+  Libpq::Connection connection_;
+  Libpq::Cancel cancel_;
   Clock::time_point opened_;
   std::unordered_map<std::string, Prepared> prepared_;
   int64_t last_name_ = 0;

@@ -9,34 +9,16 @@
 #include <cerrno>
 #include <thread>
 
+#include "absl/strings/str_replace.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
-#include "common/db/postgres_connection.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/db/libpq.h"
 #include "common/telemetry/log.h"
-
-// notification_receiver is what libpqxx 6.4 has; 7.10 deprecates it.
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 namespace metamcp::db {
 namespace {
-
-class Receiver : public pqxx::notification_receiver {
- public:
-  Receiver(pqxx::connection& connection, const std::string& channel,
-           const Database::Callback& callback)
-      : pqxx::notification_receiver(connection, channel), channel_(channel), callback_(callback) {}
-
-  void operator()(const std::string& payload, int) override {
-    Notification n;
-    n.channel = channel_;
-    n.payload = payload;
-    callback_(n);
-  }
-
- private:
-  const std::string channel_;
-  const Database::Callback& callback_;
-};
 
 class PostgresListener : public Listener {
  public:
@@ -52,7 +34,6 @@ class PostgresListener : public Listener {
     const uint64_t one = 1;
     METAMCP_CHECK(write(wake_, &one, sizeof(one)) == sizeof(one));
     if (thread_.joinable()) thread_.join();
-    Disconnect();
     close(wake_);
   }
 
@@ -64,24 +45,26 @@ class PostgresListener : public Listener {
 
  private:
   absl::Status Connect() {
-    try {
-      connection_ = ConnectOrThrow(url_);
-      for (const std::string& channel : channels_) {
-        receivers_.push_back(std::make_unique<Receiver>(*connection_, channel, callback_));
-      }
-      return absl::OkStatus();
-    } catch (const std::exception& e) {
-      Disconnect();
-      const std::string_view text(e.what());
-      Log(LogLevel::kWarning, "database.listen_failed",
-          {{"error", text.substr(0, text.find('\n'))}});
-      return MakeError("DATABASE_UNAVAILABLE", "database", "the database cannot be reached");
-    }
+    const absl::Status status = TryConnect();
+    if (status.ok()) return status;
+    connection_.reset();
+    const std::string_view text = Sv(status.message());
+    Log(LogLevel::kWarning, "database.listen_failed", {{"error", text.substr(0, text.find('\n'))}});
+    return MakeError("DATABASE_UNAVAILABLE", "database", "the database cannot be reached");
   }
 
-  void Disconnect() {
-    receivers_.clear();
-    connection_.reset();
+  absl::Status TryConnect() {
+    METAMCP_ASSIGN_OR_RETURN(pq_, LoadLibpq());
+    METAMCP_ASSIGN_OR_RETURN(connection_, pq_->Connect(url_));
+    for (const std::string& channel : channels_) {
+      const std::string sql =
+          StrCat("LISTEN \"", absl::StrReplaceAll(channel, {{"\"", "\"\""}}), "\"");
+      const Libpq::Result result(pq_->exec(connection_.get(), sql.c_str()), Libpq::Free{pq_});
+      if (pq_->result_status(result.get()) != PGRES_COMMAND_OK) {
+        return absl::UnavailableError(pq_->error_message(connection_.get()));
+      }
+    }
+    return absl::OkStatus();
   }
 
   void Loop() {
@@ -89,7 +72,7 @@ class PostgresListener : public Listener {
     while (!stop_) {
       if (connection_ != nullptr) {
         Receive();
-        Disconnect();
+        connection_.reset();
         wait_ms = 100;
       }
       WaitBlocking(-1, wait_ms);
@@ -103,16 +86,20 @@ class PostgresListener : public Listener {
 
   // Delivers until the connection is lost or the listener stops.
   void Receive() {
-    try {
-      while (!stop_) {
-        connection_->get_notifs();
-        if (!connection_->is_open()) return;
-        WaitBlocking(connection_->sock(), -1);
+    while (!stop_) {
+      if (pq_->consume_input(connection_.get()) == 0) {
+        const std::string_view text(pq_->error_message(connection_.get()));
+        Log(LogLevel::kWarning, "database.listener_lost",
+            {{"error", text.substr(0, text.find('\n'))}});
+        return;
       }
-    } catch (const std::exception& e) {
-      const std::string_view text(e.what());
-      Log(LogLevel::kWarning, "database.listener_lost",
-          {{"error", text.substr(0, text.find('\n'))}});
+      while (const Libpq::Notify got{pq_->notifies(connection_.get()), Libpq::Free{pq_}}) {
+        Notification n;
+        n.channel = got->relname;
+        n.payload = got->extra;
+        callback_(n);
+      }
+      WaitBlocking(pq_->socket(connection_.get()), -1);
     }
   }
 
@@ -129,8 +116,8 @@ class PostgresListener : public Listener {
   const int wake_;
   std::atomic<bool> stop_{false};
   // On thread_ once it runs.
-  std::unique_ptr<pqxx::connection> connection_;
-  std::vector<std::unique_ptr<Receiver>> receivers_;
+  const Libpq* pq_ = nullptr;
+  Libpq::Connection connection_{nullptr, Libpq::Free{nullptr}};
   std::thread thread_;
 };
 
