@@ -55,9 +55,10 @@ def half_load(rows):
                 f"{direct['p50_us']:.0f} / {direct['p99_us']:.0f}",
                 f"{through['p50_us']:.0f} / {through['p99_us']:.0f}",
                 f"{through['p50_us'] - direct['p50_us']:.0f}",
-                f"{through['p99_us'] - direct['p99_us']:.0f}"])
+                f"{through['p99_us'] - direct['p99_us']:.0f}", f"{cell['waited_us']:.0f}"])
     head = ["upstream", "era", "processes", "calls/s offered", "direct p50 / p99, µs",
-            "through p50 / p99, µs", "added p50, µs", "added p99, µs"]
+            "through p50 / p99, µs", "added p50, µs", "added p99, µs",
+            "waited for a core, µs per call"]
     return table(head, out)
 
 
@@ -163,7 +164,8 @@ def render(data):
         throughput(calls["rows"]),
         "### At half load",
         "Open loop at half the throughput of 32 connections; a late call counts from when it was "
-        "due.", half_load(calls["rows"]),
+        "due. Medians of five rounds that alternate between direct and through. *Waited for a core*: "
+        "how long the gateway's threads were ready and had none, by the kernel's count.", half_load(calls["rows"]),
         "### Between the eras",
         "*Of one era* is the same client's call to a server of its own era on that transport.",
         cross,

@@ -58,6 +58,15 @@ def cpu_us(pid):
     return total / 1000
 
 
+def waited_us(pid):
+    """How long the process's threads were ready to run and had no core."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat") as f:
+            total += int(f.read().split()[1])
+    return total / 1000
+
+
 def free_address():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
