@@ -57,6 +57,17 @@ std::string DiffJson(const config::ConfigDiff& diff) {
   return std::move(out).Build();
 }
 
+// Where the others reach an address that we listen on.
+std::string Advertised(const config::ServicesConfig& services, const std::string& listening) {
+  if (!services.advertise.empty()) return services.advertise;
+  const size_t colon = listening.rfind(':');
+  const std::string host = listening.substr(0, colon);
+  if (colon == std::string::npos || (host != "0.0.0.0" && host != "[::]")) return listening;
+  char name[256] = "localhost";
+  (void)::gethostname(name, sizeof(name) - 1);
+  return StrCat(name, listening.substr(colon));
+}
+
 }  // namespace
 
 Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground& ground)
@@ -69,7 +80,8 @@ Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground&
       ground_(ground),
       edge_(std::move(edge)),
       reload_lock_(io.get_executor()),
-      tasks_(io.get_executor()) {}
+      tasks_(io.get_executor()),
+      lease_tasks_(io.get_executor()) {}
 
 Suite::~Suite() = default;
 
@@ -87,7 +99,8 @@ Awaitable<absl::Status> Suite::StartCatalog() {
   if (!Here("catalog")) {
     auto channel = Dial("catalog", ground_.loaded.config.services.catalog.address);
     if (!channel.ok()) co_return channel.status();
-    catalog_ = catalog::v1::MakeCatalogServiceClient(*std::move(channel));
+    catalog_ = catalog::v1::MakeCatalogServiceClient(*channel);
+    directory_ = catalog::v1::MakeDirectoryServiceClient(*std::move(channel));
     co_return absl::OkStatus();
   }
   // Named first: GCC 12 frees a default argument of a co_await expression twice.
@@ -102,6 +115,7 @@ Awaitable<absl::Status> Suite::StartCatalog() {
   if (!app.ok()) co_return app.status();
   catalog_app_ = *std::move(app);
   catalog_ = catalog::v1::MakeCatalogServiceDirect(catalog_app_->service());
+  directory_ = catalog::v1::MakeDirectoryServiceDirect(catalog_app_->directory());
   co_return co_await ApplyConfig(ground_.loaded.config);
 }
 
@@ -120,10 +134,13 @@ Awaitable<absl::Status> Suite::ApplyConfig(const config::Config& config) {
 absl::Status Suite::StartConnector() {
   const config::Config& config = ground_.loaded.config;
   if (!Here("connector")) {
-    if (!Here("gateway")) return absl::OkStatus();
-    METAMCP_ASSIGN_OR_RETURN(auto channel, Dial("connector", config.services.connector.address));
-    provider_ = provider::v1::MakeProviderServiceClient(channel);
-    connector_ = connector::v1::MakeConnectorServiceClient(channel);
+    const std::string& address = config.services.connector.address;
+    // In a cluster connectors find their gateways; an address is for what is not part of one.
+    const bool found = address.empty() && cluster_->members().clustered();
+    if (!Here("gateway") || found) return absl::OkStatus();
+    METAMCP_ASSIGN_OR_RETURN(auto channel, Dial("connector", address));
+    connector_.provider = provider::v1::MakeProviderServiceClient(channel);
+    connector_.connector = connector::v1::MakeConnectorServiceClient(channel);
     return absl::OkStatus();
   }
   http::HttpClientOptions client;
@@ -145,10 +162,12 @@ absl::Status Suite::StartConnector() {
                                 ? gateway::ClientMetadataUrl(config.gateway.public_url)
                                 : config.auth.client_metadata_url;
   app.items_per_upstream_max = static_cast<size_t>(config.limits.tools_per_server_max);
+  app.members = &cluster_->members();
+  app.directory = directory_.get();
   connector_app_ = std::make_unique<connector::App>(io_.get_executor(), *catalog_, *http_client_,
                                                     *ground_.keys, std::move(app));
-  provider_ = provider::v1::MakeProviderServiceDirect(connector_app_->provider());
-  connector_ = connector::v1::MakeConnectorServiceDirect(connector_app_->connector());
+  connector_.provider = provider::v1::MakeProviderServiceDirect(connector_app_->provider());
+  connector_.connector = connector::v1::MakeConnectorServiceDirect(connector_app_->connector());
   return absl::OkStatus();
 }
 
@@ -166,7 +185,15 @@ Awaitable<absl::Status> Suite::StartGateway() {
 }
 
 Awaitable<absl::Status> Suite::OpenGateway() {
-  gateway::GatewayDeps deps(*catalog_, *provider_, *connector_, *ground_.keys);
+  provider::v1::ProviderService* provider = connector_.provider.get();
+  connector::v1::ConnectorService* connector = connector_.connector.get();
+  if (cluster_->members().clustered()) {
+    gateway::Connectors& all = cluster_->MakeConnectors(connector_, connector_app_ != nullptr);
+    provider = &all;
+    connector = &all;
+  }
+  gateway::GatewayDeps deps(*catalog_, *provider, *connector, *ground_.keys);
+  deps.peers = &cluster_->edge_peers();
   deps.reload = [this] { return Reload(); };
   deps.edge = edge_.gateway;
   auto app =
@@ -194,12 +221,18 @@ absl::Status Suite::StartGrpc() {
                      "a process without the gateway needs services.listen (host:port)");
   }
   std::vector<rpc::Service*> services;
-  if (catalog_app_) services.push_back(&catalog_app_->service());
+  if (catalog_app_) {
+    services.push_back(&catalog_app_->service());
+    services.push_back(&catalog_app_->directory());
+  }
   if (connector_app_) {
     services.push_back(&connector_app_->provider());
     services.push_back(&connector_app_->connector());
   }
-  if (gateway_) services.push_back(&gateway_->calls());
+  if (gateway_) {
+    services.push_back(&gateway_->calls());
+    services.push_back(&gateway_->edge_peer());
+  }
   rpc::GrpcServer::Options options;
   options.listen = listen;
   options.tls = tls_;
@@ -216,13 +249,42 @@ Awaitable<absl::Status> Suite::Start() {
   if (!tls.ok()) co_return tls.status();
   tls_ = *std::move(tls);
   METAMCP_CO_RETURN_IF_ERROR(co_await StartCatalog());
+  StartCluster();
   METAMCP_CO_RETURN_IF_ERROR(StartConnector());
   METAMCP_CO_RETURN_IF_ERROR(co_await StartGateway());
   METAMCP_CO_RETURN_IF_ERROR(StartGrpc());
+  METAMCP_CO_RETURN_IF_ERROR(co_await JoinCluster());
   // Last: a program that cannot listen, as when another runs here, starts no server.
   if (connector_app_) connector_app_->Start();
   WatchKeys();
   co_return absl::OkStatus();
+}
+
+void Suite::StartCluster() {
+  const bool takes_part = Here("gateway") || Here("connector");
+  const bool clustered = takes_part && !ground_.loaded.config.services.listen.empty();
+  cluster_ = std::make_unique<Cluster>(clustered, tls_, *directory_);
+}
+
+Awaitable<absl::Status> Suite::JoinCluster() {
+  if (!cluster_->members().clustered()) co_return absl::OkStatus();
+  std::vector<std::string> roles;
+  for (const char* role : {"gateway", "connector"}) {
+    if (Here(role)) roles.push_back(role);
+  }
+  const absl::Status joined =
+      co_await cluster_->Join(Advertised(ground_.loaded.config.services, grpc_address_), roles);
+  if (!joined.ok()) {
+    Log(LogLevel::kWarning, "cluster.directory_late", {{"error", std::string(joined.message())}});
+  }
+  lease_tasks_.Spawn("cluster", cluster_->Run());
+  co_return absl::OkStatus();
+}
+
+Awaitable<void> Suite::LeaveCluster() {
+  lease_tasks_.CancelAll();
+  co_await lease_tasks_.Join(std::chrono::seconds(2));
+  if (cluster_) co_await cluster_->Leave();
 }
 
 void Suite::WatchKeys() {
@@ -310,9 +372,12 @@ Awaitable<void> Suite::Stop() {
   tasks_.CancelAll();
   co_await tasks_.Join(std::chrono::seconds(2));
   const auto grace = std::chrono::milliseconds(ground_.loaded.config.gateway.drain_ms);
+  // What a connector runs is given up when it has ended, so that nobody starts it twice.
+  if (!connector_app_) co_await LeaveCluster();
   if (gateway_) co_await gateway_->Stop(grace);
   if (grpc_) co_await grpc_->Stop(std::chrono::seconds(2));
   if (connector_app_) co_await connector_app_->Stop();
+  co_await LeaveCluster();
   if (catalog_app_) {
     const absl::Status stored = co_await catalog_app_->Stop();
     if (!stored.ok()) {

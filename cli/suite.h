@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/cluster.h"
 #include "cli/serve.h"
 #include "common/async/async_lock.h"
 #include "common/async/task_group.h"
@@ -51,6 +52,9 @@ class Suite {
   absl::StatusOr<std::shared_ptr<rpc::Channel>> Dial(const std::string& service,
                                                      const std::string& address) const;
   Awaitable<absl::Status> StartCatalog();
+  void StartCluster();
+  Awaitable<absl::Status> JoinCluster();
+  Awaitable<void> LeaveCluster();
   absl::Status StartConnector();
   absl::Status StartGrpc();
   Awaitable<absl::Status> StartGateway();
@@ -68,12 +72,14 @@ class Suite {
   rpc::TlsMaterial tls_;
   AsyncLock reload_lock_;  // one reload after the other, and after the start
   TaskGroup tasks_;
+  TaskGroup lease_tasks_;  // go on while the rest ends
   std::unique_ptr<catalog::CatalogApp> catalog_app_;
   std::unique_ptr<catalog::v1::CatalogService> catalog_;
+  std::unique_ptr<catalog::v1::DirectoryService> directory_;
+  std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<http::HttpClient> http_client_;
   std::unique_ptr<connector::App> connector_app_;
-  std::unique_ptr<provider::v1::ProviderService> provider_;
-  std::unique_ptr<connector::v1::ConnectorService> connector_;
+  gateway::ConnectorClient connector_;  // here, or the configured one
   std::unique_ptr<gateway::GatewayApp> gateway_;
   std::unique_ptr<rpc::GrpcServer> grpc_;
   std::unique_ptr<config::FileWatcher> watcher_;

@@ -20,6 +20,8 @@
 #include "gateway/login/login_edge.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/results.h"
+#include "gateway/session_upkeep.h"
+#include "gateway/transport/edge_peer_service.h"
 #include "gateway/transport/mcp_endpoint.h"
 #include "gateway/transport/sse_endpoint.h"
 #include "gateway/transport/ws_endpoint.h"
@@ -73,7 +75,8 @@ class GatewayAppImpl final : public GatewayApp {
         cors_(!config.gateway.cors.origins.empty()),
         providers_(deps_.provider),
         chain_(providers_, deps_.keys, ChainOptions(config)),
-        sessions_(executor, deps_.keys, SessionOptions(config)),
+        sessions_(executor, deps_.keys, SessionOptions(config, deps_.peers)),
+        upkeep_(sessions_, deps_.peers),
         hub_(executor, mirror_, providers_),
         tasks_(executor),
         keep_alive_(tasks_, milliseconds(config.gateway.sse_keep_alive_ms)),
@@ -84,6 +87,7 @@ class GatewayAppImpl final : public GatewayApp {
         sse_(duplex_, *authenticator_, deps_.edge.paths),
         ws_(duplex_, *authenticator_),
         login_(deps_.connector, *authenticator_, deps_.keys, config.gateway.public_url),
+        edge_peer_(front_, endpoint_.legacy(), endpoint_, duplex_),
         calls_(front_, login_, deps_.connector),
         ready_(executor, asio::steady_timer::time_point::max()),
         server_(http::HttpServer::Create(
@@ -114,7 +118,8 @@ class GatewayAppImpl final : public GatewayApp {
   Awaitable<absl::Status> Start(std::chrono::steady_clock::duration limit) override {
     tasks_.Spawn("catalog-watch", WatchCatalog());
     tasks_.Spawn("keep-alive", keep_alive_.Run());
-    tasks_.Spawn("session-sweep", SweepSessions());
+    auto upkeep = upkeep_.Start(tasks_);
+    co_await std::move(upkeep);
     if (!mirror_.ready()) {
       ready_.expires_after(limit);
       co_await ready_.async_wait(asio::as_tuple(asio::use_awaitable));
@@ -159,12 +164,14 @@ class GatewayAppImpl final : public GatewayApp {
   }
 
   v1::CallsService& calls() override { return calls_; }
+  v1::EdgePeerService& edge_peer() override { return edge_peer_; }
   size_t connections() const override { return server_->connections(); }
 
  private:
   FrontDeps MakeFront(const config::Config& config) {
     FrontDeps front(executor_, mirror_, chain_, sessions_, hub_, deps_.keys);
     front.tasks = &tasks_;
+    front.peers = deps_.peers;
     front.page_size = static_cast<size_t>(config.gateway.page_size);
     front.ask_timeout = milliseconds(config.connector.question_timeout_ms);
     front.request_timeout = milliseconds(config.gateway.request_timeout_ms);
@@ -187,16 +194,6 @@ class GatewayAppImpl final : public GatewayApp {
       const bool slept = co_await Sleep(backoff);
       if (!slept) co_return;
       backoff = std::min(backoff * 2, milliseconds(2000));
-    }
-  }
-
-  Awaitable<void> SweepSessions() {
-    // Not `while (co_await …)` with a temporary: GCC 12 compiles that to a trap.
-    for (;;) {
-      const std::chrono::seconds interval(30);
-      const bool slept = co_await Sleep(interval);
-      if (!slept) co_return;
-      sessions_.Sweep(NowMicros());
     }
   }
 
@@ -314,6 +311,7 @@ class GatewayAppImpl final : public GatewayApp {
   CatalogMirror mirror_;
   CallChain chain_;
   SessionRegistry sessions_;
+  SessionUpkeep upkeep_;
   SubscriptionHub hub_;
   TaskGroup tasks_;
   KeepAlive keep_alive_;
@@ -323,6 +321,7 @@ class GatewayAppImpl final : public GatewayApp {
   SseEndpoint sse_;
   WsEndpoint ws_;
   LoginEdge login_;
+  EdgePeerServiceImpl edge_peer_;
   GatewayCallsService calls_;
   std::unique_ptr<admin::AdminEdge> admin_;
   asio::steady_timer ready_;

@@ -11,6 +11,7 @@
 #include "common/base/key_ring.h"
 #include "common/config/config.h"
 #include "common/http/http_server.h"
+#include "gateway/protocol/edge_peers.h"
 #include "gateway/transport/admission.h"
 #include "gateway/transport/duplex_connection.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
@@ -38,6 +39,8 @@ struct GatewayDeps {
   provider::v1::ProviderService& provider;
   connector::v1::ConnectorService& connector;
   const KeyRing& keys;
+  // The other gateways; null for one that is alone and forgets at its end.
+  EdgePeers* peers = nullptr;
   // Reads the configuration again and returns what changed as a JSON object, for POST
   // /api/v1/config:reload. May be empty.
   std::function<Awaitable<absl::StatusOr<std::string>>()> reload;
@@ -72,6 +75,7 @@ class GatewayApp {
   virtual std::shared_ptr<const ServerView> View() const = 0;
 
   virtual v1::CallsService& calls() = 0;
+  virtual v1::EdgePeerService& edge_peer() = 0;
   // Open connections of clients now.
   virtual size_t connections() const = 0;
 };

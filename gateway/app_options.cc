@@ -50,8 +50,12 @@ CallChain::Options ChainOptions(const config::Config& config) {
   return options;
 }
 
-SessionRegistry::Options SessionOptions(const config::Config& config) {
+SessionRegistry::Options SessionOptions(const config::Config& config, const EdgePeers* peers) {
   SessionRegistry::Options options;
+  if (peers != nullptr) {
+    options.instance = peers->self();
+    options.clustered = peers->clustered();
+  }
   options.idle = milliseconds(config.gateway.session_idle_ms);
   options.sessions_max = static_cast<size_t>(config.limits.sessions_max);
   return options;

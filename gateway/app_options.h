@@ -21,7 +21,7 @@ bool IsLoopbackHost(std::string_view host);
 
 http::HttpServerOptions ServerOptions(const config::Config& config);
 CallChain::Options ChainOptions(const config::Config& config);
-SessionRegistry::Options SessionOptions(const config::Config& config);
+SessionRegistry::Options SessionOptions(const config::Config& config, const EdgePeers* peers);
 McpEndpoint::Options EndpointOptions(const config::Config& config, const EdgeOptions& edge);
 DuplexFront::Options DuplexOptions(const config::Config& config);
 http::OriginOptions OriginOptionsOf(const config::Config& config, bool loopback);

@@ -1,6 +1,7 @@
 #include "gateway/calls_service.h"
 
 #include "common/base/error.h"
+#include "common/base/ids.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/json/scan.h"
@@ -90,8 +91,31 @@ Awaitable<absl::StatusOr<v1::ListSessionsResponse>> GatewayCallsService::ListSes
 
 Awaitable<absl::StatusOr<v1::RevokeSessionResponse>> GatewayCallsService::RevokeSession(
     const CallContext&, v1::RevokeSessionRequest request) {
-  if (!deps_.sessions.Revoke(request.id())) {
+  std::vector<catalog::v1::SessionMark> marks;
+  if (const auto session = deps_.sessions.FindHandle(request.id())) {
+    marks.push_back(deps_.sessions.Remove(session));
+  } else if (deps_.peers != nullptr) {
+    std::vector<std::string> handles;
+    handles.push_back(request.id());
+    auto asking = deps_.peers->LastUsed(std::move(handles));
+    const std::map<std::string, int64_t> used = co_await std::move(asking);
+    const auto known = used.find(request.id());
+    if (known != used.end() && known->second > 0) {
+      catalog::v1::SessionMark mark;
+      mark.set_handle(request.id());
+      mark.set_ended(true);
+      deps_.sessions.Mark(mark);
+      mark.set_expires_us(NowMicros() + SessionRegistry::kIdLifetimeUs);
+      marks.push_back(std::move(mark));
+    }
+  }
+  if (marks.empty()) {
     co_return MakeError("NOT_FOUND", "gateway", StrCat("no session \"", request.id(), "\""));
+  }
+  if (deps_.peers != nullptr) {
+    auto publishing = deps_.peers->Publish(std::move(marks));
+    const absl::Status stored = co_await std::move(publishing);
+    if (!stored.ok()) co_return stored;
   }
   co_return v1::RevokeSessionResponse();
 }

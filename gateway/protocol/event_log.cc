@@ -116,7 +116,8 @@ void EventLog::Wake() { reader_wake_.cancel(); }
 std::shared_ptr<EventLog> EventLogs::Open(const boost::asio::any_io_executor& executor,
                                           bool standalone) {
   Prune(Clock::now());
-  std::string name = StrCat(Instance(), ".", standalone ? "g" : "p", ++next_);
+  const std::string& instance = instance_.empty() ? Instance() : instance_;
+  std::string name = StrCat(instance, ".", standalone ? "g" : "p", ++next_);
   auto log = std::make_shared<EventLog>(executor, name, standalone);
   logs_.emplace(std::move(name), log);
   return log;
@@ -139,6 +140,12 @@ std::optional<EventLogs::Place> EventLogs::Find(std::string_view event_id) const
   const auto it = logs_.find(name);
   if (it != logs_.end()) place.log = it->second;
   return place;
+}
+
+std::string_view EventLogs::InstanceOf(std::string_view event_id) {
+  const size_t dot = event_id.find('.');
+  const bool three = dot != std::string_view::npos && event_id.find('.', dot + 1) < event_id.size();
+  return three ? event_id.substr(0, dot) : std::string_view();
 }
 
 void EventLogs::Prune(Clock::time_point now) {

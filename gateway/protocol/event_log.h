@@ -89,6 +89,9 @@ class EventLogs {
   static constexpr std::chrono::seconds kKeep{60};
   static constexpr size_t kIdleMax = 16;
 
+  // `instance` names the process in the streams' ids; without it each process has a random name.
+  explicit EventLogs(std::string instance = {}) : instance_(std::move(instance)) {}
+
   std::shared_ptr<EventLog> Open(const boost::asio::any_io_executor& executor, bool standalone);
 
   struct Place {
@@ -99,12 +102,16 @@ class EventLogs {
   // Where a Last-Event-ID points to; nothing if it is none of ours.
   std::optional<Place> Find(std::string_view event_id) const;
 
+  // The process that a Last-Event-ID names; empty if it is none of ours.
+  static std::string_view InstanceOf(std::string_view event_id);
+
   // Forgets streams out of use that are old or too many.
   void Prune(std::chrono::steady_clock::time_point now);
   size_t size() const { return logs_.size(); }
 
  private:
   std::map<std::string, std::shared_ptr<EventLog>, std::less<>> logs_;
+  const std::string instance_;
   uint64_t next_ = 0;
 };
 

@@ -11,6 +11,7 @@
 #include "common/async/task_group.h"
 #include "common/mcp/jsonrpc.h"
 #include "common/mcp/meta.h"
+#include "gateway/protocol/edge_peers.h"
 #include "gateway/protocol/reply.h"
 #include "gateway/protocol/session.h"
 #include "gateway/protocol/subscriptions.h"
@@ -32,6 +33,7 @@ struct FrontDeps {
   const KeyRing& keys;
   // Runs what outlives a request. Null only in tests that ask nothing.
   TaskGroup* tasks = nullptr;
+  EdgePeers* peers = nullptr;  // null: no other gateway, and nothing outlives the process
   size_t page_size = 1000;
   std::chrono::milliseconds request_timeout = std::chrono::minutes(15);
   std::chrono::milliseconds ask_timeout = std::chrono::minutes(10);
@@ -81,9 +83,9 @@ class LegacyFront {
                                                        Reply& reply);
   // Answers a request of `session`.
   Awaitable<void> HandleRequest(Incoming in, std::shared_ptr<LegacySession> session, Reply& reply);
-  // Takes a notification or an answer to one of our questions.
-  void HandleNotification(const Incoming& in, LegacySession& session);
-  // False if no question with this id waits.
+  // Takes a notification. False if it cancels a request that does not run here.
+  bool HandleNotification(const Incoming& in, LegacySession& session);
+  // Takes an answer to one of our questions. False if no question with this id waits.
   bool HandleAnswer(const jsonrpc::Envelope& envelope, LegacySession& session);
 
  private:
@@ -94,9 +96,13 @@ class LegacyFront {
                                                            CallEvents& events, Reply& reply);
   Awaitable<absl::StatusOr<std::string>> AskAll(std::shared_ptr<LegacySession> session,
                                                 std::string raw_requests, Reply& reply);
+  Awaitable<void> SetLogLevel(std::shared_ptr<LegacySession> session, std::string level);
   Awaitable<void> Subscribe(Incoming in, std::shared_ptr<LegacySession> session, Reply& reply);
   FrontDeps deps_;
 };
+
+// The process that asked the question with this id; empty for a client's own ids.
+std::string AskerOf(const jsonrpc::Id& id);
 
 // Sends `status` as the JSON-RPC error of request `id`.
 Awaitable<void> RespondError(Reply& reply, const jsonrpc::Id& id, const absl::Status& status,

@@ -26,6 +26,7 @@ constexpr size_t kWatchesMax = 1000;
 LegacyFront::LegacyFront(FrontDeps deps) : deps_(std::move(deps)) {
   // A session that becomes known here hears of list changes from now on.
   deps_.sessions.on_open = [this](LegacySession& session) {
+    if (!session.here) return;  // its stream is elsewhere
     ListInterest interest;
     interest.virtual_server = session.virtual_server;
     interest.tools = interest.resources = interest.prompts = true;
@@ -103,7 +104,7 @@ Awaitable<void> LegacyFront::HandleRequest(Incoming in, std::shared_ptr<LegacySe
                          "params.level must be one of debug, info, notice, warning, error, "
                          "critical, alert, emergency");
     } else {
-      session->log_level = *level;
+      co_await SetLogLevel(session, *level);
     }
   } else if (method == "resources/subscribe") {
     co_await Subscribe(std::move(in), std::move(session), reply);
@@ -120,6 +121,18 @@ Awaitable<void> LegacyFront::HandleRequest(Incoming in, std::shared_ptr<LegacySe
   }
   std::string message = jsonrpc::MakeResult(id, *result);
   (void)co_await reply.Respond(200, std::move(message));
+}
+
+Awaitable<void> LegacyFront::SetLogLevel(std::shared_ptr<LegacySession> session,
+                                         std::string level) {
+  session->log_level = std::move(level);
+  std::vector<catalog::v1::SessionMark> marks;
+  marks.push_back(SessionRegistry::MarkOf(*session, false));
+  deps_.sessions.Mark(marks.front());
+  if (deps_.peers == nullptr) co_return;
+  // What cannot be stored still holds wherever it could be told.
+  auto publishing = deps_.peers->Publish(std::move(marks));
+  (void)co_await std::move(publishing);
 }
 
 Awaitable<void> LegacyFront::Subscribe(Incoming in, std::shared_ptr<LegacySession> session,
@@ -179,6 +192,7 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
   spec.meta = ForwardedMeta(*meta);
   spec.wants_progress = meta->progress_token.present();
   spec.affinity = session->handle;
+  if (deps_.peers != nullptr && deps_.peers->clustered()) spec.holder = deps_.peers->self();
   FrontEvents events(reply, session->revision, meta->progress_token, session->log_level);
 
   bool cancelled = false;
@@ -219,14 +233,15 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
   (void)co_await reply.Respond(200, std::move(message));
 }
 
-void LegacyFront::HandleNotification(const Incoming& in, LegacySession& session) {
-  if (in.envelope->method != "notifications/cancelled") return;
+bool LegacyFront::HandleNotification(const Incoming& in, LegacySession& session) {
+  if (in.envelope->method != "notifications/cancelled") return true;
   auto id = jsonrpc::Id::FromRaw(in.envelope->params.Raw("requestId"));
-  if (!id.ok()) return;
+  if (!id.ok()) return true;
   const auto it = session.in_flight.find(*id);
-  if (it == session.in_flight.end()) return;
+  if (it == session.in_flight.end()) return false;
   const auto cancel = it->second;
   cancel();
+  return true;
 }
 
 }  // namespace metamcp::gateway

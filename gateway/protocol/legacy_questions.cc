@@ -16,6 +16,8 @@ namespace {
 namespace asio = boost::asio;
 // Pace of a tool that asks for a retry without a question (mcp-digest 11.2).
 constexpr std::chrono::milliseconds kStateOnlyPause{250};
+// Of the ids of questions, with the asking process and a number.
+constexpr std::string_view kAskPrefix = "gw-";
 // How long giving up a call may take.
 constexpr std::chrono::seconds kAbandonTime{10};
 
@@ -181,7 +183,7 @@ Awaitable<absl::StatusOr<std::string>> LegacyFront::AskAll(std::shared_ptr<Legac
       asked.push_back(one);
       continue;
     }
-    one.id = StrCat("gw-", ++session->next_ask);
+    one.id = StrCat(kAskPrefix, deps_.peers ? deps_.peers->self() : "", "-", ++session->next_ask);
     one.pending = std::make_shared<PendingAsk>(deps_.executor);
     asks.Add(one.id, one.pending);
     asked.push_back(one);
@@ -217,6 +219,15 @@ Awaitable<absl::StatusOr<std::string>> LegacyFront::AskAll(std::shared_ptr<Legac
   }
   if (!failed.ok()) co_return failed;
   co_return std::move(answers).Build();
+}
+
+std::string AskerOf(const jsonrpc::Id& id) {
+  if (id.kind() != jsonrpc::Id::Kind::kString) return {};
+  const std::string text = id.AsText();
+  const size_t dash = text.rfind('-');
+  if (text.rfind(kAskPrefix, 0) != 0 || dash < kAskPrefix.size()) return {};
+  std::string instance = text.substr(kAskPrefix.size(), dash - kAskPrefix.size());
+  return cluster::IsInstanceId(instance) ? instance : std::string();
 }
 
 bool LegacyFront::HandleAnswer(const jsonrpc::Envelope& envelope, LegacySession& session) {

@@ -10,13 +10,6 @@
 namespace metamcp::gateway {
 namespace {
 
-// An id is good for a day after it was made, whatever its use; then the client initializes again.
-constexpr int64_t kIdLifetimeUs = 24LL * 3600 * 1000000;
-
-// Ended sessions that are remembered, so that a client which comes and goes all day costs no
-// memory.
-constexpr size_t kEndedMax = 100'000;
-
 std::string Context(std::string_view tenant, std::string_view subject, std::string_view server) {
   return StrCat("legacy|", tenant, "|", subject, "|", server);
 }
@@ -27,9 +20,15 @@ absl::Status Gone() {
 
 }  // namespace
 
+std::shared_ptr<LegacySession> SessionRegistry::Make() const {
+  return std::make_shared<LegacySession>(executor_, options_.outbox_messages_max,
+                                         options_.instance);
+}
+
 std::shared_ptr<LegacySession> SessionRegistry::Register(std::shared_ptr<LegacySession> session) {
   session->last_used_us = NowMicros();
   by_id_[session->id] = session;
+  by_handle_[session->handle] = session;
   if (on_open) on_open(*session);
   return session;
 }
@@ -39,7 +38,7 @@ absl::StatusOr<std::shared_ptr<LegacySession>> SessionRegistry::Create(
   if (by_id_.size() >= options_.sessions_max) {
     return MakeError("QUEUE_FULL", "gateway", "too many sessions; end some with DELETE");
   }
-  auto session = std::make_shared<LegacySession>(executor_, options_.outbox_messages_max);
+  auto session = Make();
   session->handle = NewUuidV7();
   session->virtual_server = negotiated.virtual_server;
   session->tenant = negotiated.tenant;
@@ -48,11 +47,13 @@ absl::StatusOr<std::shared_ptr<LegacySession>> SessionRegistry::Create(
   session->client_info = negotiated.client_info;
   session->client_capabilities = negotiated.client_capabilities;
   session->transport = negotiated.transport;
+  session->home = options_.instance;
   session->created_us = NowMicros();
   json::ObjectWriter plain;
   plain.AddString("h", session->handle);
   plain.AddString("r", mcp::RevisionName(session->revision));
   plain.AddString("t", session->transport);
+  if (!session->home.empty()) plain.AddString("g", session->home);
   plain.AddInt("c", session->created_us);
   if (!session->client_info.empty()) plain.Add("i", session->client_info);
   plain.Add("p", session->client_capabilities.empty() ? "{}" : session->client_capabilities);
@@ -77,7 +78,7 @@ absl::StatusOr<std::shared_ptr<LegacySession>> SessionRegistry::Find(
   if (!plain) return Gone();
   auto view = json::ScanObject(*plain);
   if (!view.ok()) return Gone();
-  auto session = std::make_shared<LegacySession>(executor_, options_.outbox_messages_max);
+  auto session = Make();
   session->id = std::string(id);
   session->handle = view->String("h").value_or("");
   session->virtual_server = std::string(virtual_server);
@@ -89,7 +90,13 @@ absl::StatusOr<std::shared_ptr<LegacySession>> SessionRegistry::Find(
   session->client_capabilities = std::string(view->Raw("p"));
   const auto revision = mcp::ParseRevision(view->String("r").value_or(""));
   const bool expired = session->created_us + kIdLifetimeUs < NowMicros();
-  if (!revision || expired || ended_.count(session->handle) > 0) return Gone();
+  const auto mark = marks_.find(session->handle);
+  if (!revision || expired || (mark != marks_.end() && mark->second.ended())) return Gone();
+  if (mark != marks_.end()) session->log_level = mark->second.log_level();
+  // A process that is alone takes up what one before it left.
+  session->home = view->String("g").value_or("");
+  if (session->home.empty() || !options_.clustered) session->home = options_.instance;
+  session->here = session->home == options_.instance;
   session->revision = *revision;
   if (by_id_.size() >= options_.sessions_max) {
     return MakeError("QUEUE_FULL", "gateway", "too many sessions; end some with DELETE");
@@ -97,26 +104,52 @@ absl::StatusOr<std::shared_ptr<LegacySession>> SessionRegistry::Find(
   return Register(std::move(session));
 }
 
-void SessionRegistry::Remove(const std::shared_ptr<LegacySession>& session) {
-  ended_[session->handle] = session->created_us + kIdLifetimeUs;
-  // Handles begin with their time: the oldest goes, whose id expires first.
-  if (ended_.size() > kEndedMax) ended_.erase(ended_.begin());
-  by_id_.erase(session->id);
+SessionRegistry::SessionMark SessionRegistry::MarkOf(const LegacySession& session, bool ended) {
+  SessionMark mark;
+  mark.set_handle(session.handle);
+  mark.set_ended(ended);
+  mark.set_log_level(session.log_level);
+  mark.set_expires_us(session.created_us + kIdLifetimeUs);
+  return mark;
+}
+
+SessionRegistry::SessionMark SessionRegistry::Remove(
+    const std::shared_ptr<LegacySession>& session) {
+  const SessionMark mark = MarkOf(*session, true);
+  Forget(*session);
+  Mark(mark);
   const auto in_flight = std::move(session->in_flight);
   session->in_flight.clear();
   for (const auto& [id, cancel] : in_flight) cancel();
   session->watches.clear();
   session->interest.reset();
   session->outbox.Close();
+  return mark;
 }
 
-bool SessionRegistry::Revoke(std::string_view handle) {
-  for (const auto& [id, session] : by_id_) {
-    if (session->handle != handle) continue;
-    Remove(std::shared_ptr<LegacySession>(session));
-    return true;
-  }
-  return false;
+void SessionRegistry::Mark(const SessionMark& mark) {
+  SessionMark& known = marks_[mark.handle()];
+  const bool ended = known.ended() || mark.ended();
+  std::string level = mark.log_level().empty() ? known.log_level() : mark.log_level();
+  known = mark;
+  known.set_ended(ended);
+  known.set_log_level(level);
+  if (known.expires_us() == 0) known.set_expires_us(NowMicros() + kIdLifetimeUs);
+  if (marks_.size() > kMarksMax) marks_.erase(marks_.begin());
+  const auto session = FindHandle(mark.handle());
+  if (session == nullptr) return;
+  if (!level.empty()) session->log_level = std::move(level);
+  if (ended) Remove(session);
+}
+
+std::shared_ptr<LegacySession> SessionRegistry::FindHandle(std::string_view handle) const {
+  const auto it = by_handle_.find(handle);
+  return it == by_handle_.end() ? nullptr : it->second;
+}
+
+void SessionRegistry::Forget(const LegacySession& session) {
+  by_handle_.erase(session.handle);
+  by_id_.erase(session.id);
 }
 
 std::vector<std::shared_ptr<LegacySession>> SessionRegistry::List() const {
@@ -125,17 +158,21 @@ std::vector<std::shared_ptr<LegacySession>> SessionRegistry::List() const {
   return out;
 }
 
-void SessionRegistry::Sweep(int64_t now_us) {
+std::vector<std::shared_ptr<LegacySession>> SessionRegistry::Idle(int64_t now_us) {
   std::vector<std::shared_ptr<LegacySession>> idle;
-  for (const auto& [id, session] : by_id_) {
+  for (auto it = by_id_.begin(); it != by_id_.end();) {
+    const auto session = (it++)->second;
     const bool used = session->streams > 0 || !session->in_flight.empty() ||
                       now_us - session->last_used_us < options_.idle.count();
-    if (!used) idle.push_back(session);
+    if (used) continue;
+    if (session->here) {
+      idle.push_back(session);
+    } else {
+      Forget(*session);
+    }
   }
-  for (const auto& session : idle) Remove(session);
-  for (auto it = ended_.begin(); it != ended_.end();) {
-    it = it->second < now_us ? ended_.erase(it) : std::next(it);
-  }
+  std::erase_if(marks_, [now_us](const auto& entry) { return entry.second.expires_us() < now_us; });
+  return idle;
 }
 
 void SessionRegistry::Clear() {
@@ -149,6 +186,7 @@ void SessionRegistry::Clear() {
     session->outbox.Close();
   }
   by_id_.clear();
+  by_handle_.clear();
 }
 
 }  // namespace metamcp::gateway

@@ -17,6 +17,7 @@
 #include "gateway/protocol/event_log.h"
 #include "gateway/protocol/outbox.h"
 #include "gateway/protocol/subscriptions.h"
+#include "metamcp/catalog/v1/directory_service.pb.h"
 
 namespace metamcp::gateway {
 
@@ -34,8 +35,9 @@ struct PendingAsk {
 // Single-threaded.
 class LegacySession {
  public:
-  LegacySession(boost::asio::any_io_executor executor, size_t outbox_messages_max)
-      : outbox(std::move(executor), outbox_messages_max, 4u << 20) {}
+  LegacySession(boost::asio::any_io_executor executor, size_t outbox_messages_max,
+                std::string instance = {})
+      : outbox(std::move(executor), outbox_messages_max, 4u << 20), logs(std::move(instance)) {}
 
   // Sealed into the id; constant after construction.
   std::string id;      // what the client sends; a secret of the client
@@ -47,6 +49,9 @@ class LegacySession {
   std::string client_info;          // raw object or empty
   std::string client_capabilities;  // raw object in the shape of 2026-07-28
   std::string transport;            // http, stdio, sse, ws
+  // The process that made it: what belongs to no request of it is there. `here`: this one.
+  std::string home;
+  bool here = true;
   int64_t created_us = 0;
 
   int64_t last_used_us = 0;
@@ -63,14 +68,22 @@ class LegacySession {
 
 // The legacy sessions of this process. Ids are sealed with the key ring and carry what was
 // negotiated, so that a session survives a restart and can be served by any replica; running
-// streams and questions live in the process that holds them. Single-threaded.
+// streams and questions live in the process that holds them. That a session has ended, and its log
+// level, every replica learns from its mark. Single-threaded.
 class SessionRegistry {
  public:
+  using SessionMark = catalog::v1::SessionMark;
+  // Marks that are kept; the oldest sessions' go first.
+  static constexpr size_t kMarksMax = 200000;
+  // An id is good for a day after it was made, whatever its use; then the client initializes again.
+  static constexpr int64_t kIdLifetimeUs = 24LL * 3600 * 1000000;
   struct Options {
     Options() {}
     std::chrono::microseconds idle = std::chrono::minutes(30);
     size_t sessions_max = 20000;
     size_t outbox_messages_max = 256;
+    std::string instance;    // names this process; may be empty where it is alone
+    bool clustered = false;  // sessions of other processes are theirs
   };
   SessionRegistry(boost::asio::any_io_executor executor, const KeyRing& keys, Options options)
       : executor_(std::move(executor)), keys_(keys), options_(options) {}
@@ -85,26 +98,35 @@ class SessionRegistry {
                                                       const Principal& principal);
 
   // Ends a session: running requests are cancelled, streams close, the id is refused from now on.
-  void Remove(const std::shared_ptr<LegacySession>& session);
-  // By handle. False where there is none.
-  bool Revoke(std::string_view handle);
+  // Returns the mark that tells others.
+  SessionMark Remove(const std::shared_ptr<LegacySession>& session);
+  // What is told of a session by its mark: as it is, or as ended.
+  static SessionMark MarkOf(const LegacySession& session, bool ended);
+  // Takes what is known of a session of any process: it ends here too, or has another log level.
+  void Mark(const SessionMark& mark);
+  // By handle. Null where there is none.
+  std::shared_ptr<LegacySession> FindHandle(std::string_view handle) const;
   std::vector<std::shared_ptr<LegacySession>> List() const;
 
-  // Ends sessions that were not used for the idle time and have no open stream. Call regularly.
-  void Sweep(int64_t now_us);
+  // Sessions of this process that were not used for the idle time and have no open stream; those of
+  // other processes are forgotten, and marks that have expired. Call regularly.
+  std::vector<std::shared_ptr<LegacySession>> Idle(int64_t now_us);
   void Clear();
 
   std::function<void(LegacySession&)> on_open;  // called for each session that becomes known here
 
  private:
   std::shared_ptr<LegacySession> Register(std::shared_ptr<LegacySession> session);
+  std::shared_ptr<LegacySession> Make() const;
+  void Forget(const LegacySession& session);
 
   boost::asio::any_io_executor executor_;
   const KeyRing& keys_;
   const Options options_;
   std::map<std::string, std::shared_ptr<LegacySession>, std::less<>> by_id_;
-  // Handles of ended sessions until their ids have expired (a day).
-  std::map<std::string, int64_t, std::less<>> ended_;
+  std::map<std::string, std::shared_ptr<LegacySession>, std::less<>> by_handle_;
+  // By handle, which is in the order of their making, until their ids have expired (a day).
+  std::map<std::string, SessionMark, std::less<>> marks_;
 };
 
 }  // namespace metamcp::gateway

@@ -40,6 +40,7 @@ class OutcomeSink final : public Sink<provider::v1::CallResponse> {
         } else {
           outcome.result += event.result().data();
         }
+        if (!event.result().owner().empty()) outcome.owner = event.result().owner();
         complete = event.result().last();
         break;
       case provider::v1::CallResponse::kError:
@@ -143,6 +144,12 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& c
   const InFlight counted(in_flight_[route.upstream_id()]);
   OutcomeSink sink(events, options_.result_bytes_max);
   const absl::Status status = co_await provider->Call(ctx, std::move(request), sink);
+  if (absl::IsUnavailable(status) && !GetErrorInfo(status)) {
+    // The transport's own words: the connector did not answer.
+    co_return MakeError("UPSTREAM_LOST", domain,
+                        StrCat("the connector that runs upstream \"", upstream->name,
+                               "\" went away during the call"));
+  }
   if (!status.ok()) co_return status;
   if (!sink.complete) {
     co_return MakeError("UPSTREAM_LOST", domain,

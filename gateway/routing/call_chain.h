@@ -43,6 +43,7 @@ struct CallSpec {
   bool abandon = false;  // cancel what request_state names
   bool wants_progress = false;
   std::string affinity;
+  std::string holder;  // this process, if nobody else will ever retry the call
 };
 
 // What a call ended with: a result in the shape of 2026-07-28 (with resultType), or the JSON-RPC
@@ -54,6 +55,7 @@ struct CallOutcome {
   jsonrpc::ErrorObject error;
   std::string upstream;       // slug of who answered
   bool wraps_output = false;  // of a tool: see ExposedEntry
+  std::string owner;          // of an unfinished call: the instance that holds it, or empty
 };
 
 // Where the events of a running call go.

@@ -45,6 +45,7 @@ absl::Status CallChain::OpenState(const CallContext& ctx, const CallSpec& spec,
   target.bound_upstream = view->String("u").value_or("");
   target.provider_state = view->String("s").value_or("");
   target.login = view->Raw("l") == "true";
+  target.bound_owner = view->String("o").value_or("");
   return absl::OkStatus();
 }
 
@@ -58,6 +59,7 @@ absl::Status CallChain::SealState(const CallContext& ctx, const CallSpec& spec,
   json::ObjectWriter plain;
   plain.AddString("u", route.upstream_id());
   plain.AddString("s", *state);
+  if (!outcome.owner.empty()) plain.AddString("o", outcome.owner);
   plain.AddString("d", digest);
   if (login) plain.AddBool("l", true);
   plain.AddInt("x", NowMicros() + std::chrono::microseconds(options_.state_lifetime).count());

@@ -164,6 +164,8 @@ absl::StatusOr<provider::v1::CallRequest> CallChain::MakeRequest(
   }
   if (!target.provider_state.empty()) request.set_request_state(target.provider_state);
   request.set_has_request_state(spec.has_request_state && !target.login);
+  if (!target.bound_owner.empty()) request.set_owner(target.bound_owner);
+  if (!spec.holder.empty()) request.set_holder(spec.holder);
   if (!spec.affinity.empty()) request.set_affinity(spec.affinity);
   request.set_abandon(spec.abandon);
   return request;

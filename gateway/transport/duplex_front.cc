@@ -20,7 +20,7 @@ DuplexFront::DuplexFront(FrontDeps deps, ModernFront& modern, LegacyFront& legac
       legacy_(legacy),
       tasks_(tasks),
       options_(options),
-      instance_(HexEncode(RandomBytes(8))) {}
+      instance_(deps_.peers != nullptr ? deps_.peers->self() : HexEncode(RandomBytes(8))) {}
 
 absl::StatusOr<DuplexFront::Opened> DuplexFront::Open(std::string transport,
                                                       std::string virtual_server,
@@ -51,6 +51,12 @@ absl::StatusOr<DuplexFront::Opened> DuplexFront::Open(std::string transport,
   connections_[name] = out.connection;
   ++per_principal_[who];
   return out;
+}
+
+std::string DuplexFront::HolderOf(std::string_view key, std::string_view virtual_server,
+                                  const Principal& principal) const {
+  const auto name = deps_.keys.Open(SealPurpose::kSession, key, Context(principal, virtual_server));
+  return name ? name->substr(0, name->find('.')) : std::string();
 }
 
 absl::StatusOr<std::shared_ptr<DuplexConnection>> DuplexFront::Find(

@@ -32,8 +32,12 @@ class DuplexFront {
   absl::StatusOr<Opened> Open(std::string transport, std::string virtual_server,
                               std::shared_ptr<const Principal> principal);
 
-  // The connection that `key` names, if it is this principal's and this virtual server's. A message
-  // for a connection that another gateway process holds would be passed on from here. Errors:
+  // The process that holds the connection that `key` names; empty for a key that is not this
+  // principal's and this virtual server's.
+  std::string HolderOf(std::string_view key, std::string_view virtual_server,
+                       const Principal& principal) const;
+
+  // The connection that `key` names, if it is this principal's and this virtual server's. Errors:
   // SESSION_NOT_FOUND.
   absl::StatusOr<std::shared_ptr<DuplexConnection>> Find(std::string_view key,
                                                          std::string_view virtual_server,

@@ -35,6 +35,11 @@ class McpEndpoint {
   ModernFront& modern() { return modern_; }
   LegacyFront& legacy() { return legacy_; }
 
+  // Carries the standalone stream of a session that lives here, or what followed the event that
+  // `last_event_id` names; empty: none. Returns when the connection is done.
+  Awaitable<void> ServeStream(std::shared_ptr<LegacySession> session, std::string last_event_id,
+                              http::HttpResponder& responder, http::HttpHeaders cors);
+
   // Answers one request. `cors` are headers for every answer. Origin and Host have been checked.
   Awaitable<void> Handle(http::HttpRequest& request, http::HttpResponder& responder,
                          std::string virtual_server, http::HttpHeaders cors);
@@ -53,6 +58,12 @@ class McpEndpoint {
   Awaitable<void> HandleBatch(Exchange& x);
   Awaitable<void> HandleGet(Exchange& x);
   Awaitable<void> HandleDelete(Exchange& x);
+  // What belongs to another process: who it is (empty: nobody else), and how it gets there.
+  std::string OwnerOf(const jsonrpc::Envelope& envelope, const LegacySession& session) const;
+  Awaitable<void> PassOn(Exchange& x, const jsonrpc::Envelope& envelope, std::string owner,
+                         Reply& reply);
+  Awaitable<void> CancelElsewhere(Exchange& x, const jsonrpc::Envelope& envelope);
+  Awaitable<void> AttachElsewhere(Exchange& x, std::string owner, std::string last_event_id);
   absl::StatusOr<std::shared_ptr<LegacySession>> FindSession(const Exchange& x) const;
   std::shared_ptr<LegacySession> PassingSession(const Exchange& x) const;
   bool MayStream(const Exchange& x) const;

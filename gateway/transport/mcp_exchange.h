@@ -47,7 +47,6 @@ struct McpEndpoint::Exchange {
     in.header = [r = &request](std::string_view name) { return Header(*r, name); };
     return in;
   }
-  // Answers with a failure that belongs to the HTTP exchange.
   Awaitable<void> Fail(const absl::Status& status, mcp::Era era);
 };
 

@@ -112,6 +112,11 @@ Awaitable<void> McpEndpoint::HandleLegacy(Exchange& x, jsonrpc::Envelope& envelo
     (void)co_await reply.Respond(wire.http, std::move(message));
     co_return;
   }
+  std::string owner = OwnerOf(envelope, **session);
+  if (!owner.empty()) {
+    co_await PassOn(x, envelope, std::move(owner), reply);
+    co_return;
+  }
   if (envelope.is_call() && x.reply != nullptr && x.reply->can_push() &&
       (Lasts(envelope.method) || PrefersStream(x.request))) {
     co_await HandleLegacyCall(x, envelope, *session);
@@ -123,8 +128,8 @@ Awaitable<void> McpEndpoint::HandleLegacy(Exchange& x, jsonrpc::Envelope& envelo
   }
   if (envelope.is_response()) {
     (void)legacy_.HandleAnswer(envelope, **session);
-  } else {
-    legacy_.HandleNotification(in, **session);
+  } else if (!legacy_.HandleNotification(in, **session)) {
+    co_await CancelElsewhere(x, envelope);
   }
   (void)co_await reply.End(202);
 }
@@ -246,21 +251,33 @@ Awaitable<void> McpEndpoint::HandleGet(Exchange& x) {
     co_await x.Fail(session.status(), Era::kLegacy);
     co_return;
   }
-  const std::shared_ptr<LegacySession> own = *session;
+  const std::string last(Header(x.request, "Last-Event-ID").value_or(""));
+  const std::string_view named = EventLogs::InstanceOf(last);
+  std::string owner = cluster::IsInstanceId(named) ? std::string(named) : (*session)->home;
+  if (deps_.peers != nullptr && deps_.peers->clustered() && owner != deps_.peers->self()) {
+    co_await AttachElsewhere(x, std::move(owner), last);
+    co_return;
+  }
+  co_await ServeStream(*session, last, x.responder, x.cors);
+}
+
+Awaitable<void> McpEndpoint::ServeStream(std::shared_ptr<LegacySession> own,
+                                         std::string last_event_id, http::HttpResponder& responder,
+                                         http::HttpHeaders cors) {
   if (static_cast<size_t>(own->streams) >= options_.streams_per_session_max) {
     const absl::Status status =
         MakeError("RATE_LIMITED", "gateway", "this session has too many open streams");
-    co_await x.Fail(status, Era::kLegacy);
+    co_await SendFailure(responder, status, Era::kLegacy, std::move(cors));
     co_return;
   }
   EventLogs::Place place;
-  if (const auto last = Header(x.request, "Last-Event-ID")) {
-    place = own->logs.Find(*last).value_or(EventLogs::Place());
+  if (!last_event_id.empty()) {
+    place = own->logs.Find(last_event_id).value_or(EventLogs::Place());
     if (place.log == nullptr && place.request) {
       const absl::Status status =
           MakeError("INVALID_REQUEST", "gateway",
                     "the stream of Last-Event-ID is not kept any more; repeat the request");
-      co_await x.Fail(status, Era::kLegacy);
+      co_await SendFailure(responder, status, Era::kLegacy, std::move(cors));
       co_return;
     }
   }
@@ -273,7 +290,7 @@ Awaitable<void> McpEndpoint::HandleGet(Exchange& x) {
     ~Count() { --session.streams; }
     LegacySession& session;
   } count(*own);
-  StreamConnection connection(x.responder, x.cors, keep_alive_.interval());
+  StreamConnection connection(responder, std::move(cors), keep_alive_.interval());
   const bool prime = !resumes && own->revision >= mcp::Revision::k20251125;
   auto source = place.log->standalone() ? own : nullptr;
   auto serving =
@@ -293,7 +310,16 @@ Awaitable<void> McpEndpoint::HandleDelete(Exchange& x) {
     co_await x.Fail(session.status(), Era::kLegacy);
     co_return;
   }
-  deps_.sessions.Remove(*session);
+  std::vector<SessionRegistry::SessionMark> marks;
+  marks.push_back(deps_.sessions.Remove(*session));
+  if (deps_.peers != nullptr) {
+    auto publishing = deps_.peers->Publish(std::move(marks));
+    const absl::Status stored = co_await std::move(publishing);
+    if (!stored.ok()) {
+      co_await x.Fail(stored, Era::kLegacy);
+      co_return;
+    }
+  }
   http::HttpResponse done(204);
   (void)co_await x.responder.Send(std::move(done));
 }

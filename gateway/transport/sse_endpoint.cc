@@ -101,8 +101,21 @@ Awaitable<void> SseEndpoint::HandleMessage(http::HttpRequest& request,
   }
   if (status.ok()) status = CheckJsonBody(request);
   std::shared_ptr<DuplexConnection> connection;
+  const std::string key = http::QueryParameter(request.query, kKeyParameter);
   if (status.ok()) {
-    const std::string key = http::QueryParameter(request.query, kKeyParameter);
+    EdgePeers* peers = front_.deps().peers;
+    const std::string holder = front_.HolderOf(key, virtual_server, **principal);
+    if (peers != nullptr && peers->clustered() && !holder.empty() && holder != peers->self()) {
+      v1::DeliverRequest passed;
+      passed.set_target(holder);
+      passed.set_connection_key(key);
+      passed.set_virtual_server(virtual_server);
+      passed.set_message(std::move(request.body));
+      auto delivering = peers->Deliver(*principal, std::move(passed));
+      const auto delivered = co_await std::move(delivering);
+      co_await Answer(responder, delivered.status(), std::move(cors));
+      co_return;
+    }
     auto found = front_.Find(key, virtual_server, **principal);
     status = found.status();
     if (found.ok()) connection = *std::move(found);
@@ -111,6 +124,11 @@ Awaitable<void> SseEndpoint::HandleMessage(http::HttpRequest& request,
     status = MakeError("RATE_LIMITED", "gateway", "read the stream before you send more");
   }
   if (status.ok()) status = co_await connection->Take(std::move(request.body));
+  co_await Answer(responder, status, std::move(cors));
+}
+
+Awaitable<void> SseEndpoint::Answer(http::HttpResponder& responder, absl::Status status,
+                                    http::HttpHeaders cors) {
   if (!status.ok()) {
     co_await SendFailure(responder, status, mcp::Era::kLegacy, std::move(cors));
     co_return;

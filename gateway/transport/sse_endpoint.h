@@ -28,6 +28,9 @@ class SseEndpoint {
                                 std::string virtual_server, http::HttpHeaders cors);
 
  private:
+  // 202, or why the message was not taken.
+  static Awaitable<void> Answer(http::HttpResponder& responder, absl::Status status,
+                                http::HttpHeaders cors);
   std::string MessagesUrl(const std::string& virtual_server, const std::string& key) const;
   Awaitable<void> Serve(std::shared_ptr<DuplexConnection> connection,
                         http::HttpResponder& responder, std::string endpoint,

@@ -7,6 +7,8 @@
 #include "common/base/status_macros.h"
 #include "services/catalog/catalog_service.h"
 #include "services/catalog/db_persistence.h"
+#include "services/catalog/directory/directory_service.h"
+#include "services/catalog/directory/directory_store.h"
 #include "services/catalog/sql_store.h"
 
 namespace metamcp::catalog {
@@ -17,11 +19,13 @@ struct CatalogApp::Parts {
       : persistence(database, options.tenant),
         registry(executor, persistence, std::move(options)),
         service(registry),
+        directory(database),
         tasks(executor) {}
 
   DbPersistence persistence;
   Registry registry;
   CatalogService service;
+  DirectoryService directory;
   TaskGroup tasks;
 };
 
@@ -29,7 +33,8 @@ CatalogApp::CatalogApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) 
 CatalogApp::~CatalogApp() = default;
 
 absl::Status CatalogApp::MigrateBlocking(db::Database& database) {
-  return SqlStore::MigrateBlocking(database);
+  METAMCP_RETURN_IF_ERROR(SqlStore::MigrateBlocking(database));
+  return DirectoryStore::MigrateBlocking(database);
 }
 
 Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> CatalogApp::Create(
@@ -48,6 +53,7 @@ Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> CatalogApp::Create(
 }
 
 v1::CatalogService& CatalogApp::service() { return parts_->service; }
+v1::DirectoryService& CatalogApp::directory() { return parts_->directory; }
 
 Awaitable<absl::Status> CatalogApp::Stop() {
   parts_->registry.RequestStop();

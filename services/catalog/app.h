@@ -14,7 +14,8 @@ namespace metamcp::catalog {
 
 namespace v1 {
 class CatalogService;
-}
+class DirectoryService;
+}  // namespace v1
 
 // The catalog service, wired. `SqlStore` migrations run in Create's caller:
 //
@@ -37,6 +38,7 @@ class CatalogApp {
   ~CatalogApp();
 
   v1::CatalogService& service();
+  v1::DirectoryService& directory();
 
   // Stores what is pending and ends. Watchers must be cancelled by their owners before.
   Awaitable<absl::Status> Stop();

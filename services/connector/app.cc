@@ -1,5 +1,8 @@
 #include "services/connector/app.h"
 
+#include <memory>
+#include <set>
+
 #include "common/async/run.h"
 #include "common/async/task_group.h"
 #include "services/connector/connector_service.h"
@@ -14,6 +17,12 @@ namespace {
 // Longer than three grace periods of the slowest child.
 constexpr std::chrono::seconds kChildren(10);
 constexpr std::chrono::seconds kJoin(5);
+
+ParkedCalls::Options MakeParkedOptions(const AppOptions& options) {
+  ParkedCalls::Options out;
+  if (options.members != nullptr) out.instance = options.members->self();
+  return out;
+}
 
 DialerOptions MakeDialerOptions(const AppOptions& options) {
   DialerOptions out;
@@ -51,12 +60,14 @@ struct App::Parts {
         logins(executor, tasks, http, vault),
         dialer(executor, tasks, budget, http, MakeDialerOptions(options)),
         core(executor, tasks, dialer, parked),
-        manager(core, catalog),
+        leases(options.members, options.directory),
+        manager(core, catalog, leases),
         provider(manager),
         diagnosis(core),
         connector(manager, diagnosis, logins) {
     logins.client_metadata_url = options.client_metadata_url;
     core.logins = &logins;
+    if (options.members != nullptr) FollowHolders(*options.members);
     core.config = options.connector;
     core.environment = options.environment;
     core.result_bytes_max = options.result_bytes_max;
@@ -65,6 +76,23 @@ struct App::Parts {
     core.refresh = std::chrono::milliseconds(options.catalog.refresh_ms);
     core.discovery.timeout = std::chrono::milliseconds(options.catalog.list_timeout_ms);
   }
+
+  // What a gateway that is gone alone could take up again is given up.
+  void FollowHolders(cluster::Members& members) {
+    auto follow = [this, &members, alive = std::weak_ptr<bool>(this->alive),
+                   known = std::set<std::string>()]() mutable {
+      if (alive.expired()) return;
+      std::set<std::string> now;
+      for (const cluster::Member& gateway : members.With("gateway")) now.insert(gateway.instance);
+      for (const std::string& one : known) {
+        if (now.count(one) == 0) parked.DropHolder(one);
+      }
+      known = std::move(now);
+    };
+    members.OnChange(std::move(follow));
+  }
+
+  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
   TaskGroup tasks;
   ProcessBudget budget;
   ParkedCalls parked;
@@ -73,6 +101,7 @@ struct App::Parts {
   LoginCore logins;
   Dialer dialer;
   Core core;
+  Leases leases;
   Manager manager;
   ProviderServiceImpl provider;
   Diagnosis diagnosis;

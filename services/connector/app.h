@@ -6,10 +6,12 @@
 
 #include "common/async/sink.h"
 #include "common/base/key_ring.h"
+#include "common/cluster/members.h"
 #include "common/config/config.h"
 #include "common/config/expand.h"
 #include "common/db/executor.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
+#include "metamcp/catalog/v1/directory_service.metamcp.h"
 #include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "metamcp/provider/v1/provider_service.metamcp.h"
 
@@ -21,6 +23,9 @@ namespace metamcp::connector {
 
 struct AppOptions {
   AppOptions() = default;
+  // The cluster, if this connector is part of one; both must outlive the app.
+  cluster::Members* members = nullptr;
+  metamcp::catalog::v1::DirectoryService* directory = nullptr;
   config::ConnectorConfig connector;
   config::CatalogConfig catalog;    // how often lists are read, and how long one may take
   config::Environment environment;  // that ${VAR} in specifications refers to

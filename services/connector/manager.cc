@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/async/run.h"
+#include "common/base/error.h"
 #include "common/base/strings.h"
 #include "common/telemetry/log.h"
 
@@ -17,6 +18,9 @@ constexpr std::chrono::seconds kReportTimeout(20);
 constexpr std::chrono::milliseconds kRetryMin(200);
 constexpr std::chrono::milliseconds kRetryMax(5000);
 constexpr std::chrono::seconds kLastReports(2);
+// How often leases are looked at; sooner while something is under way.
+constexpr std::chrono::milliseconds kScan(1000);
+constexpr std::chrono::milliseconds kScanSoon(150);
 
 }  // namespace
 
@@ -34,14 +38,20 @@ class Manager::WatchSink final : public Sink<catalog_pb::WatchUpstreamsResponse>
   Manager& manager_;
 };
 
-Manager::Manager(Core& core, metamcp::catalog::v1::CatalogService& catalog)
-    : core_(core), catalog_(catalog), report_(core.executor), flush_(core.executor) {}
+Manager::Manager(Core& core, metamcp::catalog::v1::CatalogService& catalog, Leases& leases)
+    : core_(core),
+      catalog_(catalog),
+      leases_(leases),
+      hold_(core.executor),
+      report_(core.executor),
+      flush_(core.executor) {}
 
 Manager::~Manager() = default;
 
 void Manager::Start() {
   core_.tasks.Spawn("connector.watch", Watch(this));
   core_.tasks.Spawn("connector.report", Report(this));
+  if (!leases_.alone()) core_.tasks.Spawn("connector.hold", Hold(this));
 }
 
 Awaitable<void> Manager::Watch(Manager* self) {
@@ -71,25 +81,95 @@ void Manager::Apply(catalog_pb::WatchUpstreamsResponse change) {
   for (catalog_pb::Upstream& desired : *change.mutable_upstreams()) {
     const std::string id = desired.meta().id();
     if (listing_) seen_.insert(id);
+    if (!leases_.alone()) desired_[id] = desired;
     const auto it = upstreams_.find(id);
     if (it != upstreams_.end() && it->second->slug() == desired.meta().name()) {
       it->second->Update(std::move(desired));
       continue;
     }
+    const bool ran = it != upstreams_.end();
     Remove(id);
-    auto changed = [this](const std::string& which) { Changed(which); };
-    auto upstream = std::make_shared<Upstream>(core_, std::move(desired), std::move(changed));
-    upstreams_[id] = upstream;
-    upstream->Start();
+    if (leases_.alone() || ran) Run(desired);
   }
-  for (const std::string& id : change.removed_upstream_ids()) Remove(id);
+  for (const std::string& id : change.removed_upstream_ids()) Forget(id);
+  hold_.Set();
   if (!change.end() || !listing_) return;
   listing_ = false;
   std::vector<std::string> gone;
   for (const auto& [id, upstream] : upstreams_) {
     if (seen_.count(id) == 0) gone.push_back(id);
   }
-  for (const std::string& id : gone) Remove(id);
+  for (const auto& [id, desired] : desired_) {
+    if (seen_.count(id) == 0) gone.push_back(id);
+  }
+  for (const std::string& id : gone) Forget(id);
+}
+
+void Manager::Run(const catalog_pb::Upstream& desired) {
+  auto changed = [this](const std::string& which) { Changed(which); };
+  auto upstream = std::make_shared<Upstream>(core_, desired, std::move(changed));
+  upstreams_[desired.meta().id()] = upstream;
+  upstream->Start();
+}
+
+void Manager::Forget(const std::string& id) {
+  if (desired_.erase(id) > 0 && upstreams_.count(id) > 0) ended_.push_back(id);
+  Remove(id);
+}
+
+Awaitable<void> Manager::Hold(Manager* self) {
+  while (!self->stopping_) {
+    auto holding = self->HoldOnce();
+    const bool settled = co_await std::move(holding);
+    auto waiting = self->hold_.WaitUntil(Clock::now() + (settled ? kScan : kScanSoon));
+    co_await std::move(waiting);
+    const auto state = co_await boost::asio::this_coro::cancellation_state;
+    if (state.cancelled() != boost::asio::cancellation_type::none) break;
+  }
+}
+
+// One look at who should run what; false if the next one should be soon.
+Awaitable<bool> Manager::HoldOnce() {
+  Leases::Wishes wishes;
+  for (const auto& [id, desired] : desired_) {
+    wishes.desired.push_back(id);
+    const auto running = Find(id);
+    if (running == nullptr) continue;
+    wishes.running.insert(id);
+    if (running->busy()) wishes.busy.insert(id);
+  }
+  wishes.ended = ended_;
+  auto asking = leases_.Ask(std::move(wishes));
+  const auto verdict = co_await std::move(asking);
+  if (!verdict.ok() || stopping_) co_return false;
+  ended_.clear();
+  for (const std::string& id : verdict->start) {
+    const auto desired = desired_.find(id);
+    if (desired != desired_.end() && upstreams_.count(id) == 0) Run(desired->second);
+  }
+  for (const std::string& id : verdict->stop) {
+    Log(LogLevel::kWarning, "connector.lease_lost", {{"upstream", id}});
+    Remove(id);
+  }
+  // Ended here before it begins elsewhere.
+  for (const std::string& id : verdict->move) {
+    const auto upstream = Find(id);
+    if (upstream == nullptr || upstream->busy()) continue;
+    upstreams_.erase(id);
+    dirty_.erase(id);
+    auto stopping = upstream->Stop();
+    co_await std::move(stopping);
+    ended_.push_back(id);
+  }
+  co_return ended_.empty();
+}
+
+absl::Status Manager::Missing(const std::string& id) const {
+  if (desired_.count(id) == 0) {
+    return MakeError("NOT_FOUND", "connector", "this connector does not have that upstream");
+  }
+  return MakeError("NOT_OWNER", "connector", "another connector runs this upstream",
+                   {{"owner", leases_.OwnerOf(id)}});
 }
 
 void Manager::Remove(const std::string& id) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -7,24 +8,28 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
+#include "services/connector/leases.h"
 #include "services/connector/upstream.h"
 
 namespace metamcp::connector {
 
 // The registry of upstream actors: follows the catalog's desired upstreams, starts and ends actors,
-// and reports what they see, coalesced. All actors start at once; none waits for another.
+// and reports what they see, coalesced. All actors start at once; none waits for another. Where
+// there are several connectors, an actor runs where its lease is.
 // Single-threaded. Await Stop before destroying it.
 class Manager {
  public:
-  // Both must outlive the manager.
-  Manager(Core& core, metamcp::catalog::v1::CatalogService& catalog);
+  // All must outlive the manager.
+  Manager(Core& core, metamcp::catalog::v1::CatalogService& catalog, Leases& leases);
   ~Manager();
 
   void Start();
   Awaitable<void> Stop();
 
-  // By id; nullptr if there is none.
+  // By id; nullptr if there is none here.
   std::shared_ptr<Upstream> Find(const std::string& id) const;
+  // Why there is none: NOT_FOUND, or NOT_OWNER with whoever runs it.
+  absl::Status Missing(const std::string& id) const;
   // By id or name.
   std::shared_ptr<Upstream> FindByName(const std::string& name) const;
   // Ordered by name.
@@ -36,13 +41,22 @@ class Manager {
   static Awaitable<void> Report(Manager* self);
   Awaitable<bool> ReportOne(std::string id);
   static Awaitable<void> StopOne(std::shared_ptr<Upstream> upstream);
+  static Awaitable<void> Hold(Manager* self);
+  Awaitable<bool> HoldOnce();
   void Apply(catalog_pb::WatchUpstreamsResponse change);
+  void Run(const catalog_pb::Upstream& desired);
+  void Forget(const std::string& id);
   void Remove(const std::string& id);
   void Changed(const std::string& id);
 
   Core& core_;
   metamcp::catalog::v1::CatalogService& catalog_;
-  absl::flat_hash_map<std::string, std::shared_ptr<Upstream>> upstreams_;  // by id
+  Leases& leases_;
+  absl::flat_hash_map<std::string, std::shared_ptr<Upstream>> upstreams_;  // by id, that run here
+  // Where there are several connectors: what somebody should run, and what ended here to move.
+  std::map<std::string, catalog_pb::Upstream> desired_;
+  std::vector<std::string> ended_;
+  Event hold_;
   std::set<std::string> seen_;  // while a full listing is being received
   bool listing_ = false;
   std::set<std::string> dirty_;

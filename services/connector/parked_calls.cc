@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_split.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
@@ -36,7 +37,11 @@ std::string QuestionParams(const Question& question) {
 
 ParkedCalls::ParkedCalls(boost::asio::any_io_executor executor, const KeyRing& keys,
                          Options options)
-    : executor_(executor), keys_(keys), options_(options), sweep_(executor) {}
+    : executor_(executor),
+      keys_(keys),
+      options_(options),
+      instance_(options.instance.empty() ? HexEncode(RandomBytes(6)) : options.instance),
+      sweep_(executor) {}
 
 ParkedCalls::~ParkedCalls() { *alive_ = false; }
 
@@ -62,14 +67,15 @@ std::string ParkedCalls::Ask(const std::string& id, Call& call) {
   json::ObjectWriter result;
   result.AddString("resultType", "input_required");
   result.Add("inputRequests", std::move(requests).Build());
-  result.AddString("requestState",
-                   keys_.Seal(SealPurpose::kCall, StrCat(id, ".", call.round), call.binding));
+  result.AddString(
+      "requestState",
+      keys_.Seal(SealPurpose::kCall, StrCat(instance_, ".", id, ".", call.round), call.binding));
   return std::move(result).Build();
 }
 
 absl::StatusOr<std::string> ParkedCalls::Park(Lease lease, const std::string& upstream_id,
-                                              const std::string& binding,
-                                              const std::string& owner) {
+                                              const std::string& binding, const std::string& owner,
+                                              const std::string& holder) {
   if (calls_.size() - held_.size() >= options_.calls_max) {
     return MakeError("QUEUE_FULL", "connector", "too many calls wait for answers");
   }
@@ -84,6 +90,7 @@ absl::StatusOr<std::string> ParkedCalls::Park(Lease lease, const std::string& up
   call->upstream_id = upstream_id;
   call->binding = binding;
   call->owner = owner;
+  call->holder = holder;
   call->lease = std::move(lease);
   TakeQuestions(*call);
   std::string result = Ask(id, *call);
@@ -92,18 +99,20 @@ absl::StatusOr<std::string> ParkedCalls::Park(Lease lease, const std::string& up
   return result;
 }
 
-std::optional<std::pair<std::string, std::string>> ParkedCalls::Open(
+absl::StatusOr<std::pair<std::string, std::string>> ParkedCalls::Open(
     const std::string& state, const std::string& binding) const {
   const auto opened = keys_.Open(SealPurpose::kCall, state, binding);
-  if (!opened) return std::nullopt;
-  const size_t dot = opened->find('.');
-  if (dot == std::string::npos) return std::nullopt;
-  return std::make_pair(opened->substr(0, dot), opened->substr(dot + 1));
+  if (!opened) return Invalid("is not of this call, or was altered");
+  const std::vector<std::string> parts = absl::StrSplit(*opened, '.');
+  if (parts.size() != 3) return Invalid("is not of this call, or was altered");
+  if (parts[0] == instance_) return std::make_pair(parts[1], parts[2]);
+  return MakeError("CALL_OWNER_LOST", "connector",
+                   "the connector that held this call has ended (restart); start it again");
 }
 
 absl::Status ParkedCalls::Abandon(const std::string& state, const std::string& binding) {
   const auto opened = Open(state, binding);
-  if (!opened) return Invalid("is not of this call, or was altered");
+  if (!opened.ok()) return opened.status();
   const auto& [id, round] = *opened;
   const auto it = calls_.find(id);
   const bool waits = it != calls_.end() && it->second->phase == Phase::kSuspended;
@@ -119,7 +128,7 @@ absl::StatusOr<ParkedCalls::Resumed> ParkedCalls::Resume(const std::string& stat
                                                          const std::string& binding,
                                                          const std::string& responses) {
   const auto opened = Open(state, binding);
-  if (!opened) return Invalid("is not of this call, or was altered");
+  if (!opened.ok()) return opened.status();
   const auto& [id, round] = *opened;
   const auto it = calls_.find(id);
   if (it == calls_.end()) return Invalid("has expired; start the call again");
@@ -224,15 +233,25 @@ void ParkedCalls::GiveUp(Call& call) {
   call.lease.session->Cancel(*call.lease.exchange, "nobody answers its questions");
 }
 
-void ParkedCalls::DropUpstream(const std::string& upstream_id) {
+template <typename Condition>
+void ParkedCalls::DropIf(Condition condition) {
   for (auto it = calls_.begin(); it != calls_.end();) {
-    if (upstream_id.empty() || it->second->upstream_id == upstream_id) {
+    if (condition(*it->second)) {
       GiveUp(*it->second);
       Erase(it++);
     } else {
       ++it;
     }
   }
+}
+
+void ParkedCalls::DropUpstream(const std::string& upstream_id) {
+  DropIf([&](const Call& call) { return upstream_id.empty() || call.upstream_id == upstream_id; });
+}
+
+void ParkedCalls::DropHolder(const std::string& holder) {
+  DropIf(
+      [&](const Call& call) { return call.holder == holder && call.phase != Phase::kDelivering; });
 }
 
 size_t ParkedCalls::Count(const std::string& upstream_id) const {

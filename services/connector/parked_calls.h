@@ -24,6 +24,7 @@ struct CallOutcome {
   absl::Status status;
   std::optional<pb::UpstreamError> error;
   DecodedResult result;
+  bool parked = false;  // waits here for its next round
 };
 
 // Calls of legacy upstreams that wait for answers: the upstream asked something in the middle of a
@@ -41,6 +42,7 @@ class ParkedCalls {
     size_t calls_per_owner_max = 1000;  // of one principal
     size_t held_max = 1000;             // results of calls that are over
     size_t held_bytes_max = 1u << 20;   // a larger outcome is not kept
+    std::string instance;               // names this process in states; random if empty
   };
   // What a parked call keeps alive until it is resumed.
   struct Lease {
@@ -54,10 +56,11 @@ class ParkedCalls {
   ~ParkedCalls();
 
   // Takes a call whose exchange has open questions and returns the input_required result.
-  // `binding` names who may come back and with what; `owner` is whose share of the room it takes.
-  // Errors: QUEUE_FULL.
+  // `binding` names who may come back and with what; `owner` is whose share of the room it takes;
+  // `holder` the one process that will come back, or nobody in particular. Errors: QUEUE_FULL.
   absl::StatusOr<std::string> Park(Lease lease, const std::string& upstream_id,
-                                   const std::string& binding, const std::string& owner);
+                                   const std::string& binding, const std::string& owner,
+                                   const std::string& holder);
 
   struct Resumed {
     std::string call_id;
@@ -66,7 +69,8 @@ class ParkedCalls {
     std::string asked_again;             // input_required result: answers are missing
   };
   // Delivers answers. Errors: STATE_INVALID for a state that is not ours, belongs to someone or
-  // something else, expired, or was used; INVALID_PARAMS for malformed answers.
+  // something else, expired, or was used; CALL_OWNER_LOST for one of another process;
+  // INVALID_PARAMS for malformed answers.
   absl::StatusOr<Resumed> Resume(const std::string& state, const std::string& binding,
                                  const std::string& responses);
   // Cancels the call of a state whose caller will not come back. Errors: STATE_INVALID.
@@ -80,7 +84,10 @@ class ParkedCalls {
 
   // Gives up every call of an upstream (all of them for an empty id).
   void DropUpstream(const std::string& upstream_id);
+  // Gives up every call that only `holder` could have taken up again.
+  void DropHolder(const std::string& holder);
   size_t Count(const std::string& upstream_id) const;
+  const std::string& instance() const { return instance_; }
 
  private:
   enum class Phase { kSuspended, kDelivering, kDone };
@@ -88,6 +95,7 @@ class ParkedCalls {
     std::string upstream_id;
     std::string binding;
     std::string owner;
+    std::string holder;
     Lease lease;
     int round = 0;
     Phase phase = Phase::kSuspended;
@@ -98,20 +106,23 @@ class ParkedCalls {
     std::optional<CallOutcome> outcome;
   };
   std::string Ask(const std::string& id, Call& call);
-  // The call's id and round, of a state that is ours.
-  std::optional<std::pair<std::string, std::string>> Open(const std::string& state,
-                                                          const std::string& binding) const;
+  // The call's id and round, of a state that is ours. Errors: STATE_INVALID; CALL_OWNER_LOST.
+  absl::StatusOr<std::pair<std::string, std::string>> Open(const std::string& state,
+                                                           const std::string& binding) const;
   void TakeQuestions(Call& call);
   void GiveUp(Call& call);
   using Calls = absl::flat_hash_map<std::string, std::unique_ptr<Call>>;
   // The call waits no more; it may still hold a result.
   void Leave(const Call& call);
   void Erase(Calls::iterator it);
+  template <typename Condition>
+  void DropIf(Condition condition);
   void Sweep();
 
   boost::asio::any_io_executor executor_;
   const KeyRing& keys_;
   const Options options_;
+  const std::string instance_;
   Calls calls_;
   absl::flat_hash_map<std::string, size_t> owners_;  // calls that are not over
   std::deque<std::string> held_;                     // ids of those that are, oldest first

@@ -5,19 +5,15 @@
 #include "services/connector/call_codec.h"
 
 namespace metamcp::connector {
-namespace {
-
-absl::Status Unknown() {
-  return MakeError("NOT_FOUND", "connector", "this connector does not have that upstream");
-}
-
-}  // namespace
-
 Awaitable<absl::Status> ProviderServiceImpl::Call(const CallContext& ctx, pb::CallRequest request,
                                                   Sink<pb::CallResponse>& sink) {
   METAMCP_CO_RETURN_IF_ERROR(CheckCall(request));
   const std::shared_ptr<Upstream> upstream = manager_.Find(request.upstream_id());
-  if (upstream == nullptr) co_return Unknown();
+  if (upstream == nullptr && !request.owner().empty()) {
+    co_return MakeError("CALL_OWNER_LOST", "connector",
+                        "the call's upstream is not run here any more; start the call again");
+  }
+  if (upstream == nullptr) co_return manager_.Missing(request.upstream_id());
   auto calling = upstream->Call(ctx, std::move(request), sink);
   co_return co_await std::move(calling);
 }
@@ -26,7 +22,7 @@ Awaitable<absl::Status> ProviderServiceImpl::Listen(const CallContext& ctx,
                                                     pb::ListenRequest request,
                                                     Sink<pb::ListenResponse>& sink) {
   const std::shared_ptr<Upstream> upstream = manager_.Find(request.upstream_id());
-  if (upstream == nullptr) co_return Unknown();
+  if (upstream == nullptr) co_return manager_.Missing(request.upstream_id());
   auto listening = upstream->Listen(ctx, std::move(request), sink);
   co_return co_await std::move(listening);
 }

@@ -130,6 +130,11 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   int in_flight() const;
   int queued() const { return static_cast<int>(limiter_->queued()); }
   int parked() const { return static_cast<int>(core_.parked.Count(id_)); }
+  // Whether somebody would notice if it ran elsewhere from now on.
+  bool busy() const {
+    return in_flight() > 0 || queued() > 0 || parked() > 0 || !extra_.empty() ||
+           !listeners_.empty();
+  }
   int64_t calls() const { return calls_; }
   int64_t failures() const { return failures_; }
 

@@ -157,6 +157,7 @@ Awaitable<absl::Status> Upstream::RetriedCall(CallRun& run) {
   }
   if (!resumed->lease) {
     outcome.result.kind = pb::RESULT_KIND_INPUT_REQUIRED;
+    outcome.parked = true;
     outcome.result.json = std::move(resumed->asked_again);
     auto delivering = Deliver(run, std::move(outcome));
     co_return co_await std::move(delivering);
@@ -223,12 +224,13 @@ Awaitable<absl::Status> Upstream::Conclude(CallRun& run) {
     lease.permit = run.turn;
     auto result = run.call_id.empty()
                       ? core_.parked.Park(std::move(lease), id_, Binding(run.request, run.ctx),
-                                          PrincipalOf(run.ctx))
+                                          PrincipalOf(run.ctx), run.request.holder())
                       : core_.parked.ParkAgain(run.call_id, std::move(lease));
     if (!result.ok()) co_return result.status();
     run.guard.exchange.reset();
     run.settled = true;
     outcome.result.kind = pb::RESULT_KIND_INPUT_REQUIRED;
+    outcome.parked = true;
     outcome.result.json = std::move(*result);
   } else if (!exchange.failure.ok()) {
     outcome.status = exchange.failure;
@@ -271,6 +273,7 @@ Awaitable<absl::Status> Upstream::Deliver(CallRun& run, CallOutcome outcome) {
     pb::CallResponse event;
     event.mutable_result()->set_kind(outcome.result.kind);
     event.mutable_result()->set_last(true);
+    if (outcome.parked) event.mutable_result()->set_owner(core_.parked.instance());
     event.mutable_result()->set_data(std::move(outcome.result.json));
     auto writing = run.sink.Write(std::move(event));
     co_return co_await std::move(writing);
@@ -280,6 +283,7 @@ Awaitable<absl::Status> Upstream::Deliver(CallRun& run, CallOutcome outcome) {
     event.mutable_result()->set_kind(outcome.result.kind);
     event.mutable_result()->set_data(json.substr(at, kChunkBytes));
     event.mutable_result()->set_last(at + kChunkBytes >= json.size());
+    if (outcome.parked) event.mutable_result()->set_owner(core_.parked.instance());
     auto writing = run.sink.Write(std::move(event));
     const absl::Status written = co_await std::move(writing);
     if (!written.ok()) co_return written;

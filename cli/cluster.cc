@@ -1,0 +1,107 @@
+#include "cli/cluster.h"
+
+#include "common/async/run.h"
+#include "common/base/status_macros.h"
+#include "common/telemetry/log.h"
+
+namespace metamcp::cli {
+namespace {
+
+// A lease runs for three of these and a little (services/catalog/directory).
+constexpr std::chrono::milliseconds kHeartbeat{1500};
+constexpr std::chrono::milliseconds kRetry{300};
+constexpr std::chrono::seconds kPatience{2};
+
+CallContext DirectoryContext() {
+  auto who = std::make_shared<Principal>();
+  who->subject = "meta-mcp";
+  who->kind = "service";
+  who->method = "internal";
+  return CallContext(std::move(who), CallContext::Clock::now() + kPatience);
+}
+
+}  // namespace
+
+Cluster::Cluster(bool clustered, rpc::TlsMaterial tls, catalog::v1::DirectoryService& directory)
+    : directory_(directory),
+      members_(cluster::NewInstanceId(), clustered),
+      channels_(members_, std::move(tls)),
+      edge_peers_(members_, &directory,
+                  [this](const cluster::Member& member)
+                      -> absl::StatusOr<std::shared_ptr<gateway::v1::EdgePeerService>> {
+                    METAMCP_ASSIGN_OR_RETURN(auto channel, channels_.To(member));
+                    return std::shared_ptr<gateway::v1::EdgePeerService>(
+                        gateway::v1::MakeEdgePeerServiceClient(std::move(channel)));
+                  }) {
+  members_.refresh = [this] { return Refresh(); };
+}
+
+gateway::Connectors& Cluster::MakeConnectors(gateway::ConnectorClient own, bool own_is_here) {
+  auto dial = [this, own, own_is_here](
+                  const cluster::Member& member) -> absl::StatusOr<gateway::ConnectorClient> {
+    if (own_is_here && member.instance == members_.self()) return own;
+    METAMCP_ASSIGN_OR_RETURN(auto channel, channels_.To(member));
+    gateway::ConnectorClient client;
+    client.provider = provider::v1::MakeProviderServiceClient(channel);
+    client.connector = connector::v1::MakeConnectorServiceClient(channel);
+    return client;
+  };
+  connectors_ = std::make_unique<gateway::Connectors>(members_, std::move(own), std::move(dial));
+  return *connectors_;
+}
+
+Awaitable<absl::Status> Cluster::Join(std::string address, std::vector<std::string> roles) {
+  self_.set_instance(members_.self());
+  self_.set_address(std::move(address));
+  for (std::string& role : roles) self_.add_roles(std::move(role));
+  joined_ = true;
+  co_return co_await Announce(false);
+}
+
+Awaitable<absl::Status> Cluster::Announce(bool leaving) {
+  catalog::v1::AnnounceRequest request;
+  *request.mutable_member() = self_;
+  request.set_leaving(leaving);
+  const CallContext ctx = DirectoryContext();
+  auto announcing = directory_.Announce(ctx, std::move(request));
+  const auto response = co_await std::move(announcing);
+  if (!response.ok()) co_return response.status();
+  if (leaving) co_return absl::OkStatus();
+  std::vector<cluster::Member> alive;
+  for (const catalog::v1::Member& from : response->members()) {
+    cluster::Member& member = alive.emplace_back();
+    member.instance = from.instance();
+    member.address = from.address();
+    member.roles.assign(from.roles().begin(), from.roles().end());
+    member.since_us = from.since_us();
+  }
+  members_.Replace(std::move(alive));
+  co_return absl::OkStatus();
+}
+
+Awaitable<void> Cluster::Refresh() {
+  if (joined_) (void)co_await Announce(false);
+}
+
+Awaitable<void> Cluster::Run() {
+  bool known = true;
+  for (;;) {
+    const bool slept = co_await Sleep(known ? kHeartbeat : kRetry);
+    if (!slept) co_return;
+    const absl::Status announced = co_await Announce(false);
+    if (announced.ok() != known) {
+      Log(announced.ok() ? LogLevel::kInfo : LogLevel::kWarning,
+          announced.ok() ? "cluster.joined" : "cluster.directory_lost",
+          {{"instance", members_.self()}, {"error", std::string(announced.message())}});
+    }
+    known = announced.ok();
+  }
+}
+
+Awaitable<void> Cluster::Leave() {
+  if (!joined_) co_return;
+  joined_ = false;
+  (void)co_await Announce(true);
+}
+
+}  // namespace metamcp::cli

@@ -1,0 +1,89 @@
+#include "common/cluster/members.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <set>
+
+namespace metamcp::cluster {
+namespace {
+
+Member MakeMember(const std::string& instance, std::vector<std::string> roles) {
+  Member member;
+  member.instance = instance;
+  member.address = "h:" + instance;
+  member.roles = std::move(roles);
+  return member;
+}
+
+TEST(MembersTest, AreFoundByInstanceAndRole) {
+  Members members("a", true);
+  int changes = 0;
+  members.OnChange([&changes] { ++changes; });
+  const std::vector<Member> both = {MakeMember("b", {"connector", "gateway"}),
+                                    MakeMember("a", {"gateway"})};
+  members.Replace(both);
+  members.Replace(both);
+  EXPECT_EQ(changes, 1);
+  ASSERT_NE(members.Find("b"), nullptr);
+  EXPECT_EQ(members.Find("c"), nullptr);
+  ASSERT_EQ(members.With("gateway").size(), 2u);
+  EXPECT_EQ(members.With("gateway")[0].instance, "a");
+  EXPECT_EQ(members.With("connector").size(), 1u);
+  members.Replace({});
+  EXPECT_EQ(members.Find("a"), nullptr);
+  EXPECT_EQ(changes, 2);
+}
+
+TEST(MembersTest, AnUnknownInstanceIsAskedForButNotAgainAndAgain) {
+  boost::asio::io_context io;
+  Members members("a", true);
+  const std::string late = NewInstanceId();
+  ASSERT_TRUE(IsInstanceId(late));
+  int asked = 0;
+  members.refresh = [&]() -> Awaitable<void> {
+    ++asked;
+    members.Replace({MakeMember(late, {"gateway"})});
+    co_return;
+  };
+  const auto look = [&io, &members](std::string instance) {
+    std::optional<Member> found;
+    boost::asio::co_spawn(io, members.Look(std::move(instance)),
+                          [&found](std::exception_ptr, std::optional<Member> m) { found = m; });
+    io.restart();
+    io.run();
+    return found.has_value();
+  };
+  EXPECT_FALSE(look("no instance"));
+  EXPECT_EQ(asked, 0);
+  EXPECT_TRUE(look(late));
+  EXPECT_FALSE(look("000000000000"));
+  EXPECT_EQ(asked, 1);
+}
+
+TEST(RendezvousTest, OneMoreMovesOnlyItsShare) {
+  std::vector<Member> two = {MakeMember("a", {}), MakeMember("b", {})};
+  std::vector<Member> three = two;
+  three.push_back(MakeMember("c", {}));
+  const std::vector<Member> none;
+  EXPECT_EQ(RendezvousWinner("x", none), nullptr);
+  std::set<std::string> seen;
+  int moved = 0;
+  for (int i = 0; i < 300; ++i) {
+    const std::string key = std::to_string(i);
+    const std::string before = RendezvousWinner(key, two)->instance;
+    const std::string after = RendezvousWinner(key, three)->instance;
+    seen.insert(before);
+    if (before == after) continue;
+    EXPECT_EQ(after, "c");
+    ++moved;
+  }
+  EXPECT_EQ(seen.size(), 2u);
+  EXPECT_GT(moved, 50);
+  EXPECT_LT(moved, 150);
+}
+
+}  // namespace
+}  // namespace metamcp::cluster

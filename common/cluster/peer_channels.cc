@@ -1,0 +1,27 @@
+#include "common/cluster/peer_channels.h"
+
+#include "common/base/status_macros.h"
+
+namespace metamcp::cluster {
+
+PeerChannels::PeerChannels(Members& members, rpc::TlsMaterial tls)
+    : members_(members), tls_(std::move(tls)) {
+  members.OnChange([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) Prune();
+  });
+}
+
+absl::StatusOr<std::shared_ptr<rpc::Channel>> PeerChannels::To(const Member& member) {
+  auto& channel = channels_[member.instance];
+  if (channel == nullptr) {
+    METAMCP_ASSIGN_OR_RETURN(channel, rpc::Channel::Create(member.address, tls_));
+  }
+  return channel;
+}
+
+void PeerChannels::Prune() {
+  std::erase_if(channels_,
+                [this](const auto& entry) { return members_.Find(entry.first) == nullptr; });
+}
+
+}  // namespace metamcp::cluster

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "common/cluster/members.h"
+#include "common/rpc/channel.h"
+
+namespace metamcp::cluster {
+
+// One gRPC channel to each member that was asked for; gone with the member. Single-threaded.
+class PeerChannels {
+ public:
+  // `members` must outlive this.
+  PeerChannels(Members& members, rpc::TlsMaterial tls);
+  PeerChannels(const PeerChannels&) = delete;
+  PeerChannels& operator=(const PeerChannels&) = delete;
+
+  // Errors: CONFIG_INVALID for an address that needs mTLS where none is configured.
+  absl::StatusOr<std::shared_ptr<rpc::Channel>> To(const Member& member);
+
+ private:
+  void Prune();
+
+  Members& members_;
+  const rpc::TlsMaterial tls_;
+  // By instance, not by address: a new process there is not the old one.
+  std::map<std::string, std::shared_ptr<rpc::Channel>> channels_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace metamcp::cluster
