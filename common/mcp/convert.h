@@ -45,6 +45,8 @@ absl::StatusOr<std::string> ConvertResult(std::string_view method, std::string_v
 
 enum class ItemKind : std::uint8_t { kTool, kPrompt, kResource, kTemplate };
 
+// Any revision's definition -> canonical: without task support; null members of the protocol go; a
+// tool's inputSchema says that it is an object; resources without a name are named by their URI.
 absl::StatusOr<std::string> ItemToModern(ItemKind kind, std::string_view item);
 // Canonical item -> `to`. For a modern `to` the same bytes.
 absl::StatusOr<std::string> ItemToRevision(ItemKind kind, std::string_view item, Revision to);

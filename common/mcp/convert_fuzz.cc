@@ -17,6 +17,10 @@ void CheckText(const absl::StatusOr<std::string>& text) {
   METAMCP_CHECK(metamcp::json::ScanValue(*text, limits).ok());
 }
 
+void CheckAnswer(const absl::StatusOr<metamcp::mcp::CanonicalAnswer>& answer) {
+  if (answer.ok()) CheckText(answer->json);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -26,7 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const Revision to : kRevisions) {
       CheckText(ConvertResult(method, text, Revision::k20260728, to));
       CheckText(ConvertResult(method, text, Revision::k20251125, to));
-      CheckText(RepairResult(to, method, text));
+      CheckAnswer(CanonicalResult(to, method, std::string(text)));
       (void)ValidateParams(to, method, text);
     }
   }

@@ -156,6 +156,22 @@ absl::StatusOr<std::string> ToolToLegacy(std::string_view tool, Revision to) {
   return splicer.Build();
 }
 
+// Tasks of 2025-11-25 have no meaning in the canonical form.
+absl::Status WithoutTaskSupport(const ObjectView& tool, json::Splicer& splicer) {
+  const json::Member* execution = tool.Find("execution");
+  if (execution == nullptr || !execution->value.is_object()) return absl::OkStatus();
+  METAMCP_ASSIGN_OR_RETURN(const ObjectView inner, json::ScanObject(execution->value.raw));
+  json::Splicer rest(inner);
+  rest.Remove("taskSupport");
+  const std::string left = rest.Build();
+  if (left == "{}") {
+    splicer.Remove("execution");
+  } else {
+    splicer.Set("execution", left);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 bool NeedsOutputWrapping(std::string_view tool) {
@@ -190,16 +206,22 @@ absl::StatusOr<std::string> WrapOutputSchema(std::string_view schema) {
 absl::StatusOr<std::string> ItemToModern(ItemKind kind, std::string_view item) {
   METAMCP_ASSIGN_OR_RETURN(const ObjectView view, json::ScanObject(item));
   json::Splicer splicer(view);
-  const json::Member* execution = view.Find("execution");
-  if (kind == ItemKind::kTool && execution != nullptr && execution->value.is_object()) {
-    METAMCP_ASSIGN_OR_RETURN(const ObjectView inner, json::ScanObject(execution->value.raw));
-    json::Splicer rest(inner);
-    rest.Remove("taskSupport");
-    if (rest.Build() == "{}") {
-      splicer.Remove("execution");
-    } else if (rest.changed()) {
-      splicer.Set("execution", rest.Build());
+  for (const std::string_view key : {"title", "description", "mimeType", "size", "arguments",
+                                     "annotations", "icons", "outputSchema", "execution", "_meta"}) {
+    if (view.Raw(key) == "null") splicer.Remove(key);
+  }
+  if (kind == ItemKind::kTool) {
+    METAMCP_RETURN_IF_ERROR(WithoutTaskSupport(view, splicer));
+    // Arguments are objects, so a schema that does not say so means it.
+    const absl::StatusOr<ObjectView> schema = json::ScanObject(view.Raw("inputSchema"));
+    if (schema.ok() && !schema->Has("type")) {
+      json::Splicer typed(*schema);
+      typed.SetString("type", "object");
+      splicer.Set("inputSchema", typed.Build());
     }
+  } else if (kind != ItemKind::kPrompt && !view.String("name")) {
+    const auto name = view.String(kind == ItemKind::kResource ? "uri" : "uriTemplate");
+    if (name) splicer.SetString("name", *name);
   }
   return splicer.Build();
 }

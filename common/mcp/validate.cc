@@ -12,6 +12,8 @@
 #include "common/base/strings.h"
 #include "common/json/splice.h"
 #include "common/json/unescape.h"
+#include "common/mcp/convert_internal.h"
+#include "common/mcp/meta.h"
 #include "common/mcp/methods.h"
 
 namespace metamcp::mcp {
@@ -74,10 +76,13 @@ bool IsIntegral(const Value& value) {
          (absl::SimpleAtod(Av(value.raw), &number) && std::trunc(number) == number);
 }
 
+// Whether null may stand for an optional member that is absent.
+enum class Nulls : std::uint8_t { kAreValues, kAreAbsent };
+
 // Walks a text and the table together. The recursion is bounded by the table, which has no cycles.
 class Walker {
  public:
-  explicit Walker(std::string_view text) : cursor_(text) {}
+  Walker(std::string_view text, Nulls nulls) : cursor_(text), nulls_(nulls) {}
 
   bool Run(std::uint16_t node) { return Check(node) && cursor_.Finish(); }
   // Where and why it failed.
@@ -115,6 +120,11 @@ class Walker {
     return kind != Kind::kString || node.string_count == 0 || CheckString(node, value);
   }
 
+  bool AtNull() {
+    Kind kind;
+    return nulls_ == Nulls::kAreAbsent && cursor_.Peek(&kind) && kind == Kind::kNull;
+  }
+
   bool CheckString(const Node& node, const Value& value) {
     const std::string text = json::UnescapeTrusted(value.raw.substr(1, value.raw.size() - 2));
     const std::span<const std::string_view> allowed(kStrings + node.string_first,
@@ -129,7 +139,7 @@ class Walker {
     std::string best;
     std::vector<std::string> best_path;
     for (std::uint16_t i = 0; i < node.alternative_count; ++i) {
-      Walker inner(value.raw);
+      Walker inner(value.raw, nulls_);
       if (inner.Run(kAlternatives[node.alternative_first + i])) return true;
       // The alternative that got furthest explains the fault best.
       if (i == 0 || inner.path_.size() > best_path.size()) {
@@ -157,7 +167,7 @@ class Walker {
       for (std::size_t i = 0; i < members.size(); ++i) {
         if (members[i].key != key) continue;
         seen |= std::uint64_t{1} << i;
-        child = members[i].node;
+        child = members[i].required || !AtNull() ? members[i].node : std::uint16_t{0};
       }
       path_.push_back(StrCat(".", key.substr(0, kKeyShownMax)));
       if (!Check(child)) return false;
@@ -184,9 +194,58 @@ class Walker {
 
   static constexpr std::size_t kKeyShownMax = 64;
   Cursor cursor_;
+  const Nulls nulls_;
   std::vector<std::string> path_;
   std::string fault_;
 };
+
+absl::Status Malformed(std::string_view method, std::string_view why) {
+  return MakeError("UPSTREAM_PROTOCOL", "upstream",
+                   StrCat("The answer to ", method, " is malformed: ", why));
+}
+
+absl::Status ValidateAs(Part part, Revision revision, std::string_view method,
+                        std::string_view result) {
+  const Entry* entry = FindEntry(revision, method, part);
+  if (entry == nullptr) return absl::OkStatus();
+  Walker walker(result, Nulls::kAreAbsent);
+  if (walker.Run(entry->node)) return absl::OkStatus();
+  return Malformed(method, StrCat("result", walker.Reason()));
+}
+
+ResultType TypeOf(Revision from, std::string_view method, const json::ObjectView& view) {
+  if (!IsModern(from)) {
+    const bool task = method == "tools/call" && view.Has("task") && !view.Has("content");
+    return task && HasCoreTasks(from) ? ResultType::kTask : ResultType::kComplete;
+  }
+  if (!view.Has("resultType")) return ResultType::kComplete;
+  const std::string type = view.String("resultType").value_or("");
+  if (type == "complete") return ResultType::kComplete;
+  if (type == "input_required") return ResultType::kInputRequired;
+  return type == "task" ? ResultType::kTask : ResultType::kOther;
+}
+
+// What a complete result of a legacy or sloppy upstream needs to be canonical.
+void Repair(Revision from, std::string_view method, const json::ObjectView& view,
+                    json::Splicer& splicer) {
+  if (IsModern(from)) {
+    splicer.SetIfAbsent("resultType", R"("complete")");
+  } else {
+    // A legacy server's resultType is a member like any other that we do not know.
+    splicer.Set("resultType", R"("complete")");
+    DropMetaKeys(view, {kMetaRelatedTask, kMetaImmediateResponse}, &splicer);
+    if (view.Raw("structuredContent") == "null") splicer.Remove("structuredContent");
+  }
+  if (method == "tools/call") {
+    splicer.SetIfAbsent("content", "[]");
+    if (view.Raw("content") == "null") splicer.Set("content", "[]");
+  }
+  const MethodInfo* info = FindMethod(method);
+  if (info == nullptr || !info->cacheable) return;
+  const std::string_view ttl = view.Raw("ttlMs");
+  if (ttl.empty() || ttl.front() == '-') splicer.Set("ttlMs", "0");
+  splicer.SetIfAbsent("cacheScope", R"("private")");
+}
 
 }  // namespace
 
@@ -201,44 +260,48 @@ absl::Status ValidateParams(Revision revision, std::string_view method, std::str
     if (!entry->required) return absl::OkStatus();
     return MakeError("INVALID_PARAMS", "mcp", StrCat(method, ": params is missing"));
   }
-  Walker walker(params);
+  Walker walker(params, Nulls::kAreValues);
   if (walker.Run(entry->node)) return absl::OkStatus();
   return MakeError("INVALID_PARAMS", "mcp", StrCat(method, ": params", walker.Reason()));
 }
 
 absl::Status ValidateResult(Revision revision, std::string_view method, std::string_view result) {
-  const Entry* entry = FindEntry(revision, method, Part::kResult);
-  if (entry == nullptr) return absl::OkStatus();
-  Walker walker(result);
-  if (walker.Run(entry->node)) return absl::OkStatus();
-  return MakeError("UPSTREAM_PROTOCOL", "upstream",
-                   StrCat("The answer to ", method, " is malformed: result", walker.Reason()));
+  Part part = Part::kResult;
+  const MethodInfo* info = FindMethod(method);
+  if (IsModern(revision) && info != nullptr && info->may_require_input) {
+    const absl::StatusOr<json::ObjectView> view = json::ScanObject(result);
+    if (view.ok() && view->String("resultType") == "input_required") part = Part::kInputRequired;
+  }
+  return ValidateAs(part, revision, method, result);
 }
 
-absl::StatusOr<std::string> RepairResult(Revision revision, std::string_view method,
-                                         std::string_view result) {
+absl::Status ValidateItem(Revision revision, ItemKind kind, std::string_view item) {
+  constexpr std::string_view kNames[] = {"Tool", "Prompt", "Resource", "ResourceTemplate"};
+  const Entry* entry = FindEntry(revision, kNames[static_cast<std::size_t>(kind)], Part::kItem);
+  Walker walker(item, Nulls::kAreAbsent);
+  if (walker.Run(entry->node)) return absl::OkStatus();
+  return MakeError("UPSTREAM_PROTOCOL", "upstream", walker.Reason());
+}
+
+absl::StatusOr<CanonicalAnswer> CanonicalResult(Revision from, std::string_view method,
+                                                std::string result) {
   const absl::StatusOr<json::ObjectView> view = json::ScanObject(result);
   if (!view.ok()) {
-    return MakeError("UPSTREAM_PROTOCOL", "upstream",
-                     StrCat("The answer to ", method, " is malformed: ", view.status().message()));
+    return Malformed(method, Sv(view.status().message()));
   }
+  CanonicalAnswer out;
+  out.type = TypeOf(from, method, *view);
   json::Splicer splicer(*view);
-  const bool modern = IsModern(revision);
-  if (modern) splicer.SetIfAbsent("resultType", R"("complete")");
-  const bool complete = !view->Has("resultType") || view->String("resultType") == "complete";
-  // A 2025-11-25 answer may be a task instead of content.
-  if (method == "tools/call" && complete && !view->Has("task")) {
-    splicer.SetIfAbsent("content", "[]");
+  if (out.type == ResultType::kComplete) Repair(from, method, *view, splicer);
+  out.json = splicer.changed() ? splicer.Build() : std::string();
+  if (!splicer.changed()) out.json = std::move(result);
+  if (out.type == ResultType::kComplete) {
+    // Whatever the upstream's revision, the newest one admits all that older ones have.
+    METAMCP_RETURN_IF_ERROR(ValidateAs(Part::kResult, kLatestModern, method, out.json));
+  } else if (out.type == ResultType::kInputRequired) {
+    METAMCP_RETURN_IF_ERROR(ValidateAs(Part::kInputRequired, kLatestModern, method, out.json));
   }
-  const MethodInfo* info = FindMethod(method);
-  if (modern && complete && info != nullptr && info->cacheable) {
-    const std::string_view ttl = view->Raw("ttlMs");
-    if (ttl.empty() || ttl.front() == '-') splicer.Set("ttlMs", "0");
-    splicer.SetIfAbsent("cacheScope", R"("private")");
-  }
-  std::string repaired = splicer.Build();
-  METAMCP_RETURN_IF_ERROR(ValidateResult(revision, method, repaired));
-  return repaired;
+  return out;
 }
 
 }  // namespace metamcp::mcp

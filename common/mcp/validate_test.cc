@@ -73,17 +73,92 @@ TEST(ValidateTest, ChecksResultsOfUpstreams) {
                   .ok());
 }
 
-TEST(ValidateTest, RepairsWhatPeersLeaveOut) {
-  EXPECT_EQ(RepairResult(Revision::k20251125, "tools/call", R"({"isError":true})").value(),
-            R"({"isError":true,"content":[]})");
-  EXPECT_EQ(RepairResult(kModern, "tools/list", R"({"tools":[],"ttlMs":-5})").value(),
-            R"({"tools":[],"ttlMs":0,"resultType":"complete","cacheScope":"private"})");
+std::string Canonical(Revision from, std::string_view method, std::string_view result) {
+  auto answer = CanonicalResult(from, method, std::string(result));
+  return answer.ok() ? answer->json : Reason(answer.status());
+}
+
+TEST(CanonicalResultTest, RepairsWhatPeersLeaveOut) {
+  EXPECT_EQ(Canonical(Revision::k20251125, "tools/call", R"({"isError":true})"),
+            R"({"isError":true,"resultType":"complete","content":[]})");
+  EXPECT_EQ(Canonical(kModern, "tools/call", R"({"content":null})"),
+            R"({"content":[],"resultType":"complete"})");
+  EXPECT_EQ(Canonical(kModern, "resources/read", R"({"contents":[],"ttlMs":-5})"),
+            R"({"contents":[],"ttlMs":0,"resultType":"complete","cacheScope":"private"})");
+  EXPECT_EQ(Canonical(Revision::k20241105, "resources/read", R"({"contents":[]})"),
+            R"({"contents":[],"resultType":"complete","ttlMs":0,"cacheScope":"private"})");
   EXPECT_EQ(
-      RepairResult(kModern, "tools/call", R"({"resultType":"input_required","requestState":"s"})")
-          .value(),
-      R"({"resultType":"input_required","requestState":"s"})");
-  EXPECT_EQ(Reason(RepairResult(kModern, "tools/list", "{}").status()), "UPSTREAM_PROTOCOL");
-  EXPECT_EQ(Reason(RepairResult(kModern, "tools/list", "nope").status()), "UPSTREAM_PROTOCOL");
+      Canonical(Revision::k20250618, "tools/call", R"({"structuredContent":null,"isError":null})"),
+      R"({"isError":null,"resultType":"complete","content":[]})");
+}
+
+TEST(CanonicalResultTest, KeepsTheBytesOfWhatIsInOrder) {
+  const std::string_view complete =
+      R"({ "resultType":"complete", "content" : [ {"type":"text","text":"\u00e4"} ],"n":1.0e2})";
+  EXPECT_EQ(Canonical(kModern, "tools/call", complete), complete);
+  const std::string_view asks = R"({"resultType":"input_required","requestState":"s"})";
+  EXPECT_EQ(Canonical(kModern, "tools/call", asks), asks);
+  EXPECT_EQ(CanonicalResult(kModern, "tools/call", std::string(asks))->type,
+            ResultType::kInputRequired);
+}
+
+TEST(CanonicalResultTest, LegacyMembersGo) {
+  EXPECT_EQ(Canonical(Revision::k20251125, "tools/call",
+                      R"({"content":[],"_meta":{"io.modelcontextprotocol/related-task":{}}})"),
+            R"({"content":[],"resultType":"complete"})");
+  // A legacy server's resultType means nothing.
+  EXPECT_EQ(Canonical(Revision::k20251125, "tools/call", R"({"resultType":"task","content":[]})"),
+            R"({"resultType":"complete","content":[]})");
+}
+
+TEST(CanonicalResultTest, TellsTheTypesOfResultsApart) {
+  const auto type = [](Revision from, std::string result) {
+    return CanonicalResult(from, "tools/call", std::move(result))->type;
+  };
+  EXPECT_EQ(type(kModern, R"({"resultType":"task","taskId":"t"})"), ResultType::kTask);
+  EXPECT_EQ(type(kModern, R"({"resultType":"vendor/x"})"), ResultType::kOther);
+  EXPECT_EQ(type(Revision::k20251125, R"({"task":{"taskId":"t"}})"), ResultType::kTask);
+  EXPECT_EQ(type(Revision::k20250618, R"({"task":{"taskId":"t"}})"), ResultType::kComplete);
+}
+
+TEST(CanonicalResultTest, NamesThePlaceOfAFault) {
+  for (const Revision from : kRevisions) {
+    for (const char* bad :
+         {"nope", "[]", R"({"content":"x"})", R"({"content":[{"type":"text"}]})",
+          R"({"content":[],"isError":"no"})", R"({"content":[{"type":"image","data":""}]})"}) {
+      EXPECT_EQ(Canonical(from, "tools/call", bad), "UPSTREAM_PROTOCOL") << bad;
+    }
+    EXPECT_EQ(Canonical(from, "resources/read", "{}"), "UPSTREAM_PROTOCOL");
+    EXPECT_EQ(Canonical(from, "prompts/get", R"({"messages":[{"role":"x","content":{}}]})"),
+              "UPSTREAM_PROTOCOL");
+    EXPECT_EQ(Canonical(from, "completion/complete", R"({"completion":{"values":[1]}})"),
+              "UPSTREAM_PROTOCOL");
+  }
+  EXPECT_EQ(Canonical(kModern, "tools/call",
+                      R"({"resultType":"input_required","inputRequests":{"a":{"method":"x"}}})"),
+            "UPSTREAM_PROTOCOL");
+  const auto answer =
+      CanonicalResult(kModern, "tools/call", R"({"content":[{"type":"text","text":1}]})");
+  EXPECT_NE(answer.status().message().find("result.content[0].text"), std::string::npos)
+      << answer.status();
+}
+
+TEST(ValidateTest, ChecksOneItemOfAList) {
+  EXPECT_TRUE(ValidateItem(kModern, ItemKind::kTool,
+                           R"({"name":"a","inputSchema":{"type":"object"},"description":null})")
+                  .ok());
+  for (const char* bad :
+       {R"({"name":"a"})", R"({"name":"a","inputSchema":{"type":"string"}})", "7", "null",
+        R"({"name":"a","inputSchema":{"type":"object"},"description":7})",
+        R"({"name":"a","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":"yes"}})",
+        R"({"name":"a","inputSchema":{"type":"object"},"outputSchema":"x"})"}) {
+    EXPECT_FALSE(ValidateItem(kModern, ItemKind::kTool, bad).ok()) << bad;
+  }
+  EXPECT_FALSE(ValidateItem(kModern, ItemKind::kResource, R"({"uri":"x://1"})").ok());
+  EXPECT_TRUE(ValidateItem(kModern, ItemKind::kResource, R"({"uri":"x://1","name":"n"})").ok());
+  EXPECT_FALSE(
+      ValidateItem(kModern, ItemKind::kPrompt, R"({"name":"p","arguments":[{}]})").ok());
+  EXPECT_FALSE(ValidateItem(kModern, ItemKind::kTemplate, R"({"uriTemplate":1,"name":"t"})").ok());
 }
 
 TEST(ValidateTest, KnowsEachMethodInItsRevisions) {

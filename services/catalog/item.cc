@@ -26,6 +26,8 @@ std::string_view NameMember(pb::ItemKind kind) {
   }
 }
 
+constexpr size_t kProblemBytesMax = 1024;
+
 std::string StringOr(const json& object, const char* key) {
   const auto it = object.find(key);
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
@@ -183,7 +185,8 @@ std::string ItemId(std::string_view upstream_id, pb::ItemKind kind, std::string_
 }
 
 AnalyzedItem AnalyzeItem(std::string_view upstream_id, std::string_view slug, pb::ItemKind kind,
-                         std::string_view original_name, std::string_view definition) {
+                         std::string_view original_name, std::string_view definition,
+                         std::string_view problem) {
   AnalyzedItem out;
   out.entry = std::make_shared<ItemEntry>();
   ItemEntry& entry = *out.entry;
@@ -194,6 +197,7 @@ AnalyzedItem AnalyzeItem(std::string_view upstream_id, std::string_view slug, pb
   entry.item.set_id(ItemId(upstream_id, kind, clean));
   entry.item.set_fingerprint(Sha256Hex(definition));  // of the bytes, unless they prove valid
   entry.invalid = CheckName(kind, original_name, clean);
+  if (entry.invalid.empty()) entry.invalid = StorableText(problem, kProblemBytesMax);
   if (!entry.invalid.empty()) return out;
   if (definition.size() > kDefinitionBytesMax) {
     entry.invalid = StrCat("the definition has ", definition.size(), " bytes; at most ",

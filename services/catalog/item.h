@@ -63,10 +63,11 @@ std::string StorableName(std::string_view name);
 std::string ItemId(std::string_view upstream_id, pb::ItemKind kind, std::string_view original_name);
 
 // Checks a definition and derives id, fingerprint, facts and search words. Never fails: what is
-// wrong is in `invalid`. Version, first_seen_us and breaking_change are left for the caller.
-// Thread: any.
+// wrong is in `invalid`, first of all the `problem` that the provider found already. Version,
+// first_seen_us and breaking_change are left for the caller. Thread: any.
 AnalyzedItem AnalyzeItem(std::string_view upstream_id, std::string_view slug, pb::ItemKind kind,
-                         std::string_view original_name, std::string_view definition);
+                         std::string_view original_name, std::string_view definition,
+                         std::string_view problem = {});
 
 // "tool", "resource", "template", "prompt".
 std::string_view KindName(pb::ItemKind kind);

@@ -24,6 +24,7 @@ absl::Status UpstreamGone(const std::string& id) {
 }
 
 bool SameDefinition(const ItemEntry& old, const pb::Item& now) {
+  if (old.invalid.empty() != now.problem().empty()) return false;
   if (old.invalid.empty()) return old.item.definition() == now.definition();
   return old.item.fingerprint() == Sha256Hex(now.definition());
 }
@@ -73,7 +74,8 @@ std::optional<AnalyzedItem> Registry::PlanItem(const Model::UpstreamSlot& slot, 
   if (old != nullptr && SameDefinition(*old, item)) return std::nullopt;
   *work += item.definition().size() + kDefinitionCost;
   AnalyzedItem now =
-      AnalyzeItem(slot.id(), slot.name(), kind, item.original_name(), item.definition());
+      AnalyzeItem(slot.id(), slot.name(), kind, item.original_name(), item.definition(),
+                  item.problem());
   ItemEntry& entry = *now.entry;
   entry.item.set_version(1);
   entry.item.set_first_seen_us(Now());

@@ -5,8 +5,9 @@
 #include "common/base/strings.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
+#include "common/mcp/convert.h"
 #include "common/mcp/meta.h"
-#include "common/mcp/methods.h"
+#include "common/mcp/validate.h"
 
 namespace metamcp::connector {
 namespace {
@@ -107,6 +108,11 @@ RequestSpec EncodeCall(const pb::CallRequest& request, const TraceContext& trace
   const bool answers =
       peer.modern() && (!request.input_responses().empty() || request.has_request_state());
   RequestSpec spec(request.method(), answers ? ParamsWithAnswers(request) : request.params());
+  if (!peer.modern() && request.method() == "completion/complete") {
+    if (const auto params = json::ScanObject(spec.params); params.ok()) {
+      spec.params = mcp::ParamsToLegacy(request.method(), *params, "", peer.revision);
+    }
+  }
   spec.meta_tail = MetaTail(request, trace, peer, gateway_info);
   spec.wants_progress = request.wants_progress();
   if (!request.log_level().empty()) {
@@ -148,55 +154,41 @@ absl::Status CheckNoRefusal(std::string_view input_responses) {
 
 absl::StatusOr<DecodedResult> DecodeResult(std::string_view method, std::string result,
                                            const Negotiated& peer) {
-  const auto view = json::ScanObject(result);
-  if (!view.ok()) return Broken(StrCat("the result of ", method, " is not a JSON object"));
+  METAMCP_ASSIGN_OR_RETURN(mcp::CanonicalAnswer answer,
+                           mcp::CanonicalResult(peer.revision, method, std::move(result)));
   DecodedResult out;
-  if (peer.modern() && view->Has("resultType")) {
-    const std::string type = view->String("resultType").value_or("");
-    if (type == "input_required") {
-      if (!view->Has("inputRequests") && !view->Has("requestState")) {
+  out.json = std::move(answer.json);
+  switch (answer.type) {
+    case mcp::ResultType::kComplete:
+      break;
+    case mcp::ResultType::kInputRequired: {
+      METAMCP_ASSIGN_OR_RETURN(const json::ObjectView view, json::ScanObject(out.json));
+      if (!view.Has("inputRequests") && !view.Has("requestState")) {
         return Broken("an input_required result has neither inputRequests nor requestState");
       }
       out.kind = pb::RESULT_KIND_INPUT_REQUIRED;
-    } else if (type == "task") {
-      out.kind = pb::RESULT_KIND_TASK;
-    } else if (type != "complete") {
-      return Broken(StrCat("unknown resultType '", type.substr(0, 40), "'"));
+      break;
     }
+    case mcp::ResultType::kTask:
+      out.kind = pb::RESULT_KIND_TASK;
+      break;
+    case mcp::ResultType::kOther:
+      return Broken(StrCat("the answer to ", method, " has a resultType that nobody asked for"));
   }
-  if (out.kind != pb::RESULT_KIND_COMPLETE) {
-    out.json = std::move(result);
-    return out;
-  }
-  json::Splicer splicer(*view);
-  if (!peer.modern() || !view->Has("resultType")) splicer.SetString("resultType", "complete");
-  if (method == "tools/call") splicer.SetIfAbsent("content", "[]");
-  if (method == "resources/read") {
-    splicer.SetIfAbsent("ttlMs", "0");
-    splicer.SetIfAbsent("cacheScope", "\"private\"");
-  }
-  out.json = splicer.changed() ? splicer.Build() : std::move(result);
   return out;
 }
 
 pb::UpstreamError DecodeError(const RpcError& error, const Negotiated& peer,
                               std::string_view target) {
+  jsonrpc::ErrorObject object;
+  object.code = static_cast<int>(error.code);
+  object.message = error.message;
+  object.data = error.data;
+  object = mcp::ErrorToModern(std::move(object), target);
   pb::UpstreamError out;
-  out.set_code(error.code);
-  out.set_message(error.message);
-  out.set_data(error.data);
-  // Resource not found has another code since 2026-07-28; clients accept the old one only from
-  // legacy servers.
-  if (error.code == -32002) {
-    out.set_code(-32602);
-    const auto data = json::ScanObject(error.data.empty() ? std::string_view("{}")
-                                                          : std::string_view(error.data));
-    if (data.ok() && !data->Has("uri") && !target.empty()) {
-      json::Splicer splicer(*data);
-      splicer.SetString("uri", target);
-      out.set_data(splicer.Build());
-    }
-  }
+  out.set_code(object.code);
+  out.set_message(object.message);
+  out.set_data(object.data);
   // These two speak about our leg, which the caller knows nothing of.
   if (peer.modern() && (error.code == -32020 || error.code == -32022)) {
     out.set_code(-32603);

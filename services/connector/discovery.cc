@@ -9,6 +9,7 @@
 #include "common/base/strings.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
+#include "common/mcp/validate.h"
 
 namespace metamcp::connector {
 namespace {
@@ -22,55 +23,10 @@ constexpr size_t kNameBytesMax = 2048;
 
 absl::Status Invalid(std::string_view why) { return MakeError("INVALID_PARAMS", "connector", why); }
 
-absl::Status CheckText(const json::ObjectView& view, std::string_view key) {
-  const json::Member* member = view.Find(key);
-  if (member == nullptr || member->value.is_string()) return absl::OkStatus();
-  return Invalid(StrCat(key, " is not a string"));
-}
-
-absl::Status CheckTool(const json::ObjectView& view) {
-  const auto schema = json::ScanObject(view.Raw("inputSchema").empty() ? std::string_view("0")
-                                                                       : view.Raw("inputSchema"));
-  if (!schema.ok()) return Invalid("inputSchema is not an object");
-  if (schema->String("type").value_or("") != "object") {
-    return Invalid("inputSchema.type is not \"object\"");
-  }
-  const json::Member* properties = schema->Find("properties");
-  if (properties != nullptr && !properties->value.is_object()) {
-    return Invalid("inputSchema.properties is not an object");
-  }
-  const json::Member* output = view.Find("outputSchema");
-  if (output != nullptr && !output->value.is_object() && !output->value.is_bool()) {
-    return Invalid("outputSchema is not a schema");
-  }
-  const json::Member* annotations = view.Find("annotations");
-  if (annotations != nullptr && !annotations->value.is_object()) {
-    return Invalid("annotations is not an object");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckPrompt(const json::ObjectView& view) {
-  const json::Member* arguments = view.Find("arguments");
-  if (arguments == nullptr) return absl::OkStatus();
-  const auto list = json::ScanArray(arguments->value.raw);
-  if (!list.ok()) return Invalid("arguments is not an array");
-  for (const json::Value& value : *list) {
-    const auto argument = json::ScanObject(value.raw);
-    if (!argument.ok() || !argument->String("name")) {
-      return Invalid("an element of arguments has no name");
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckDefinition(catalog::ItemKind kind, const json::ObjectView& view) {
-  for (const char* text : {"title", "description", "mimeType"}) {
-    METAMCP_RETURN_IF_ERROR(CheckText(view, text));
-  }
-  if (kind == catalog::ITEM_KIND_TOOL) return CheckTool(view);
-  if (kind == catalog::ITEM_KIND_PROMPT) return CheckPrompt(view);
-  return absl::OkStatus();
+mcp::ItemKind ModelKind(catalog::ItemKind kind) {
+  if (kind == catalog::ITEM_KIND_RESOURCE) return mcp::ItemKind::kResource;
+  if (kind == catalog::ITEM_KIND_TEMPLATE) return mcp::ItemKind::kTemplate;
+  return kind == catalog::ITEM_KIND_PROMPT ? mcp::ItemKind::kPrompt : mcp::ItemKind::kTool;
 }
 
 std::string_view KeyMember(catalog::ItemKind kind) {
@@ -96,8 +52,7 @@ absl::StatusOr<std::optional<std::string>> ReadPage(std::string_view result,
   }
   if (const auto ttl = json::RawInt64(page->Raw("ttlMs"))) out.ttl_ms = std::max<int64_t>(0, *ttl);
   for (const json::Value& element : *elements) {
-    absl::Status problem;
-    auto item = CanonicalItem(out.kind, upstream_id, element.raw, &problem);
+    auto item = CanonicalItem(out.kind, upstream_id, element.raw);
     if (!item.ok()) {
       out.dropped.push_back(StrCat(element.raw.substr(0, 80), ": ", item.status().message()));
       continue;
@@ -106,8 +61,8 @@ absl::StatusOr<std::optional<std::string>> ReadPage(std::string_view result,
       out.dropped.push_back(StrCat(item->original_name(), ": listed twice"));
       continue;
     }
-    if (!problem.ok()) {
-      out.dropped.push_back(StrCat(item->original_name().substr(0, 80), ": ", problem.message()));
+    if (!item->problem().empty()) {
+      out.dropped.push_back(StrCat(item->original_name().substr(0, 80), ": ", item->problem()));
     }
     out.items.push_back(std::move(*item));
   }
@@ -143,7 +98,7 @@ std::string_view ListMember(catalog::ItemKind kind) {
 }
 
 absl::StatusOr<catalog::Item> CanonicalItem(catalog::ItemKind kind, std::string_view upstream_id,
-                                            std::string_view definition, absl::Status* problem) {
+                                            std::string_view definition) {
   if (definition.size() > kDefinitionBytesMax) return Invalid("the definition is too large");
   const auto view = json::ScanObject(definition);
   if (!view.ok()) return Invalid("the definition is not an object");
@@ -151,19 +106,14 @@ absl::StatusOr<catalog::Item> CanonicalItem(catalog::ItemKind kind, std::string_
   const std::string name = view->String(key).value_or("");
   if (name.empty()) return Invalid(StrCat("it has no ", key));
   if (name.size() > kNameBytesMax) return Invalid(StrCat("its ", key, " is too long"));
-  json::Splicer splicer(*view);
-  if (kind == catalog::ITEM_KIND_TOOL) {
-    // Tasks of 2025-11-25 have no meaning in the inner shape.
-    if (view->Has("execution")) splicer.Remove("execution");
-  } else if (kind != catalog::ITEM_KIND_PROMPT && !view->String("name")) {
-    splicer.SetString("name", name);
-  }
-  *problem = CheckDefinition(kind, *view);
   catalog::Item item;
   item.set_upstream_id(std::string(upstream_id));
   item.set_kind(kind);
   item.set_original_name(name);
-  item.set_definition(splicer.Build());
+  METAMCP_ASSIGN_OR_RETURN(std::string canonical, mcp::ItemToModern(ModelKind(kind), definition));
+  const absl::Status valid = mcp::ValidateItem(mcp::kLatestModern, ModelKind(kind), canonical);
+  if (!valid.ok()) item.set_problem(std::string(valid.message()));
+  item.set_definition(std::move(canonical));
   return item;
 }
 

@@ -39,11 +39,10 @@ Awaitable<absl::StatusOr<DiscoveredList>> Discover(std::shared_ptr<Session> sess
                                                    DiscoveryLimits limits);
 
 // Brings one definition into the canonical shape; id and fingerprint are the catalog's to make.
-// `problem` says what is wrong with it, if anything. Errors: INVALID_PARAMS for one that cannot
-// even be named. Pure.
+// `problem` in it says what is wrong with it, if anything. Errors: INVALID_PARAMS for one that
+// cannot even be named. Pure.
 absl::StatusOr<metamcp::catalog::v1::Item> CanonicalItem(metamcp::catalog::v1::ItemKind kind,
                                                          std::string_view upstream_id,
-                                                         std::string_view definition,
-                                                         absl::Status* problem);
+                                                         std::string_view definition);
 
 }  // namespace metamcp::connector

@@ -9,6 +9,7 @@
 #include "common/base/strings.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
+#include "common/mcp/convert.h"
 
 namespace metamcp::connector {
 namespace {
@@ -17,20 +18,6 @@ constexpr std::chrono::seconds kSweepEvery(5);
 
 absl::Status Invalid(std::string_view why) {
   return MakeError("STATE_INVALID", "connector", StrCat("this requestState ", why));
-}
-
-// The question in the shape of 2026-07-28: 2025-11-25 members that it does not have are removed.
-std::string QuestionParams(const Question& question) {
-  if (question.method != "elicitation/create" && question.method != "sampling/createMessage") {
-    return question.params;
-  }
-  const auto view = json::ScanObject(question.params);
-  if (!view.ok()) return question.params;
-  json::Splicer splicer(*view);
-  if (view->Has("elicitationId")) splicer.Remove("elicitationId");
-  if (view->Has("task")) splicer.Remove("task");
-  if (view->Has("_meta")) splicer.Remove("_meta");
-  return splicer.Build();
 }
 
 }  // namespace
@@ -61,7 +48,8 @@ std::string ParkedCalls::Ask(const std::string& id, Call& call) {
   for (const auto& [key, question] : call.questions) {
     json::ObjectWriter request;
     request.AddString("method", question.method);
-    request.Add("params", QuestionParams(question));
+    const auto params = mcp::InputParamsToModern(question.method, question.params);
+    request.Add("params", params.ok() ? *params : question.params);
     requests.Add(key, std::move(request).Build());
   }
   json::ObjectWriter result;

@@ -177,6 +177,9 @@ TEST(CallCodec, ResultsBecomeCanonical) {
   // A legacy server cannot claim a modern kind of result.
   EXPECT_EQ(DecodeResult("tools/call", R"({"resultType":"task"})", legacy)->kind,
             pb::RESULT_KIND_COMPLETE);
+  const auto broken = DecodeResult("tools/call", R"({"content":[{"type":"text"}]})", legacy);
+  EXPECT_EQ(GetErrorInfo(broken.status())->reason, "UPSTREAM_PROTOCOL");
+  EXPECT_THAT(std::string(broken.status().message()), HasSubstr("content[0].text is missing"));
 }
 
 TEST(CallCodec, ErrorsOfOurLegAreNotTheCallers) {
@@ -255,29 +258,29 @@ TEST(CanonicalItem, RepairsNamesAndReportsProblems) {
   using ::metamcp::catalog::v1::ITEM_KIND_PROMPT;
   using ::metamcp::catalog::v1::ITEM_KIND_RESOURCE;
   using ::metamcp::catalog::v1::ITEM_KIND_TOOL;
-  absl::Status problem;
-  auto tool = CanonicalItem(
+  const auto tool = CanonicalItem(
       ITEM_KIND_TOOL, "u",
-      R"({"name":"a","inputSchema":{"type":"object"},"execution":{"taskSupport":"optional"}})",
-      &problem);
+      R"({"name":"a","inputSchema":{"type":"object"},"execution":{"taskSupport":"optional"}})");
   ASSERT_TRUE(tool.ok());
-  EXPECT_TRUE(problem.ok());
+  EXPECT_EQ(tool->problem(), "");
   EXPECT_EQ(tool->definition(), R"({"name":"a","inputSchema":{"type":"object"}})");
+  const auto sloppy =
+      CanonicalItem(ITEM_KIND_TOOL, "u", R"({"name":"a","title":null,"inputSchema":{}})");
+  EXPECT_EQ(sloppy->definition(), R"({"name":"a","inputSchema":{"type":"object"}})");
   for (const char* bad : {R"({"name":"a"})", R"({"name":"a","inputSchema":{"type":"string"}})",
                           R"({"name":"a","inputSchema":{"type":"object"},"description":7})",
-                          R"({"name":"a","inputSchema":{"type":"object","properties":[]}})",
                           R"({"name":"a","inputSchema":{"type":"object"},"outputSchema":"x"})"}) {
-    EXPECT_TRUE(CanonicalItem(ITEM_KIND_TOOL, "u", bad, &problem).ok()) << bad;
-    EXPECT_FALSE(problem.ok()) << bad;
+    const auto item = CanonicalItem(ITEM_KIND_TOOL, "u", bad);
+    EXPECT_TRUE(item.ok()) << bad;
+    EXPECT_NE(item->problem(), "") << bad;
   }
   for (const char* bad : {"7", "{}", R"({"name":""})", R"({"name":7})"}) {
-    EXPECT_FALSE(CanonicalItem(ITEM_KIND_TOOL, "u", bad, &problem).ok()) << bad;
+    EXPECT_FALSE(CanonicalItem(ITEM_KIND_TOOL, "u", bad).ok()) << bad;
   }
-  const auto resource = CanonicalItem(ITEM_KIND_RESOURCE, "u", R"({"uri":"x://1"})", &problem);
+  const auto resource = CanonicalItem(ITEM_KIND_RESOURCE, "u", R"({"uri":"x://1"})");
   EXPECT_EQ(Json::parse(resource->definition())["name"], "x://1");
-  EXPECT_TRUE(
-      CanonicalItem(ITEM_KIND_PROMPT, "u", R"({"name":"p","arguments":[{}]})", &problem).ok());
-  EXPECT_FALSE(problem.ok());
+  const auto prompt = CanonicalItem(ITEM_KIND_PROMPT, "u", R"({"name":"p","arguments":[{}]})");
+  EXPECT_THAT(prompt->problem(), HasSubstr("arguments[0].name is missing"));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "common/base/strings.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
+#include "common/mcp/convert.h"
 #include "common/mcp/meta.h"
 #include "services/connector/handshake.h"
 
@@ -193,7 +194,11 @@ void Session::Cancel(Exchange& exchange, std::string_view reason) {
 }
 
 void Session::AnswerQuestion(const Question& question, std::string_view raw_result) {
-  SendText(StrCat(R"({"jsonrpc":"2.0","id":)", question.id, R"(,"result":)", raw_result, "}"));
+  const auto result =
+      mcp::InputResultToLegacy(question.method, raw_result, negotiated_.revision);
+  // Several blocks have no form before 2025-11-25: as if the client had refused.
+  if (!result.ok()) return RefuseQuestion(question);
+  SendText(StrCat(R"({"jsonrpc":"2.0","id":)", question.id, R"(,"result":)", *result, "}"));
 }
 
 void Session::RejectQuestion(const Question& question, const RpcError& error) {

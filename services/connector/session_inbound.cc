@@ -5,6 +5,8 @@
 #include "common/json/scan.h"
 #include "common/json/splice.h"
 #include "common/mcp/meta.h"
+#include "common/mcp/methods.h"
+#include "common/mcp/validate.h"
 #include "services/connector/session.h"
 
 namespace metamcp::connector {
@@ -104,6 +106,9 @@ void Session::OnProgress(const jsonrpc::Envelope& envelope) {
   const auto token = json::RawInt64(envelope.params.Raw("progressToken"));
   const auto exchange = token ? Find(static_cast<uint64_t>(*token)) : nullptr;
   if (exchange == nullptr || !exchange->spec.wants_progress) return;
+  if (!mcp::ValidateParams(negotiated_.revision, envelope.method, envelope.raw_params()).ok()) {
+    return Remark("a malformed progress notification was dropped");
+  }
   json::Splicer splicer(envelope.params);
   splicer.Remove("progressToken");
   exchange->AddNote(true, splicer.Build());
@@ -133,10 +138,16 @@ void Session::OnUpstreamRequest(const jsonrpc::Envelope& envelope, uint64_t stre
   question.id = std::string(envelope.id.raw());
   question.method = std::string(envelope.method);
   question.params = envelope.params.present() ? std::string(envelope.raw_params()) : "{}";
-  Capset all;
-  all.roots = all.sampling = all.elicitation = true;
-  if (!all.Allows(question.method)) {
+  if (!mcp::IsClientMethod(question.method, negotiated_.revision)) {
     SendText(jsonrpc::MakeErrorResponse(envelope.id, jsonrpc::kMethodNotFound, "Method not found"));
+    return;
+  }
+  const absl::Status valid =
+      mcp::ValidateParams(negotiated_.revision, question.method, question.params);
+  if (!valid.ok()) {
+    Remark(StrCat("a malformed question was refused: ", Sv(valid.message())));
+    SendText(jsonrpc::MakeErrorResponse(envelope.id, jsonrpc::kInvalidParams,
+                                        std::string(valid.message())));
     return;
   }
   Route(std::move(question), stream_of);

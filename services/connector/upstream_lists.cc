@@ -35,6 +35,8 @@ std::string Digest(const std::vector<catalog_pb::Item>& items) {
     all += '\n';
     all += item.definition();
     all += '\n';
+    all += item.problem();
+    all += '\n';
   }
   return Sha256(all);
 }
