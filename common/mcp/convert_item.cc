@@ -206,8 +206,9 @@ absl::StatusOr<std::string> WrapOutputSchema(std::string_view schema) {
 absl::StatusOr<std::string> ItemToModern(ItemKind kind, std::string_view item) {
   METAMCP_ASSIGN_OR_RETURN(const ObjectView view, json::ScanObject(item));
   json::Splicer splicer(view);
-  for (const std::string_view key : {"title", "description", "mimeType", "size", "arguments",
-                                     "annotations", "icons", "outputSchema", "execution", "_meta"}) {
+  for (const std::string_view key :
+       {"title", "description", "mimeType", "size", "arguments", "annotations", "icons",
+        "outputSchema", "execution", "_meta"}) {
     if (view.Raw(key) == "null") splicer.Remove(key);
   }
   if (kind == ItemKind::kTool) {

@@ -219,8 +219,10 @@ jsonrpc::ErrorObject ErrorToModern(jsonrpc::ErrorObject error, std::string_view 
 
 jsonrpc::ErrorObject ErrorToLegacy(jsonrpc::ErrorObject error, std::string_view method) {
   if (error.code <= -32020 && error.code >= -32022) {
+    // The other two speak of a leg that the client does not see; which capability is missing it may
+    // want to know.
+    if (error.code != -32021) error.data.clear();
     error.code = jsonrpc::kInternalError;
-    error.data.clear();
   } else if (error.code == jsonrpc::kInvalidParams && method == "resources/read" &&
              !error.data.empty()) {
     const absl::StatusOr<ObjectView> data = json::ScanObject(error.data);

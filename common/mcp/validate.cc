@@ -227,7 +227,7 @@ ResultType TypeOf(Revision from, std::string_view method, const json::ObjectView
 
 // What a complete result of a legacy or sloppy upstream needs to be canonical.
 void Repair(Revision from, std::string_view method, const json::ObjectView& view,
-                    json::Splicer& splicer) {
+            json::Splicer& splicer) {
   if (IsModern(from)) {
     splicer.SetIfAbsent("resultType", R"("complete")");
   } else {

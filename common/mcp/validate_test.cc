@@ -156,8 +156,7 @@ TEST(ValidateTest, ChecksOneItemOfAList) {
   }
   EXPECT_FALSE(ValidateItem(kModern, ItemKind::kResource, R"({"uri":"x://1"})").ok());
   EXPECT_TRUE(ValidateItem(kModern, ItemKind::kResource, R"({"uri":"x://1","name":"n"})").ok());
-  EXPECT_FALSE(
-      ValidateItem(kModern, ItemKind::kPrompt, R"({"name":"p","arguments":[{}]})").ok());
+  EXPECT_FALSE(ValidateItem(kModern, ItemKind::kPrompt, R"({"name":"p","arguments":[{}]})").ok());
   EXPECT_FALSE(ValidateItem(kModern, ItemKind::kTemplate, R"({"uriTemplate":1,"name":"t"})").ok());
 }
 

@@ -73,9 +73,8 @@ std::optional<AnalyzedItem> Registry::PlanItem(const Model::UpstreamSlot& slot, 
   *work += kDefinitionCost / 8;
   if (old != nullptr && SameDefinition(*old, item)) return std::nullopt;
   *work += item.definition().size() + kDefinitionCost;
-  AnalyzedItem now =
-      AnalyzeItem(slot.id(), slot.name(), kind, item.original_name(), item.definition(),
-                  item.problem());
+  AnalyzedItem now = AnalyzeItem(slot.id(), slot.name(), kind, item.original_name(),
+                                 item.definition(), item.problem());
   ItemEntry& entry = *now.entry;
   entry.item.set_version(1);
   entry.item.set_first_seen_us(Now());

@@ -185,7 +185,7 @@ TEST_F(AppTest, ConnectsToEverythingAtOnceWhileSomeHangOrRefuse) {
   Start();
   for (int i = 0; i < 6; ++i) EXPECT_TRUE(UntilState("good-" + std::to_string(i), "ready"));
   ASSERT_TRUE(Until([&] { return catalog_.Lists("id-good-5") == 4; }));
-  EXPECT_EQ(catalog_.State("id-mute"), "connecting");
+  EXPECT_EQ(catalog_.State("id-mute"), "initializing");
   EXPECT_EQ(catalog_.State("id-unset"), "configured");
   EXPECT_EQ(catalog_.State("id-off"), "stopped");
   EXPECT_THAT(Connection("missing").status().detail(), HasSubstr("no-such-command-here"));

@@ -6,7 +6,9 @@
 #include "common/json/scan.h"
 #include "common/json/splice.h"
 #include "common/mcp/convert.h"
+#include "common/mcp/headers.h"
 #include "common/mcp/meta.h"
+#include "common/mcp/methods.h"
 #include "common/mcp/validate.h"
 
 namespace metamcp::connector {
@@ -93,7 +95,7 @@ absl::Status Broken(std::string_view what) {
 absl::Status CheckCall(const pb::CallRequest& request) {
   const std::string& method = request.method();
   if (method != "tools/call" && method != "prompts/get" && method != "resources/read" &&
-      method != "completion/complete") {
+      method != "completion/complete" && mcp::FindMethod(method) != nullptr) {
     return MakeError("METHOD_NOT_FOUND", "connector", StrCat("no such method: ", method));
   }
   METAMCP_RETURN_IF_ERROR(CheckObject(request.params(), "params"));
@@ -114,6 +116,7 @@ RequestSpec EncodeCall(const pb::CallRequest& request, const TraceContext& trace
     }
   }
   spec.meta_tail = MetaTail(request, trace, peer, gateway_info);
+  spec.call = true;
   spec.wants_progress = request.wants_progress();
   if (!request.log_level().empty()) {
     spec.log_severity = mcp::LogSeverity(request.log_level()).value_or(-1);
@@ -152,8 +155,16 @@ absl::Status CheckNoRefusal(std::string_view input_responses) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<std::pair<std::string, std::string>>> HeadersOfCall(
+    std::string_view definition, std::string_view params) {
+  METAMCP_ASSIGN_OR_RETURN(const json::ObjectView tool, json::ScanObject(definition));
+  METAMCP_ASSIGN_OR_RETURN(const auto declared, mcp::ExtractParamHeaders(tool.Raw("inputSchema")));
+  METAMCP_ASSIGN_OR_RETURN(const json::ObjectView view, json::ScanObject(params));
+  return mcp::ComputeParamHeaders(declared, view.Raw("arguments"));
+}
+
 absl::StatusOr<DecodedResult> DecodeResult(std::string_view method, std::string result,
-                                           const Negotiated& peer) {
+                                           const Negotiated& peer, bool extensions) {
   METAMCP_ASSIGN_OR_RETURN(mcp::CanonicalAnswer answer,
                            mcp::CanonicalResult(peer.revision, method, std::move(result)));
   DecodedResult out;
@@ -173,6 +184,11 @@ absl::StatusOr<DecodedResult> DecodeResult(std::string_view method, std::string 
       out.kind = pb::RESULT_KIND_TASK;
       break;
     case mcp::ResultType::kOther:
+      // Only who named an extension may get what the core protocol does not know.
+      if (extensions && peer.extensions) {
+        out.kind = pb::RESULT_KIND_EXTENSION;
+        break;
+      }
       return Broken(StrCat("the answer to ", method, " has a resultType that nobody asked for"));
   }
   return out;

@@ -31,13 +31,19 @@ std::optional<RpcError> RefusedAnswer(std::string_view answer);
 // cannot be told.
 absl::Status CheckNoRefusal(std::string_view input_responses);
 
+// The headers that mirror arguments of a tool's call, by its definition (MCP 2026-07-28,
+// server/tools). Errors: HEADER_MISMATCH, INVALID_PARAMS.
+absl::StatusOr<std::vector<std::pair<std::string, std::string>>> HeadersOfCall(
+    std::string_view definition, std::string_view params);
+
 struct DecodedResult {
   pb::ResultKind kind = pb::RESULT_KIND_COMPLETE;
   std::string json;
 };
-// The canonical form of an upstream's result. Errors: UPSTREAM_PROTOCOL.
+// The canonical form of an upstream's result; `extensions` tells whether the client declared any.
+// Errors: UPSTREAM_PROTOCOL.
 absl::StatusOr<DecodedResult> DecodeResult(std::string_view method, std::string result,
-                                           const Negotiated& peer);
+                                           const Negotiated& peer, bool extensions = false);
 
 // The canonical form of an upstream's error; `target` is the call's.
 pb::UpstreamError DecodeError(const RpcError& error, const Negotiated& peer,

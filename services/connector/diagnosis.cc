@@ -30,6 +30,7 @@ std::string ReasonOf(const absl::Status& status) {
 
 class Quiet final : public SessionObserver {
  public:
+  void OnReached() override {}
   void OnListChanged(ListKind) override {}
   void OnResourceUpdated(const std::string&) override {}
   void OnAmbiguousQuestion() override {}

@@ -69,7 +69,7 @@ Dialer::SessionOr Dialer::NewSession(const Request& request, bool http_sse,
   SessionOptions options;
   options.domain = request.target.domain;
   options.client_info = options_.client_info;
-  options.client_capabilities = LegacyCapabilities(request.declared);
+  options.client_capabilities = CapabilitiesText(request.declared);
   options.hold_questions = request.hold_questions;
   auto session =
       std::make_shared<Session>(executor_, std::move(channel), std::move(options), observer);

@@ -3,14 +3,19 @@
 #include <algorithm>
 
 #include "common/async/run.h"
+#include "common/json/scan.h"
 
 namespace metamcp::connector {
 
-bool Capset::Allows(std::string_view method) const {
-  if (method == "elicitation/create") return elicitation;
-  if (method == "sampling/createMessage") return sampling;
-  if (method == "roots/list") return roots;
-  return false;
+bool Capset::Allows(std::string_view method, std::string_view params) const {
+  if (method == "roots/list") return features.roots;
+  const auto view = json::ScanObject(params);
+  if (!view.ok()) return false;
+  if (method == "elicitation/create") {
+    return view->String("mode") == "url" ? features.elicitation_url : features.elicitation_form;
+  }
+  if (method != "sampling/createMessage" || !features.sampling) return false;
+  return features.sampling_tools || (!view->Has("tools") && !view->Has("toolChoice"));
 }
 
 Awaitable<Exchange::Wake> Exchange::Wait(Clock::time_point until) {
@@ -46,12 +51,20 @@ void Exchange::AddPause(std::chrono::milliseconds retry_after) {
   Add(std::move(note));
 }
 
+void Exchange::AddExtension(std::string method, std::string params) {
+  Note note;
+  note.kind = Note::Kind::kExtension;
+  note.method = std::move(method);
+  note.params = std::move(params);
+  Add(std::move(note));
+}
+
 void Exchange::Add(Note note) {
   active_at = Clock::now();
   if (notes.size() >= kNotesMax) {
     // A slow reader loses old progress before anything else: the newest supersedes it.
     auto old = std::find_if(notes.begin(), notes.end(),
-                            [](const Note& n) { return n.kind != Note::Kind::kLog; });
+                            [](const Note& n) { return n.kind == Note::Kind::kProgress; });
     notes.erase(old != notes.end() ? old : notes.begin());
   }
   notes.push_back(std::move(note));

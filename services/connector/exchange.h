@@ -13,16 +13,18 @@
 
 #include "absl/status/status.h"
 #include "common/async/sink.h"
+#include "common/mcp/convert.h"
 
 namespace metamcp::connector {
 
-// The client capabilities that let an upstream ask back.
+// The client capabilities that a legacy upstream is told of: what it may ask, and extensions.
 struct Capset {
-  bool roots = false;
-  bool sampling = false;
-  bool elicitation = false;
-  bool any() const { return roots || sampling || elicitation; }
-  bool Allows(std::string_view method) const;
+  mcp::ClientFeatures features;
+  std::string extensions;  // raw JSON object of settings by id; empty: none
+  // Whether there is anything to ask.
+  bool any() const { return features.any(); }
+  // Whether this question may be put.
+  bool Allows(std::string_view method, std::string_view params) const;
   friend bool operator==(const Capset&, const Capset&) = default;
 };
 
@@ -51,6 +53,7 @@ struct RequestSpec {
   std::string name;       // for headers
   std::vector<std::pair<std::string, std::string>> headers;
   Capset capset;
+  bool call = false;  // a client's, as opposed to the gateway's own requests
   bool wants_progress = false;
   int log_severity = -1;  // below it nothing is wanted; -1: no logs
 };
@@ -62,9 +65,10 @@ class Exchange {
   using Clock = std::chrono::steady_clock;
   enum class Wake { kSignalled, kTimeout, kCancelled };
   struct Note {
-    enum class Kind { kProgress, kLog, kPaused };
+    enum class Kind { kProgress, kLog, kPaused, kExtension };
     Kind kind = Kind::kLog;
-    std::string params;                       // of progress and log
+    std::string method;                       // of an extension's notification
+    std::string params;                       // raw JSON; of a pause none
     std::chrono::milliseconds retry_after{};  // of a pause
   };
   static constexpr size_t kNotesMax = 256;
@@ -82,6 +86,8 @@ class Exchange {
   void AddNote(bool progress, std::string params);
   // The upstream's stream ended early; it is asked for the rest after that time.
   void AddPause(std::chrono::milliseconds retry_after);
+  // A notification that the core protocol does not know.
+  void AddExtension(std::string method, std::string params);
   void AddQuestion(Question question);
   void Finish(std::string text);
   void FinishError(RpcError why);

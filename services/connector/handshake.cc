@@ -5,11 +5,14 @@
 #include "common/base/strings.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
+#include "common/mcp/convert.h"
 
 namespace metamcp::connector {
 namespace {
 
 constexpr size_t kInstructionsMax = 64u << 10;
+// A client's settings are part of the key of its session with an upstream.
+constexpr size_t kExtensionsMax = 16u << 10;
 
 absl::Status Broken(std::string_view what) {
   return MakeError("UPSTREAM_PROTOCOL", "connector", what);
@@ -28,6 +31,7 @@ void ReadCapabilities(std::string_view raw, Negotiated& out) {
   out.resources = view->Has("resources");
   out.logging = view->Has("logging");
   out.completions = view->Has("completions");
+  out.extensions = view->Has("extensions");
   if (const auto resources = json::ScanObject(view->Raw("resources")); resources.ok()) {
     out.subscribe = IsTrue(resources->Raw("subscribe"));
   }
@@ -105,19 +109,47 @@ EraVerdict JudgeDiscover(const Session::Answer& answer) {
 Capset ReadCapset(std::string_view raw_capabilities) {
   Capset out;
   if (raw_capabilities.empty() || raw_capabilities == "{}") return out;
-  const auto view = json::ScanObject(raw_capabilities);
+  // Without tasks: the two flavours are not compatible.
+  const auto legacy = mcp::ClientCapabilitiesToLegacy(raw_capabilities, mcp::kLatestLegacy);
+  if (!legacy.ok()) return out;
+  const auto features = mcp::ParseClientFeatures(raw_capabilities, mcp::kLatestModern);
+  if (features.ok()) out.features = *features;
+  const auto view = json::ScanObject(*legacy);
   if (!view.ok()) return out;
-  out.roots = view->Has("roots");
-  out.sampling = view->Has("sampling");
-  out.elicitation = view->Has("elicitation");
+  const json::Member* extensions = view->Find("extensions");
+  if (extensions == nullptr || !extensions->value.is_object()) return out;
+  if (extensions->value.raw.size() > kExtensionsMax) return out;
+  const auto map = json::ScanObject(extensions->value.raw);
+  if (map.ok() && !map->empty()) out.extensions = std::string(extensions->value.raw);
   return out;
 }
 
-std::string LegacyCapabilities(const Capset& capset) {
+Capset GatewayCapset() {
+  Capset out;
+  out.features.roots = out.features.sampling = true;
+  out.features.sampling_tools = out.features.sampling_context = true;
+  out.features.elicitation_form = out.features.elicitation_url = true;
+  out.extensions = R"({"io.modelcontextprotocol/ui":{"mimeTypes":["text/html;profile=mcp-app"]}})";
+  return out;
+}
+
+std::string CapabilitiesText(const Capset& capset) {
+  const mcp::ClientFeatures& f = capset.features;
   json::ObjectWriter out;
-  if (capset.roots) out.Add("roots", "{}");
-  if (capset.sampling) out.Add("sampling", "{}");
-  if (capset.elicitation) out.Add("elicitation", R"({"form":{},"url":{}})");
+  if (f.roots) out.Add("roots", "{}");
+  if (f.sampling) {
+    json::ObjectWriter sampling;
+    if (f.sampling_tools) sampling.Add("tools", "{}");
+    if (f.sampling_context) sampling.Add("context", "{}");
+    out.Add("sampling", std::move(sampling).Build());
+  }
+  if (f.elicitation_form || f.elicitation_url) {
+    json::ObjectWriter elicitation;
+    if (f.elicitation_form) elicitation.Add("form", "{}");
+    if (f.elicitation_url) elicitation.Add("url", "{}");
+    out.Add("elicitation", std::move(elicitation).Build());
+  }
+  if (!capset.extensions.empty()) out.Add("extensions", capset.extensions);
   return std::move(out).Build();
 }
 

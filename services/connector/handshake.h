@@ -19,10 +19,11 @@ absl::StatusOr<Negotiated> ReadDiscoverResult(std::string_view result);
 enum class EraVerdict { kModern, kLegacy };
 EraVerdict JudgeDiscover(const Session::Answer& answer);
 
-// Reads client capabilities (raw object, empty means {}) into what lets an upstream ask back.
+// Reads client capabilities in the modern shape (raw object, empty means {}).
 Capset ReadCapset(std::string_view raw_capabilities);
-// The object to declare to a legacy upstream of that set; also without parts that only the newest
-// legacy revision knows how to carry.
-std::string LegacyCapabilities(const Capset& capset);
+// All that can be bridged: what the sessions declare that find out what an upstream offers.
+Capset GatewayCapset();
+// The object that declares a set; the same to legacy and modern upstreams.
+std::string CapabilitiesText(const Capset& capset);
 
 }  // namespace metamcp::connector

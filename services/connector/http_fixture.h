@@ -42,6 +42,9 @@ class HttpMcpServer {
   std::vector<http::HttpRequest> requests;
   int deletes = 0, streams = 0, resumes = 0, initializes = 0;
   bool hung_up = false;  // a client left "hang"
+  int refuse_code = 0;   // modern tools/call is answered with this error,
+  int refusals = 0;      // so many times
+  bool mirrors = false;  // "echo" mirrors its argument region in a header, and insists on it
 
  private:
   Awaitable<void> SendJson(http::HttpResponder& responder, Json message,
@@ -95,8 +98,11 @@ class HttpMcpServer {
       result = {{"supportedVersions", {"2026-07-28"}},
                 {"capabilities", {{"tools", Json::object()}}}};
     } else if (method == "tools/list") {
-      result = {
-          {"tools", Json::array({{{"name", "echo"}, {"inputSchema", {{"type", "object"}}}}})}};
+      Json schema = {{"type", "object"}};
+      if (mirrors) {
+        schema["properties"]["region"] = {{"type", "string"}, {"x-mcp-header", "Region"}};
+      }
+      result = {{"tools", Json::array({{{"name", "echo"}, {"inputSchema", schema}}})}};
     } else if (method == "tools/call") {
       result = {{"content", Json::array({{{"type", "text"}, {"text", message["params"].dump()}}})}};
     }
@@ -127,6 +133,17 @@ class HttpMcpServer {
       forget_session = false;
       auto sending = SendStatus(responder, 404);
       co_await std::move(sending);
+      co_return;
+    }
+    const bool unmirrored = mirrors && request.headers.Get("Mcp-Param-Region") != "eu";
+    if (modern && method == "tools/call" && (refusals > 0 || unmirrored)) {
+      if (refusals > 0) --refusals;
+      const Json error = {{"code", unmirrored ? -32020 : refuse_code}, {"message", "no"}};
+      http::HttpResponse response(
+          400, "application/json",
+          Json({{"jsonrpc", "2.0"}, {"id", message["id"]}, {"error", error}}).dump());
+      auto sending = responder.Send(std::move(response));
+      (co_await std::move(sending)).IgnoreError();
       co_return;
     }
     const std::string name =
@@ -168,10 +185,13 @@ class HttpMcpServer {
     }
     Json result = Result(message, mode == Mode::kModern);
     if (name == "elicit") {
-      const Json ask = {{"jsonrpc", "2.0"},
-                        {"id", "ask-1"},
-                        {"method", "elicitation/create"},
-                        {"params", {{"message", "Name?"}, {"requestedSchema", Json::object()}}}};
+      const Json ask = {
+          {"jsonrpc", "2.0"},
+          {"id", "ask-1"},
+          {"method", "elicitation/create"},
+          {"params",
+           {{"message", "Name?"},
+            {"requestedSchema", {{"type", "object"}, {"properties", Json::object()}}}}}};
       const std::string event = http::SseEvent(ask.dump());
       auto asking = responder.Write(event);
       (co_await std::move(asking)).IgnoreError();

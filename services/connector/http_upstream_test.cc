@@ -46,6 +46,39 @@ class HttpUpstreamTest : public UpstreamFixture {
   std::unique_ptr<HttpMcpServer> server_;
 };
 
+int CallsOf(const HttpMcpServer& server, std::string_view method) {
+  int count = 0;
+  for (const auto& sent : server.requests) count += sent.headers.Get("Mcp-Method") == method;
+  return count;
+}
+
+TEST_F(HttpUpstreamTest, AHeaderMismatchIsMendedFromTheNewListOnce) {
+  RecordProperty("req", "A12");
+  auto upstream = Ready(Mode::kModern);
+  server_->mirrors = true;
+  auto call = Finish(*upstream, Tool(*upstream, "echo", R"({"region":"eu"})"));
+  EXPECT_THAT(TextOf(*call), HasSubstr("region")) << call->sink.error.ShortDebugString();
+  EXPECT_EQ(CallsOf(*server_, "tools/call"), 2);
+  // What cannot be mended is not the client's business.
+  auto other = Finish(*upstream, Tool(*upstream, "echo", R"({"region":"us"})"));
+  EXPECT_EQ(other->sink.error.code(), -32603);
+  EXPECT_EQ(CallsOf(*server_, "tools/call"), 4);
+}
+
+TEST_F(HttpUpstreamTest, AChangeOfRevisionIsNegotiatedAnew) {
+  RecordProperty("req", "A12");
+  auto upstream = Ready(Mode::kModern);
+  server_->refuse_code = -32022;
+  server_->refusals = 1;
+  const int discovered = CallsOf(*server_, "server/discover");
+  auto call = Finish(*upstream, Tool(*upstream, "echo", R"({"a":1})"));
+  EXPECT_THAT(TextOf(*call), HasSubstr("\"a\"")) << call->sink.error.ShortDebugString();
+  EXPECT_GT(CallsOf(*server_, "server/discover"), discovered);
+  server_->refusals = 100;
+  auto again = Finish(*upstream, Tool(*upstream, "echo", R"({"a":1})"));
+  EXPECT_EQ(again->sink.error.code(), -32603);
+}
+
 TEST_F(HttpUpstreamTest, ModernCallsCarryTheirHeaders) {
   RecordProperty("req", "M-FR-002.2 M02-US-002.1 M02-TR-3.1 M02-US-002.3 M-AC-5.2.2");
   auto upstream = Ready(Mode::kModern);

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <nlohmann/json.hpp>
 
@@ -39,6 +40,35 @@ class IsolationTest : public UpstreamFixture {
     return request;
   }
 };
+
+TEST_F(IsolationTest, AParkedCallSharesTheFateOfItsOwnSessionOnly) {
+  auto desired = Stdio("one", {"--era", "legacy"});
+  desired.mutable_spec()->set_isolation("session");
+  auto upstream = Ready(desired);
+  auto asked = Finish(*upstream, Elicit(*upstream, "a"));
+  ASSERT_EQ(asked->sink.kind, pb::RESULT_KIND_INPUT_REQUIRED) << asked->status;
+  const int pid = upstream->status().pid();
+  ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  ASSERT_TRUE(Until([&] { return upstream->status().state() != "ready"; }));
+  // Also while the main session is away.
+  auto done = Finish(*upstream, Answer(Elicit(*upstream, "a"), *asked, "Ada"));
+  EXPECT_THAT(done->sink.result, HasSubstr("Ada")) << done->status;
+  ASSERT_TRUE(Until(
+      [&] { return upstream->status().state() == "ready" && upstream->status().pid() != pid; }));
+}
+
+TEST_F(IsolationTest, AParkedCallOfALostSessionIsToldSo) {
+  auto upstream = Ready(Stdio("one", {"--era", "legacy"}));
+  auto asked = Finish(*upstream, Elicit(*upstream, "a"));
+  ASSERT_EQ(asked->sink.kind, pb::RESULT_KIND_INPUT_REQUIRED) << asked->status;
+  const int pid = upstream->status().pid();
+  ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  ASSERT_TRUE(Until(
+      [&] { return upstream->status().state() == "ready" && upstream->status().pid() != pid; }));
+  auto lost = Finish(*upstream, Answer(Elicit(*upstream, "a"), *asked, "Ada"));
+  EXPECT_EQ(Reason(lost->status), "UPSTREAM_LOST");
+  EXPECT_EQ(Domain(lost->status), "upstream:one");
+}
 
 TEST_F(IsolationTest, AStateWorksOnceForItsOwnerAndItsCallOnly) {
   auto upstream = Ready(Stdio("one", {"--era", "legacy"}));
@@ -114,17 +144,6 @@ TEST_F(IsolationTest, MissingAnswersAreAskedForAgain) {
   ASSERT_EQ(again->sink.kind, pb::RESULT_KIND_INPUT_REQUIRED) << again->status;
   auto answered = Finish(*upstream, Answer(Elicit(*upstream, "a"), *again, "Ada"));
   EXPECT_THAT(answered->sink.result, HasSubstr("Ada"));
-}
-
-TEST_F(IsolationTest, AParkedCallOfADeadUpstreamIsGone) {
-  auto upstream = Ready(Stdio("one", {"--era", "legacy"}));
-  auto asked = Finish(*upstream, Elicit(*upstream, "a"));
-  const int pid = upstream->status().pid();
-  ::kill(pid, SIGKILL);
-  ASSERT_TRUE(Until(
-      [&] { return upstream->status().state() == "ready" && upstream->status().pid() != pid; }));
-  auto late = Finish(*upstream, Answer(Elicit(*upstream, "a"), *asked, "Ada"));
-  EXPECT_EQ(Reason(late->status), "STATE_INVALID");
 }
 
 TEST_F(IsolationTest, AnAmbiguousQuestionIsRefusedAndFromThenOnCallsTakeTurns) {

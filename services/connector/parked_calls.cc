@@ -112,6 +112,10 @@ absl::Status ParkedCalls::Abandon(const std::string& state, const std::string& b
   return absl::OkStatus();
 }
 
+bool ParkedCalls::Owns(const std::string& state, const std::string& binding) const {
+  return keys_.Open(SealPurpose::kCall, state, binding).has_value();
+}
+
 absl::StatusOr<ParkedCalls::Resumed> ParkedCalls::Resume(const std::string& state,
                                                          const std::string& binding,
                                                          const std::string& responses) {

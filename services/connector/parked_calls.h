@@ -62,6 +62,9 @@ class ParkedCalls {
                                    const std::string& binding, const std::string& owner,
                                    const std::string& holder);
 
+  // Whether a state was made here for that call, whatever became of it.
+  bool Owns(const std::string& state, const std::string& binding) const;
+
   struct Resumed {
     std::string call_id;
     std::optional<Lease> lease;          // drive it on

@@ -172,7 +172,12 @@ TEST(CallCodec, ResultsBecomeCanonical) {
   EXPECT_EQ(DecodeResult("tools/call", R"({"resultType":"task","taskId":"1"})", modern)->kind,
             pb::RESULT_KIND_TASK);
   EXPECT_FALSE(DecodeResult("tools/call", R"({"resultType":"input_required"})", modern).ok());
-  EXPECT_FALSE(DecodeResult("tools/call", R"({"resultType":"later"})", modern).ok());
+  EXPECT_FALSE(DecodeResult("tools/call", R"({"resultType":"later"})", modern, true).ok());
+  Negotiated extended = modern;
+  extended.extensions = true;
+  EXPECT_FALSE(DecodeResult("tools/call", R"({"resultType":"later"})", extended).ok());
+  EXPECT_EQ(DecodeResult("tools/call", R"({"resultType":"later"})", extended, true)->kind,
+            pb::RESULT_KIND_EXTENSION);
   EXPECT_FALSE(DecodeResult("tools/call", "[]", legacy).ok());
   // A legacy server cannot claim a modern kind of result.
   EXPECT_EQ(DecodeResult("tools/call", R"({"resultType":"task"})", legacy)->kind,
@@ -231,6 +236,22 @@ TEST(Handshake, JudgesTheEra) {
   answer.error->code = -32021;
   answer.error->data = R"({"requiredCapabilities":{}})";
   EXPECT_EQ(JudgeDiscover(answer), EraVerdict::kModern);
+}
+
+TEST(Handshake, WhatALegacyUpstreamIsTold) {
+  const Capset capset = ReadCapset(
+      R"({"elicitation":{},"sampling":{"tools":{}},"roots":{},"extensions":{"vendor/x":{"a":1},)"
+      R"("io.modelcontextprotocol/tasks":{}}})");
+  EXPECT_EQ(Json::parse(CapabilitiesText(capset)),
+            Json::parse(R"({"roots":{},"sampling":{"tools":{}},"elicitation":{"form":{}},)"
+                        R"("extensions":{"vendor/x":{"a":1}}})"));
+  EXPECT_EQ(CapabilitiesText(ReadCapset("{}")), "{}");
+  EXPECT_TRUE(capset.Allows("elicitation/create", R"({"message":"m"})"));
+  EXPECT_FALSE(capset.Allows("elicitation/create", R"({"mode":"url"})"));
+  EXPECT_TRUE(capset.Allows("sampling/createMessage", R"({"tools":[]})"));
+  EXPECT_FALSE(
+      ReadCapset(R"({"sampling":{}})").Allows("sampling/createMessage", R"({"tools":[]})"));
+  EXPECT_FALSE(ReadCapset("{}").Allows("roots/list", "{}"));
 }
 
 TEST(ResolveTarget, ExpandsAndNamesWhatIsMissing) {

@@ -19,15 +19,6 @@ using Clock = std::chrono::steady_clock;
 // A misbehaving upstream must not fill its own log.
 constexpr int kRemarksMax = 100;
 
-constexpr std::string_view kGatewayCapabilities =
-    R"({"roots":{},"sampling":{},"elicitation":{"form":{},"url":{}}})";
-
-// What clients asked for, as opposed to the gateway's own requests.
-bool IsCall(std::string_view method) {
-  return method == "tools/call" || method == "prompts/get" || method == "resources/read" ||
-         method == "completion/complete";
-}
-
 // What broke below a session broke at its upstream, whichever library noticed.
 absl::Status Attributed(absl::Status why, const std::string& domain) {
   ErrorInfo info;
@@ -52,6 +43,13 @@ Session::~Session() { channel_->Drop(); }
 void Session::Start() {
   started_ = true;
   channel_->Start(weak_from_this());
+  if (channel_->pid() != 0) Reached();
+}
+
+void Session::Reached() {
+  if (reached_) return;
+  reached_ = true;
+  if (observer_ != nullptr) observer_->OnReached();
 }
 
 void Session::Adopt(Negotiated negotiated) {
@@ -63,7 +61,7 @@ void Session::Adopt(Negotiated negotiated) {
 std::string Session::OwnMeta() const {
   return StrCat("\"", mcp::kMetaProtocolVersion, "\":\"", mcp::RevisionName(mcp::kLatestModern),
                 "\",\"", mcp::kMetaClientInfo, "\":", options_.client_info, ",\"",
-                mcp::kMetaClientCapabilities, "\":", kGatewayCapabilities);
+                mcp::kMetaClientCapabilities, "\":", CapabilitiesText(GatewayCapset()));
 }
 
 std::string Session::RequestText(const Exchange& exchange) const {
@@ -194,8 +192,7 @@ void Session::Cancel(Exchange& exchange, std::string_view reason) {
 }
 
 void Session::AnswerQuestion(const Question& question, std::string_view raw_result) {
-  const auto result =
-      mcp::InputResultToLegacy(question.method, raw_result, negotiated_.revision);
+  const auto result = mcp::InputResultToLegacy(question.method, raw_result, negotiated_.revision);
   // Several blocks have no form before 2025-11-25: as if the client had refused.
   if (!result.ok()) return RefuseQuestion(question);
   SendText(StrCat(R"({"jsonrpc":"2.0","id":)", question.id, R"(,"result":)", *result, "}"));
@@ -229,15 +226,14 @@ void Session::SendText(std::string text) {
 }
 
 size_t Session::in_flight() const {
-  return static_cast<size_t>(std::count_if(pending_.begin(), pending_.end(), [](const auto& entry) {
-    return IsCall(entry.second->spec.method);
-  }));
+  return static_cast<size_t>(std::count_if(
+      pending_.begin(), pending_.end(), [](const auto& entry) { return entry.second->spec.call; }));
 }
 
 std::shared_ptr<Exchange> Session::OnlyCall() const {
   std::shared_ptr<Exchange> only;
   for (const auto& [id, exchange] : pending_) {
-    if (!IsCall(exchange->spec.method)) continue;
+    if (!exchange->spec.call) continue;
     if (only != nullptr) return nullptr;
     only = exchange;
   }

@@ -32,6 +32,7 @@ struct Negotiated {
   bool subscribe = false;
   bool logging = false;
   bool completions = false;
+  bool extensions = false;  // declares any
 };
 
 enum class ListKind { kTools, kResources, kPrompts };
@@ -40,6 +41,8 @@ enum class ListKind { kTools, kResources, kPrompts };
 class SessionObserver {
  public:
   virtual ~SessionObserver() = default;
+  // The upstream is there: its process runs, or it has answered something.
+  virtual void OnReached() = 0;
   virtual void OnListChanged(ListKind kind) = 0;
   virtual void OnResourceUpdated(const std::string& uri) = 0;
   // A question could not be attributed to one call and was refused.
@@ -121,6 +124,9 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
   void OnClosed(absl::Status why) override;
 
  private:
+  void OnMalformed(std::string_view text, const jsonrpc::ParseOutcome& outcome, uint64_t stream_of);
+  void FailExchange(const std::shared_ptr<Exchange>& exchange, std::string_view why);
+  void CountBroken();
   void OnResponse(const jsonrpc::Envelope& envelope);
   void OnNotification(const jsonrpc::Envelope& envelope, uint64_t stream_of);
   void OnUpstreamRequest(const jsonrpc::Envelope& envelope, uint64_t stream_of);
@@ -131,6 +137,7 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
   void DropStaleHeld();
   void SendText(std::string text);
   void Remark(std::string_view text);
+  void Reached();
   std::string RequestText(const Exchange& exchange) const;
   std::shared_ptr<Exchange> Find(uint64_t id) const;
   // The one call in flight; nullptr where there is none or more than one.
@@ -147,6 +154,7 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
   SessionObserver* observer_;
   Negotiated negotiated_;
   bool adopted_ = false;
+  bool reached_ = false;
   bool started_ = false;
   bool lost_ = false;
   absl::Status lost_why_;
@@ -156,6 +164,8 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
   std::vector<Held> held_;
   boost::asio::steady_timer held_timer_;
   int remarks_ = 0;
+  std::chrono::steady_clock::time_point stray_at_;  // of the last answer to nobody
+  int broken_ = 0;  // messages that nobody could use since the last good answer
 };
 
 }  // namespace metamcp::connector

@@ -1,5 +1,7 @@
 // What a session makes of its upstream's messages: answers, progress, log messages, questions.
 
+#include <optional>
+
 #include "common/base/error.h"
 #include "common/base/strings.h"
 #include "common/json/scan.h"
@@ -15,11 +17,28 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kHeldMax = 16;
+// Messages in a row that are not JSON-RPC, or answer nobody, before the session is given up.
+constexpr int kBrokenMax = 20;
+constexpr std::chrono::milliseconds kStrayEcho(10);
+
+// The id in the text of an answer that does not parse, if one can be made out.
+std::optional<int64_t> IdInBrokenText(std::string_view text) {
+  constexpr std::string_view kKey = "\"id\":";
+  const size_t at = text.find(kKey);
+  if (at == std::string_view::npos) return std::nullopt;
+  text.remove_prefix(at + kKey.size());
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  const size_t digits = text.find_first_not_of("0123456789");
+  // Cut within the number it would be another's.
+  if (digits == 0 || digits == std::string_view::npos) return std::nullopt;
+  return json::RawInt64(text.substr(0, digits));
+}
 
 }  // namespace
 
 void Session::OnMessage(std::string_view text, uint64_t stream_of) {
   const auto keep = shared_from_this();
+  Reached();
   if (jsonrpc::IsBatch(text)) {
     // 2025-03-26 servers may answer in batches.
     const auto messages = jsonrpc::ParseBatch(text);
@@ -30,19 +49,7 @@ void Session::OnMessage(std::string_view text, uint64_t stream_of) {
     return;
   }
   const jsonrpc::ParseOutcome outcome = jsonrpc::ParseEnvelope(text);
-  if (!outcome.ok()) {
-    Remark(StrCat("a malformed message was dropped (", outcome.error.message,
-                  "): ", text.substr(0, 120)));
-    // An answer that cannot be read is still the only one that will come.
-    const auto id = outcome.id.AsInt();
-    const auto exchange = id ? Find(static_cast<uint64_t>(*id)) : Find(stream_of);
-    if (exchange == nullptr) return;
-    pending_.erase(exchange->id);
-    exchange->FinishFailure(MakeError("UPSTREAM_PROTOCOL", options_.domain,
-                                      StrCat("the upstream's answer to ", exchange->spec.method,
-                                             " is malformed: ", outcome.error.message)));
-    return;
-  }
+  if (!outcome.ok()) return OnMalformed(text, outcome, stream_of);
   const jsonrpc::Envelope& envelope = *outcome.envelope;
   switch (envelope.kind) {
     case jsonrpc::MessageKind::kResult:
@@ -55,17 +62,59 @@ void Session::OnMessage(std::string_view text, uint64_t stream_of) {
   }
 }
 
+// An answer that cannot be read is still the only one that will come, so whoever waits for it is
+// told at once. What is no JSON-RPC at all (servers print to stdout) is only noted.
+void Session::OnMalformed(std::string_view text, const jsonrpc::ParseOutcome& outcome,
+                          uint64_t stream_of) {
+  Remark(StrCat("a malformed message was dropped (", outcome.error.message,
+                "): ", text.substr(0, 120)));
+  std::optional<int64_t> id = outcome.id.AsInt();
+  const bool rpc = text.find("\"jsonrpc\"") != std::string_view::npos;
+  if (!id && rpc) id = IdInBrokenText(text);
+  std::shared_ptr<Exchange> exchange = id ? Find(static_cast<uint64_t>(*id)) : Find(stream_of);
+  if (exchange == nullptr && rpc && !id) exchange = OnlyCall();
+  if (exchange != nullptr) {
+    FailExchange(exchange, StrCat("the upstream's answer to ", exchange->spec.method,
+                                  " is malformed: ", outcome.error.message));
+  }
+  if (rpc) CountBroken();
+}
+
+void Session::FailExchange(const std::shared_ptr<Exchange>& exchange, std::string_view why) {
+  pending_.erase(exchange->id);
+  for (const Question& question : exchange->questions) RefuseQuestion(question);
+  exchange->questions.clear();
+  exchange->FinishFailure(MakeError("UPSTREAM_PROTOCOL", options_.domain, why));
+}
+
+// A peer that has lost the thread does not find it again by itself.
+void Session::CountBroken() {
+  if (++broken_ < kBrokenMax || channel_->Correlates()) return;
+  OnClosed(MakeError("UPSTREAM_PROTOCOL", options_.domain,
+                     StrCat("the upstream sent ", broken_,
+                            " messages in a row that are not JSON-RPC or answer nobody")));
+  channel_->Drop();
+}
+
 void Session::OnResponse(const jsonrpc::Envelope& envelope) {
   const auto id = envelope.id.AsInt();
   const std::shared_ptr<Exchange> exchange =
       id && *id > 0 ? Find(static_cast<uint64_t>(*id)) : nullptr;
   if (exchange == nullptr) {
     // Late answers of cancelled requests and of our own setLevel are ordinary.
-    if (!id || *id <= 0 || static_cast<uint64_t>(*id) > last_id_) {
-      Remark(StrCat("an answer to an unknown request was dropped: id ", envelope.id.raw()));
+    if (id && *id > 0 && static_cast<uint64_t>(*id) <= last_id_) return;
+    Remark(StrCat("an answer to an unknown request was dropped: id ", envelope.id.raw()));
+    const auto only = OnlyCall();
+    // What follows the first stray at once is more of the same, not the next call's.
+    const bool news = Clock::now() > stray_at_ + kStrayEcho;
+    stray_at_ = Clock::now();
+    if (only != nullptr && news && !channel_->Correlates()) {
+      FailExchange(only, StrCat("the upstream answered ", only->spec.method,
+                                " under the id of no request: ", envelope.id.raw().substr(0, 80)));
     }
-    return;
+    return CountBroken();
   }
+  broken_ = 0;
   pending_.erase(exchange->id);
   // A call that ends leaves its questions without anybody to answer them.
   for (const Question& question : exchange->questions) RefuseQuestion(question);
@@ -89,6 +138,14 @@ void Session::OnNotification(const jsonrpc::Envelope& envelope, uint64_t stream_
     const auto id = json::RawInt64(envelope.meta.Raw(mcp::kMetaSubscriptionId));
     const auto exchange = id ? Find(static_cast<uint64_t>(*id)) : Find(stream_of);
     if (exchange != nullptr) exchange->AddNote(false, std::string(envelope.raw_params()));
+    return;
+  }
+  if (mcp::FindMethod(method) == nullptr) {
+    std::shared_ptr<Exchange> target = Find(stream_of);
+    if (target == nullptr) target = OnlyCall();
+    if (target != nullptr && target->spec.call) {
+      target->AddExtension(std::string(method), std::string(envelope.raw_params()));
+    }
     return;
   }
   if (observer_ == nullptr) return;
@@ -138,7 +195,8 @@ void Session::OnUpstreamRequest(const jsonrpc::Envelope& envelope, uint64_t stre
   question.id = std::string(envelope.id.raw());
   question.method = std::string(envelope.method);
   question.params = envelope.params.present() ? std::string(envelope.raw_params()) : "{}";
-  if (!mcp::IsClientMethod(question.method, negotiated_.revision)) {
+  const mcp::MethodInfo* info = mcp::FindMethod(question.method);
+  if (info == nullptr || !info->input_request || !mcp::ClientAccepts(*info, negotiated_.revision)) {
     SendText(jsonrpc::MakeErrorResponse(envelope.id, jsonrpc::kMethodNotFound, "Method not found"));
     return;
   }
@@ -156,14 +214,15 @@ void Session::OnUpstreamRequest(const jsonrpc::Envelope& envelope, uint64_t stre
 void Session::Route(Question question, uint64_t stream_of) {
   std::shared_ptr<Exchange> target;
   if (stream_of != 0) target = Find(stream_of);
-  if (target != nullptr && !target->spec.capset.Allows(question.method)) {
+  if (target != nullptr && !target->spec.capset.Allows(question.method, question.params)) {
     return RefuseQuestion(question);
   }
   // Nothing links a question on a shared channel to a call, so only a call that is alone may be
   // asked; a second one could belong to somebody else.
   if (target == nullptr) {
     target = OnlyCall();
-    if (target != nullptr && !target->spec.capset.Allows(question.method)) target = nullptr;
+    if (target != nullptr && !target->spec.capset.Allows(question.method, question.params))
+      target = nullptr;
   }
   if (target != nullptr) {
     target->AddQuestion(std::move(question));
@@ -184,7 +243,7 @@ void Session::Route(Question question, uint64_t stream_of) {
 void Session::TakeHeld(Exchange& exchange) {
   std::vector<Held> rest;
   for (Held& held : held_) {
-    if (exchange.spec.capset.Allows(held.question.method)) {
+    if (exchange.spec.capset.Allows(held.question.method, held.question.params)) {
       exchange.AddQuestion(std::move(held.question));
     } else {
       rest.push_back(std::move(held));

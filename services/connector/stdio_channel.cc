@@ -22,6 +22,9 @@ constexpr size_t kGatherMax = 64;
 // A child's last words are read for this long after its end; a grandchild may hold the pipe.
 constexpr std::chrono::milliseconds kDrain{200};
 
+// How long a child that broke the framing may take to end.
+constexpr std::chrono::milliseconds kGraceOfTheBroken{100};
+
 auto Tuple() { return boost::asio::as_tuple(boost::asio::use_awaitable); }
 
 }  // namespace
@@ -133,6 +136,8 @@ Awaitable<void> StdioChannel::ReadOutput(std::shared_ptr<StdioChannel> self) {
     filled += count;
     const size_t used = self->DeliverLines(std::string_view(buffer.data(), filled), scan_from);
     if (used == std::string_view::npos) {
+      // It does not listen to reason: what is left is to be back soon.
+      self->limits_.stop_grace = std::min(self->limits_.stop_grace, kGraceOfTheBroken);
       self->Fail(MakeError(
           "UPSTREAM_PROTOCOL", "connector",
           StrCat("a line on stdout is longer than ", self->limits_.line_bytes_max, " bytes")));

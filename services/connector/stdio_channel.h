@@ -51,7 +51,7 @@ class StdioChannel final : public Channel, public std::enable_shared_from_this<S
   std::unique_ptr<ChildProcess> child_;
   TaskGroup& tasks_;
   std::shared_ptr<LogRing> log_;
-  const StdioLimits limits_;
+  StdioLimits limits_;
   std::weak_ptr<ChannelHandler> handler_;
   bool started_ = false;
   std::deque<std::string> queue_;

@@ -10,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/telemetry/log.h"
+#include "services/connector/handshake.h"
 
 namespace metamcp::connector {
 namespace {
@@ -18,12 +19,6 @@ namespace {
 constexpr std::chrono::seconds kStable(10);
 // Files behind ${file:…} may appear while we run.
 constexpr std::chrono::seconds kConfiguredRetry(30);
-
-Capset Everything() {
-  Capset out;
-  out.roots = out.sampling = out.elicitation = true;
-  return out;
-}
 
 // Whether a change of the specification needs a new connection.
 bool SameConnection(const catalog_pb::UpstreamSpec& a, const catalog_pb::UpstreamSpec& b) {
@@ -52,6 +47,16 @@ Instance::Instance(Core& core, std::weak_ptr<Upstream> owner, std::string key_in
 
 Instance::~Instance() {
   if (session != nullptr) session->Detach();
+}
+
+void Instance::OnReached() {
+  const auto owner = owner_.lock();
+  if (owner == nullptr || owner->main_.get() != this) return;
+  // Why the last attempt failed stays to be seen until this one succeeds.
+  if (owner->status_.state() == "connecting") {
+    const std::string detail = owner->status_.detail();
+    owner->SetState("initializing", false, detail);
+  }
 }
 
 void Instance::OnListChanged(ListKind kind) {
@@ -219,13 +224,14 @@ Awaitable<void> Upstream::ConnectOnce() {
   UseCredentials(*target);
   breaker_.Allow(Clock::now());
   SetState(backoff_.attempts() == 0 ? "connecting" : status_.state(), false, status_.detail());
-  main_ = std::make_shared<Instance>(core_, weak_from_this(), "", Everything());
+  main_ = std::make_shared<Instance>(core_, weak_from_this(), "", GatewayCapset());
   absl::Status opened = absl::CancelledError("interrupted");
   auto living = Live(&opened);
   auto interrupted = interrupt_.WaitUntil(Clock::time_point::max());
   co_await (std::move(living) || std::move(interrupted));
   const absl::Status why = !opened.ok() ? opened : main_->why;
-  auto closing = CloseAll();
+  // Other sessions live on: their calls, also parked ones, are not this one's.
+  auto closing = reconnect_ || stopping_ ? CloseAll() : CloseMain();
   co_await std::move(closing);
   if (reconnect_ || stopping_) co_return;
   const auto info = GetErrorInfo(why);
@@ -325,9 +331,20 @@ absl::Status Upstream::NotReady() const {
                           status_.detail().empty() ? "" : StrCat(": ", status_.detail())));
 }
 
+Awaitable<void> Upstream::CloseMain() {
+  const std::shared_ptr<Instance> instance = main_;
+  if (instance != nullptr && instance->session != nullptr) {
+    const std::shared_ptr<Session> session = instance->session;
+    auto closing = session->Close();
+    co_await std::move(closing);
+  }
+  DropListeners();
+}
+
 Awaitable<void> Upstream::CloseAll() {
   if (status_.reachable() && (stopping_ || reconnect_)) SetState("stopping", false, "");
-  core_.parked.DropUpstream(id_);
+  // Parked calls of a restart end with their sessions, so that a retry is told why.
+  if (stopping_) core_.parked.DropUpstream(id_);
   std::vector<std::shared_ptr<Instance>> all;
   if (main_ != nullptr) all.push_back(main_);
   for (const auto& [key, instance] : extra_) all.push_back(instance);

@@ -52,6 +52,7 @@ class Instance final : public SessionObserver, public std::enable_shared_from_th
   Instance(Core& core, std::weak_ptr<Upstream> owner, std::string key_in, Capset declared_in);
   ~Instance() override;
 
+  void OnReached() override;
   void OnListChanged(ListKind kind) override;
   void OnResourceUpdated(const std::string& uri) override;
   void OnAmbiguousQuestion() override;
@@ -153,6 +154,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   Awaitable<void> Live(absl::Status* opened);
   Awaitable<absl::Status> OpenInstance(std::shared_ptr<Instance> instance,
                                        std::chrono::milliseconds hold);
+  Awaitable<void> CloseMain();
   Awaitable<void> CloseAll();
   void SetState(std::string_view state, bool reachable, std::string_view detail);
   void Connected();
@@ -193,7 +195,10 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   std::string IsolationOf(const Negotiated& peer) const;
   Awaitable<absl::Status> FreshCall(CallRun& run);
   Awaitable<absl::Status> RetriedCall(CallRun& run);
+  // Reads the exchange until it is over or asks something.
   Awaitable<absl::Status> Drive(CallRun& run);
+  Awaitable<bool> Mend(CallRun& run);
+  Awaitable<bool> RefreshHeaders(CallRun& run);
   Awaitable<absl::Status> Conclude(CallRun& run);
   Awaitable<absl::Status> Deliver(CallRun& run, CallOutcome outcome);
   void CountOutcome(const absl::Status& status);
@@ -228,6 +233,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   bool interactive_ = false;
   Clock::time_point connected_at_;
   Clock::time_point heard_at_;
+  Clock::time_point renegotiated_at_;
   std::shared_ptr<Instance> main_;
   std::map<std::string, std::shared_ptr<Instance>> extra_;
   std::shared_ptr<Limiter> limiter_;

@@ -6,6 +6,7 @@
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/mcp/methods.h"
 #include "services/connector/handshake.h"
 #include "services/connector/upstream_call.h"
 
@@ -14,6 +15,8 @@ namespace {
 
 // Questions that an upstream asks at about the same time go to the client together.
 constexpr std::chrono::milliseconds kBatching(15);
+// An upstream that changes its mind about its revision is not followed more often than this.
+constexpr std::chrono::seconds kRenegotiateEvery(10);
 constexpr size_t kChunkFrom = 1u << 20;
 constexpr size_t kChunkBytes = 256u << 10;
 
@@ -63,8 +66,8 @@ Awaitable<absl::Status> Upstream::Call(const CallContext& ctx, pb::CallRequest r
     auto waiting = logins->WaitLogin(OwnerOf(ctx), std::min(ctx.deadline, limit));
     co_await std::move(waiting);  // without a login the call itself says what is missing
   }
-  // The era decides whose state a retried call carries: a modern upstream's own passes through.
-  const bool modern = main_ != nullptr && main_->usable() && main_->session->negotiated().modern();
+  // A modern upstream's own state passes through; also while it is away, a parked call's is ours.
+  const bool modern = status_.era() == "modern";
   absl::Status status;
   if (run.request.abandon()) {
     // A modern upstream keeps nothing that would have to be given up.
@@ -78,7 +81,8 @@ Awaitable<absl::Status> Upstream::Call(const CallContext& ctx, pb::CallRequest r
     co_return co_await std::move(telling);
   }
   if (breaker_.open() && !breaker_.Allow(Clock::now())) co_return NotReady();
-  if (run.request.has_request_state() && !modern) {
+  if (run.request.has_request_state() &&
+      (!modern || core_.parked.Owns(run.request.request_state(), Binding(run.request, ctx)))) {
     auto retried = RetriedCall(run);
     status = co_await std::move(retried);
   } else {
@@ -122,6 +126,11 @@ Awaitable<absl::Status> Upstream::FreshCall(CallRun& run) {
     const std::shared_ptr<Instance> instance = *picked;
     run.use = std::make_shared<InstanceUse>(instance);
     const std::shared_ptr<Session> session = instance->session;
+    if (mcp::FindMethod(run.request.method()) == nullptr && !session->negotiated().extensions) {
+      co_return MakeError("METHOD_NOT_FOUND", domain_,
+                          StrCat(slug_, " declares no extension that could have the method ",
+                                 run.request.method()));
+    }
     RequestSpec spec = EncodeCall(run.request, run.ctx.trace, session->negotiated(),
                                   core_.dialer.options().client_info);
     if (!session->negotiated().modern())
@@ -137,13 +146,68 @@ Awaitable<absl::Status> Upstream::FreshCall(CallRun& run) {
     run.guard.session = session;
     run.guard.exchange = *begun;
     auto driving = Drive(run);
-    absl::Status status = co_await std::move(driving);
-    // The session was unknown there, so nothing was executed: once more on a new one.
-    if (attempt > 0 || !HasReason(status, "SESSION_NOT_FOUND")) co_return status;
-    run.guard = ExchangeGuard();
-    run.turn.reset();
-    if (instance == main_) ever_tried_ = false;  // so that the new connection is waited for
+    const absl::Status status = co_await std::move(driving);
+    if (!status.ok()) co_return status;
+    if (attempt == 0) {
+      auto mending = Mend(run);
+      const bool again = co_await std::move(mending);
+      if (again) {
+        run.guard = ExchangeGuard();
+        run.turn.reset();
+        continue;
+      }
+    }
+    auto concluding = Conclude(run);
+    co_return co_await std::move(concluding);
   }
+}
+
+// True if only our own leg was at fault, nothing was executed, and the call may go once more.
+Awaitable<bool> Upstream::Mend(CallRun& run) {
+  const Exchange& exchange = *run.guard.exchange;
+  if (!exchange.done) co_return false;
+  if (HasReason(exchange.failure, "SESSION_NOT_FOUND")) {
+    // So that the new connection is waited for.
+    if (run.use->instance == main_) ever_tried_ = false;
+    co_return true;
+  }
+  if (!exchange.error || !run.guard.session->negotiated().modern()) co_return false;
+  if (exchange.error->code == -32020 && run.request.method() == "tools/call") {
+    auto refreshing = RefreshHeaders(run);
+    co_return co_await std::move(refreshing);
+  }
+  const auto now = Clock::now();
+  if (exchange.error->code == -32022 && now > renegotiated_at_ + kRenegotiateEvery) {
+    Remark("it does not speak the agreed revision any more: negotiating anew");
+    renegotiated_at_ = now;
+    era_ = EraMemory();
+    ever_tried_ = false;
+    reconnect_ = true;
+    run.guard.session->channel().Drop();
+    interrupt_.Set();
+    wake_.Set();
+    co_return true;
+  }
+  co_return false;
+}
+
+// The tool's definition changed under us, so its arguments are mirrored in other headers now
+// (MCP 2026-07-28, server/tools).
+Awaitable<bool> Upstream::RefreshHeaders(CallRun& run) {
+  auto listing = Discover(run.guard.session, id_, catalog_pb::ITEM_KIND_TOOL, core_.discovery);
+  const auto list = co_await std::move(listing);
+  if (!list.ok()) co_return false;
+  MarkLists(true, false, false);
+  wake_.Set();
+  const auto tool = std::find_if(list->items.begin(), list->items.end(), [&run](const auto& item) {
+    return item.original_name() == run.request.target();
+  });
+  if (tool == list->items.end()) co_return false;
+  const auto headers = HeadersOfCall(tool->definition(), run.request.params());
+  if (!headers.ok()) co_return false;
+  run.request.clear_param_headers();
+  for (const auto& [name, value] : *headers) (*run.request.mutable_param_headers())[name] = value;
+  co_return true;
 }
 
 Awaitable<absl::Status> Upstream::RetriedCall(CallRun& run) {
@@ -168,7 +232,10 @@ Awaitable<absl::Status> Upstream::RetriedCall(CallRun& run) {
   run.use = std::static_pointer_cast<InstanceUse>(resumed->lease->instance);
   run.turn = resumed->lease->permit;
   auto driving = Drive(run);
-  co_return co_await std::move(driving);
+  const absl::Status status = co_await std::move(driving);
+  if (!status.ok()) co_return status;
+  auto concluding = Conclude(run);
+  co_return co_await std::move(concluding);
 }
 
 Awaitable<absl::Status> Upstream::Drive(CallRun& run) {
@@ -182,6 +249,9 @@ Awaitable<absl::Status> Upstream::Drive(CallRun& run) {
       exchange.notes.pop_front();
       if (note.kind == Exchange::Note::Kind::kPaused) {
         event.mutable_paused()->set_retry_ms(note.retry_after.count());
+      } else if (note.kind == Exchange::Note::Kind::kExtension) {
+        event.mutable_notification()->set_method(std::move(note.method));
+        event.mutable_notification()->set_params(std::move(note.params));
       } else {
         const bool progress = note.kind == Exchange::Note::Kind::kProgress;
         *(progress ? event.mutable_progress() : event.mutable_log()) = std::move(note.params);
@@ -209,8 +279,7 @@ Awaitable<absl::Status> Upstream::Drive(CallRun& run) {
     co_return MakeError("UPSTREAM_TIMEOUT", domain_,
                         StrCat(slug_, " did not answer ", run.request.method(), " in time"));
   }
-  auto concluding = Conclude(run);
-  co_return co_await std::move(concluding);
+  co_return absl::OkStatus();
 }
 
 Awaitable<absl::Status> Upstream::Conclude(CallRun& run) {
@@ -242,8 +311,10 @@ Awaitable<absl::Status> Upstream::Conclude(CallRun& run) {
     outcome.status = MakeError("UPSTREAM_RESULT_TOO_LARGE", domain_,
                                StrCat("the result has ", exchange.result.size(), " bytes"));
   } else {
+    const bool extensions =
+        run.request.client_capabilities().find("\"extensions\"") != std::string::npos;
     auto decoded = DecodeResult(run.request.method(), std::move(exchange.result),
-                                run.guard.session->negotiated());
+                                run.guard.session->negotiated(), extensions);
     if (decoded.ok()) {
       outcome.result = std::move(*decoded);
     } else {

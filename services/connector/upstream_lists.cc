@@ -164,6 +164,11 @@ Awaitable<void> Upstream::RefreshLists() {
     status_dirty_ = true;
     if (on_change_) on_change_(id_);
   }
+  if (!status_.listed()) {
+    status_.set_listed(true);
+    status_dirty_ = true;
+    if (on_change_) on_change_(id_);
+  }
   if (!trouble.empty()) {
     SetState("degraded", true, trouble);
   } else if (status_.state() == "degraded") {

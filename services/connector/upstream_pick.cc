@@ -66,8 +66,7 @@ Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Upstream::Pick(const CallCo
   // Without anybody to tell apart, one more session would only cost.
   if (key.empty() && !capset.any() && owner.empty()) co_return main_;
   if (isolation == "shared" && !private_turns) key.clear();
-  key = StrCat(capset.roots ? "r" : "", capset.sampling ? "s" : "", capset.elicitation ? "e" : "",
-               "|", key);
+  key = StrCat(CapabilitiesText(capset), "|", key);
   if (!owner.empty()) key += StrCat("|", owner);
   auto extra = Extra(std::move(key), std::move(owner), capset, until);
   co_return co_await std::move(extra);

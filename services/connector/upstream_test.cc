@@ -44,7 +44,7 @@ TEST_P(StdioUpstreamTest, ConnectsAndFindsOutWhatIsOffered) {
   EXPECT_EQ(upstream->status().protocol_version(), legacy() ? "2025-11-25" : "2026-07-28");
   EXPECT_GT(upstream->status().pid(), 1);
   ASSERT_TRUE(Until([&] { return upstream->status().prompts() == 1; }));
-  EXPECT_EQ(upstream->status().tools(), 19);
+  EXPECT_EQ(upstream->status().tools(), 20);
   EXPECT_EQ(upstream->status().resources(), 1);
   EXPECT_EQ(upstream->status().templates(), 1);
   EXPECT_EQ(upstream->status().instructions(), "be kind");
@@ -159,10 +159,55 @@ TEST_P(StdioUpstreamTest, KillingTheChildFailsEveryCallAtOnceAndItComesBack) {
 TEST_P(StdioUpstreamTest, MalformedAnswersHurtOnlyTheirCall) {
   RecordProperty("req", "M02-TR-2.3");
   auto upstream = Ready();
-  EXPECT_EQ(TextOf(*Finish(*upstream, Tool(*upstream, "broken"))), "after broken");
-  EXPECT_EQ(TextOf(*Finish(*upstream, Tool(*upstream, "wrong_id"))), "right");
+  for (const char* tool : {"broken", "wrong_id"}) {
+    auto call = Finish(*upstream, Tool(*upstream, tool));
+    EXPECT_EQ(Reason(call->status), "UPSTREAM_PROTOCOL") << tool;
+    EXPECT_EQ(Domain(call->status), "upstream:one");
+  }
   EXPECT_EQ(TextOf(*Finish(*upstream, Tool(*upstream, "duplicate_id"))), "first");
   EXPECT_EQ(TextOf(*Finish(*upstream, Tool(*upstream, "echo"))), "{}");
+}
+
+TEST_P(StdioUpstreamTest, AnAnswerToNobodyFailsNoneOfSeveralCalls) {
+  auto upstream = Ready();
+  auto slow = Begin(*upstream, Tool(*upstream, "slow", R"({"ms":200})"));
+  ASSERT_TRUE(Until([&] { return upstream->in_flight() > 0; }));
+  EXPECT_EQ(TextOf(*Finish(*upstream, Tool(*upstream, "wrong_id"))), "right");
+  ASSERT_TRUE(Until([&] { return slow->done; }));
+  EXPECT_EQ(TextOf(*slow), "slept");
+}
+
+TEST_P(StdioUpstreamTest, AChildThatOnlyBabblesIsStartedAgain) {
+  RecordProperty("req", "M02-TR-2.3");
+  auto upstream = Ready();
+  const int pid = upstream->status().pid();
+  auto call = Finish(*upstream, Tool(*upstream, "babble"));
+  EXPECT_EQ(Reason(call->status), "UPSTREAM_PROTOCOL");
+  ASSERT_TRUE(Until(
+      [&] { return upstream->status().state() == "ready" && upstream->status().pid() != pid; }));
+  bool named = false;
+  for (const auto& line : upstream->log().Newest(100)) {
+    named = named || line.text.find("messages in a row that are not JSON-RPC") != std::string::npos;
+  }
+  EXPECT_TRUE(named);
+  EXPECT_EQ(TextOf(*Finish(*upstream, Tool(*upstream, "echo"))), "{}");
+}
+
+TEST_P(StdioUpstreamTest, AnEndlessLineEndsItsProcessWithoutGrace) {
+  auto upstream = Ready();
+  const int pid = upstream->status().pid();
+  auto call = Finish(*upstream, Tool(*upstream, "endless"));
+  EXPECT_EQ(Reason(call->status), "UPSTREAM_PROTOCOL");
+  EXPECT_TRUE(GoneSoon(pid));
+  ASSERT_TRUE(Until(
+      [&] { return upstream->status().state() == "ready" && upstream->status().pid() != pid; }));
+}
+
+TEST_P(StdioUpstreamTest, InitializingIsSeenBetweenConnectAndReady) {
+  RecordProperty("req", "M-AC-5.2.1");
+  auto upstream = Start(Stdio("one", {"--mute"}));
+  EXPECT_TRUE(UntilState(*upstream, "initializing"));
+  EXPECT_FALSE(upstream->status().reachable());
 }
 
 TEST_P(StdioUpstreamTest, SilenceEndsInATimeoutThatNamesTheUpstream) {
@@ -204,18 +249,19 @@ TEST_P(StdioUpstreamTest, AListChangeIsNoticed) {
   ASSERT_TRUE(Until([&] { return upstream->status().prompts() == 1; }));
   upstream->TakeReport();
   Finish(*upstream, Tool(*upstream, "add_tool"));
-  ASSERT_TRUE(Until([&] { return upstream->status().tools() == 20; }));
+  ASSERT_TRUE(Until([&] { return upstream->status().tools() == 21; }));
   const auto report = upstream->TakeReport();
   ASSERT_EQ(report.lists_size(), 1);
-  EXPECT_EQ(report.lists(0).items_size(), 20);
+  EXPECT_EQ(report.lists(0).items_size(), 21);
 }
 
 TEST_P(StdioUpstreamTest, ListsArePagedAndInvalidDefinitionsNamed) {
   auto upstream = Ready({"--tools", "250", "--badtool"});
-  ASSERT_TRUE(Until([&] { return upstream->status().tools() == 270; }));
+  ASSERT_TRUE(Until([&] { return upstream->status().tools() == 271; }));
   bool named = false;
   for (const auto& line : upstream->log().Newest(100)) {
-    named = named || line.text.find("bad: inputSchema") != std::string::npos;
+    named =
+        named || line.text.find("bad: .inputSchema has the wrong JSON type") != std::string::npos;
   }
   EXPECT_TRUE(named);
 }

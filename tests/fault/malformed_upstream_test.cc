@@ -16,6 +16,7 @@ using ::testing::HasSubstr;
 // What a call of the tool "hurt" must come to.
 enum class Expect {
   kProtocol,  // UPSTREAM_PROTOCOL, or whatever names the broken answer
+  kAtOnce,    // UPSTREAM_PROTOCOL, without waiting for more
   kLost,      // the upstream is gone
   kTimeout,   // no answer in time
   kTooLarge,  // more than limits.resultBytesMax
@@ -34,6 +35,8 @@ std::vector<std::string> Reasons(Expect expect) {
   switch (expect) {
     case Expect::kProtocol:
       return {"UPSTREAM_PROTOCOL", "UPSTREAM_TIMEOUT", "UPSTREAM_LOST"};
+    case Expect::kAtOnce:
+      return {"UPSTREAM_PROTOCOL"};
     case Expect::kLost:
       return {"UPSTREAM_LOST", "UPSTREAM_UNAVAILABLE"};
     case Expect::kTimeout:
@@ -111,8 +114,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"garbage", false, Expect::kWorks}, Case{"stray", false, Expect::kWorks},
         Case{"drip", false, Expect::kWorks}, Case{"stderr", false, Expect::kWorks},
         Case{"bad-tools", false, Expect::kWorks}, Case{"die", false, Expect::kLost},
-        Case{"broken", false, Expect::kTimeout}, Case{"endless", false, Expect::kTooLarge},
-        Case{"wrong-id", false, Expect::kTimeout}, Case{"duplicate-id", false, Expect::kFirst},
+        Case{"broken", false, Expect::kAtOnce}, Case{"endless", false, Expect::kTooLarge},
+        Case{"wrong-id", false, Expect::kAtOnce}, Case{"duplicate-id", false, Expect::kFirst},
         Case{"huge", false, Expect::kTooLarge}, Case{"silence", false, Expect::kTimeout},
         Case{"no-result", false, Expect::kProtocol}),
     [](const auto& test) {
