@@ -173,6 +173,7 @@ class GatewayAppImpl final : public GatewayApp {
     front.tasks = &tasks_;
     front.peers = deps_.peers;
     front.page_size = static_cast<size_t>(config.gateway.page_size);
+    front.first_list_wait = milliseconds(config.gateway.first_list_wait_ms);
     front.ask_timeout = milliseconds(config.connector.question_timeout_ms);
     front.request_timeout = milliseconds(config.gateway.request_timeout_ms);
     return front;

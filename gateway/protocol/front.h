@@ -35,6 +35,8 @@ struct FrontDeps {
   TaskGroup* tasks = nullptr;
   EdgePeers* peers = nullptr;  // null: no other gateway, and nothing outlives the process
   size_t page_size = 1000;
+  // How long a list waits for upstreams that are new and still connecting.
+  std::chrono::milliseconds first_list_wait{0};
   std::chrono::milliseconds request_timeout = std::chrono::minutes(15);
   std::chrono::milliseconds ask_timeout = std::chrono::minutes(10);
   int ask_rounds_max = 8;  // mcp-digest 12

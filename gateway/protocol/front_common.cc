@@ -11,6 +11,14 @@
 
 namespace metamcp::gateway {
 
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::chrono::milliseconds kFirstListsPoll{20};
+
+}  // namespace
+
 CallContext MakeContext(const FrontDeps& deps, const Incoming& in, const mcp::RequestMeta& meta) {
   CallContext ctx(in.principal, CallContext::Clock::now() + deps.request_timeout);
   ctx.request_id = NewRequestId();
@@ -61,18 +69,27 @@ std::optional<ItemKind> ListKind(std::string_view method) {
   return std::nullopt;
 }
 
-absl::StatusOr<std::string> AnswerList(const FrontDeps& deps, const Incoming& in, ItemKind kind,
-                                       mcp::Revision revision) {
+Awaitable<absl::StatusOr<std::string>> AnswerList(const FrontDeps& deps, Incoming& in,
+                                                  ItemKind kind, mcp::Revision revision) {
+  const auto until = CallContext::Clock::now() + deps.first_list_wait;
+  while (in.view->AwaitsFirstLists(deps.first_list_wait) && CallContext::Clock::now() < until) {
+    const bool slept = co_await Sleep(kFirstListsPoll);
+    if (!slept) co_return MakeError("CANCELLED", "gateway", "the client cancelled the request");
+    auto now = deps.mirror.snapshot()->Find(in.view->name());
+    if (now == nullptr) break;
+    in.view = std::move(now);
+  }
   const auto& params = in.envelope->params;
   std::string cursor;
   const bool has_cursor = params.Has("cursor");
   if (has_cursor) {
     auto text = params.String("cursor");
-    if (!text) return MakeError("CURSOR_INVALID", "gateway", "params.cursor must be a string");
+    if (!text) co_return MakeError("CURSOR_INVALID", "gateway", "params.cursor must be a string");
     cursor = *std::move(text);
   }
   const std::string owner = StrCat(in.principal->tenant, "|", in.principal->subject);
-  return ListResult(*in.view, kind, revision, cursor, has_cursor, deps.page_size, deps.keys, owner);
+  co_return ListResult(*in.view, kind, revision, cursor, has_cursor, deps.page_size, deps.keys,
+                       owner);
 }
 
 std::string ForwardedMeta(const mcp::RequestMeta& meta) {
@@ -102,6 +119,12 @@ Awaitable<absl::Status> FrontEvents::LogMessage(std::string params) {
   const auto wanted = mcp::LogSeverity(log_level_);
   if (!severity || !wanted || *severity < *wanted) co_return absl::OkStatus();
   std::string message = jsonrpc::MakeNotification("notifications/message", params);
+  co_return co_await reply_.Notify(std::move(message));
+}
+
+Awaitable<absl::Status> FrontEvents::Notification(std::string method, std::string params) {
+  if (!reply_.can_push()) co_return absl::OkStatus();
+  std::string message = jsonrpc::MakeNotification(method, params);
   co_return co_await reply_.Notify(std::move(message));
 }
 

@@ -7,9 +7,10 @@
 
 namespace metamcp::gateway {
 
-// The page of a list request; `params` may be absent. Errors: CURSOR_INVALID, INVALID_PARAMS.
-absl::StatusOr<std::string> AnswerList(const FrontDeps& deps, const Incoming& in, ItemKind kind,
-                                       mcp::Revision revision);
+// The page of a list request; `params` may be absent. Waits a bounded moment while an upstream that
+// is new may still report (FrontDeps::first_list_wait). Errors: CURSOR_INVALID, INVALID_PARAMS.
+Awaitable<absl::StatusOr<std::string>> AnswerList(const FrontDeps& deps, Incoming& in,
+                                                  ItemKind kind, mcp::Revision revision);
 
 // UNSUPPORTED_VERSION unless the request's revision is one that is served without a session.
 absl::Status CheckModernVersion(const mcp::RequestMeta& meta);
@@ -31,6 +32,7 @@ class FrontEvents final : public CallEvents {
         log_level_(std::move(log_level)) {}
   Awaitable<absl::Status> Progress(std::string params) override;
   Awaitable<absl::Status> LogMessage(std::string params) override;
+  Awaitable<absl::Status> Notification(std::string method, std::string params) override;
   Awaitable<absl::Status> Paused(std::chrono::milliseconds retry_after) override;
 
  private:

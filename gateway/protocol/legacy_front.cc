@@ -87,16 +87,19 @@ Awaitable<void> LegacyFront::HandleRequest(Incoming in, std::shared_ptr<LegacySe
   const absl::Status valid =
       mcp::ValidateParams(session->revision, method, in.envelope->params.text());
   const mcp::MethodInfo* info = mcp::FindMethod(method);
-  const bool known = info != nullptr && !info->notification &&
-                     info->capability != mcp::Capability::kTasks &&
-                     mcp::ServerAccepts(*info, session->revision);
+  const bool extension =
+      info == nullptr && in.view->ExtensionUpstream() != nullptr && !in.view->extensions().empty();
+  const bool known = extension || (info != nullptr && !info->notification &&
+                                   info->capability != mcp::Capability::kTasks &&
+                                   mcp::ServerAccepts(*info, session->revision));
   if (!known) {
     result = MakeError("METHOD_NOT_FOUND", "gateway", StrCat("no method \"", method, "\""));
   } else if (!valid.ok()) {
     result = valid;
   } else if (method == "ping") {
   } else if (const auto kind = ListKind(method)) {
-    result = AnswerList(deps_, in, *kind, session->revision);
+    auto listing = AnswerList(deps_, in, *kind, session->revision);
+    result = co_await std::move(listing);
   } else if (method == "logging/setLevel") {
     const auto level = in.envelope->params.String("level");
     if (!level || !mcp::LogSeverity(*level)) {
@@ -187,6 +190,7 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
   spec.params = mcp::ParamsToModern(method, in.envelope->params, "");
   // Without a way to push we must not let an upstream ask.
   spec.client_capabilities = reply.can_push() ? session->client_capabilities : "{}";
+  spec.client_revision = mcp::RevisionName(session->revision);
   spec.client_info = session->client_info;
   spec.log_level = session->log_level;
   spec.meta = ForwardedMeta(*meta);

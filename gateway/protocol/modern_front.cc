@@ -21,15 +21,22 @@ constexpr size_t kWatchesMax = 256;
 constexpr std::chrono::milliseconds kAckBudget{500};
 constexpr std::chrono::hours kListenWait{1};
 
+// Whether `declared` has not all that `required` has; objects are compared member by member.
+bool Lacks(std::string_view declared, std::string_view required) {
+  const auto want = json::ScanObject(required);
+  if (!want.ok()) return false;
+  const auto have = json::ScanObject(declared);
+  if (!have.ok()) return true;
+  return std::any_of(want->members().begin(), want->members().end(), [&](const json::Member& m) {
+    return !have->Has(m.key) || Lacks(have->Raw(m.key), m.value.raw);
+  });
+}
+
 // Answers that are relayed: -32021 speaks of our own envelope, which is the client's.
 bool ClientLacks(const CallSpec& spec, const jsonrpc::ErrorObject& error) {
-  auto data = json::ScanObject(error.data);
-  if (!data.ok()) return true;
-  auto required = json::ScanObject(data->Raw("requiredCapabilities"));
-  auto declared = json::ScanObject(spec.client_capabilities);
-  if (!required.ok() || !declared.ok()) return true;
-  return std::any_of(required->members().begin(), required->members().end(),
-                     [&](const json::Member& m) { return !declared->Has(m.key); });
+  const auto data = json::ScanObject(error.data);
+  return !data.ok() || !data->Has("requiredCapabilities") ||
+         Lacks(spec.client_capabilities, data->Raw("requiredCapabilities"));
 }
 
 std::string SubscriptionMeta(const jsonrpc::Id& id) {
@@ -134,7 +141,8 @@ Awaitable<void> ModernFront::Handle(Incoming in, mcp::RequestMeta meta, Reply& r
     co_return;
   }
   if (const auto kind = ListKind(method)) {
-    auto result = AnswerList(deps_, in, *kind, mcp::kLatestModern);
+    auto listing = AnswerList(deps_, in, *kind, mcp::kLatestModern);
+    const absl::StatusOr<std::string> result = co_await std::move(listing);
     if (!result.ok()) {
       co_await RespondError(reply, id, result.status(), kModern);
       co_return;
@@ -148,8 +156,11 @@ Awaitable<void> ModernFront::Handle(Incoming in, mcp::RequestMeta meta, Reply& r
     co_return;
   }
   const mcp::MethodInfo* info = mcp::FindMethod(method);
-  const bool known = info != nullptr && !info->extension && !info->notification &&
-                     mcp::ServerAccepts(*info, mcp::kLatestModern);
+  // What the protocol does not know goes to the one upstream that may.
+  const bool extension =
+      info == nullptr && in.view->ExtensionUpstream() != nullptr && !in.view->extensions().empty();
+  const bool known = extension || (info != nullptr && !info->extension && !info->notification &&
+                                   mcp::ServerAccepts(*info, mcp::kLatestModern));
   if (!known) {
     const absl::Status status =
         MakeError("METHOD_NOT_FOUND", "gateway", StrCat("no method \"", method, "\""));
@@ -171,6 +182,7 @@ Awaitable<void> ModernFront::HandleCall(Incoming in, mcp::RequestMeta meta, Repl
   spec.view = in.view;
   spec.method = std::string(in.envelope->method);
   spec.params = std::string(params.text());
+  spec.client_revision = mcp::RevisionName(mcp::kLatestModern);
   spec.client_capabilities = meta.client_capabilities;
   spec.client_info = meta.client_info;
   spec.log_level = meta.log_level;

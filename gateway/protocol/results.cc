@@ -16,9 +16,16 @@ namespace {
 // minute is what a client without a listen stream sees late (mcp-digest 11.2).
 constexpr int kListTtlMs = 60000;
 
-constexpr std::string_view kModernCapabilities =
-    R"({"completions":{},"logging":{},"prompts":{"listChanged":true},)"
-    R"("resources":{"listChanged":true,"subscribe":true},"tools":{"listChanged":true}})";
+std::string Capabilities(const ServerView& view, bool completions) {
+  json::ObjectWriter out;
+  if (completions) out.Add("completions", "{}");
+  if (!view.extensions().empty()) out.Add("extensions", view.extensions());
+  out.Add("logging", "{}");
+  out.Add("prompts", R"({"listChanged":true})");
+  out.Add("resources", R"({"listChanged":true,"subscribe":true})");
+  out.Add("tools", R"({"listChanged":true})");
+  return std::move(out).Build();
+}
 
 std::string CursorContext(const ServerView& view, ItemKind kind, std::string_view owner) {
   return StrCat("list|", view.name(), "|", static_cast<int>(kind), "|", owner);
@@ -49,7 +56,7 @@ std::string DiscoverResult(const ServerView& view) {
   json::ObjectWriter result;
   result.AddString("resultType", "complete");
   result.Add("supportedVersions", R"(["2026-07-28"])");
-  result.Add("capabilities", kModernCapabilities);
+  result.Add("capabilities", Capabilities(view, true));
   if (!view.instructions().empty()) result.AddString("instructions", view.instructions());
   result.AddInt("ttlMs", kListTtlMs);
   result.AddString("cacheScope", "private");
@@ -60,14 +67,7 @@ std::string DiscoverResult(const ServerView& view) {
 std::string InitializeResult(const ServerView& view, mcp::Revision revision) {
   json::ObjectWriter result;
   result.AddString("protocolVersion", mcp::RevisionName(revision));
-  if (mcp::HasCompletionsCapability(revision)) {
-    result.Add("capabilities", kModernCapabilities);
-  } else {
-    result.Add(
-        "capabilities",
-        R"({"logging":{},"prompts":{"listChanged":true},)"
-        R"("resources":{"listChanged":true,"subscribe":true},"tools":{"listChanged":true}})");
-  }
+  result.Add("capabilities", Capabilities(view, mcp::HasCompletionsCapability(revision)));
   result.Add("serverInfo", view.server_info());
   if (!view.instructions().empty()) result.AddString("instructions", view.instructions());
   return std::move(result).Build();

@@ -8,6 +8,7 @@
 #include "common/json/scan.h"
 #include "common/json/splice.h"
 #include "gateway/routing/call_target.h"
+#include "gateway/routing/url_demand.h"
 
 namespace metamcp::gateway {
 namespace {
@@ -28,6 +29,11 @@ class OutcomeSink final : public Sink<provider::v1::CallResponse> {
       case provider::v1::CallResponse::kPaused: {
         const std::chrono::milliseconds retry(event.paused().retry_ms());
         co_return co_await events_.Paused(retry);
+      }
+      case provider::v1::CallResponse::kNotification: {
+        auto& notification = *event.mutable_notification();
+        co_return co_await events_.Notification(std::move(*notification.mutable_method()),
+                                                std::move(*notification.mutable_params()));
       }
       case provider::v1::CallResponse::kResult:
         outcome.kind = event.result().kind();
@@ -157,8 +163,12 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& c
   }
   sink.outcome.upstream = upstream->name;
   sink.outcome.wraps_output = target.entry && target.entry->wraps_output;
+  OwnQuestion asked = OwnQuestion::kNone;
+  if (sink.outcome.failed && sink.outcome.error.code == kUrlElicitationRequired) {
+    if (TranslateUrlDemand(spec, sink.outcome)) asked = OwnQuestion::kUrl;
+  }
   if (sink.outcome.kind == provider::v1::RESULT_KIND_INPUT_REQUIRED) {
-    METAMCP_CO_RETURN_IF_ERROR(SealState(ctx, spec, target, route, sink.outcome));
+    METAMCP_CO_RETURN_IF_ERROR(SealState(ctx, spec, target, route, sink.outcome, asked));
   } else if (spec.method == "resources/read" && sent_target != target.name) {
     RestoreUris(sent_target, target.name, sink.outcome);
   }
@@ -191,6 +201,7 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& c
     METAMCP_CO_ASSIGN_OR_RETURN(std::optional<CallOutcome> ended, TakeLoginAnswer(spec, target));
     if (ended) co_return *std::move(ended);
   }
+  if (target.again && !AllAccepted(spec.input_responses)) co_return NotOpened(spec.method);
   const std::vector<const Route*> routes = OrderRoutes(spec, target);
   for (size_t i = 0; i < routes.size(); ++i) {
     absl::StatusOr<CallOutcome> outcome =

@@ -30,11 +30,13 @@ class ProviderDirectory {
 // One request of whoever starts a call, in the shape of MCP 2026-07-28.
 struct CallSpec {
   std::shared_ptr<const ServerView> view;
-  std::string method;  // tools/call, prompts/get, resources/read, completion/complete
+  std::string method;  // tools/call, prompts/get, resources/read, completion/complete, or one of
+                       // an extension of the view's only upstream
   std::string params;  // raw JSON object with exposed names; _meta, inputResponses and
                        // requestState in it are ignored
   std::string client_capabilities = "{}";
   std::string client_info;
+  std::string client_revision;  // empty for calls from inside
   std::string log_level;
   std::string meta;  // further _meta members to pass on, raw object or empty
   std::string input_responses;
@@ -65,6 +67,10 @@ class CallEvents {
   // params of the notification as JSON; progress without its token.
   virtual Awaitable<absl::Status> Progress(std::string params) = 0;
   virtual Awaitable<absl::Status> LogMessage(std::string params) = 0;
+  // A notification of an extension.
+  virtual Awaitable<absl::Status> Notification(std::string, std::string) {
+    co_return absl::OkStatus();
+  }
   // The upstream wants to be polled for the rest of the call; it goes on by itself.
   virtual Awaitable<absl::Status> Paused(std::chrono::milliseconds) { co_return absl::OkStatus(); }
 };
@@ -101,15 +107,18 @@ class CallChain {
 
  private:
   struct Target;
+  // What the gateway itself asked for in an input_required; the upstream asked in all others.
+  enum class OwnQuestion { kNone, kLogin, kUrl };
   Awaitable<absl::StatusOr<CallOutcome>> RunRoutes(const CallContext& ctx, const CallSpec& spec,
                                                    CallEvents& events);
   Awaitable<absl::StatusOr<CallOutcome>> RunObserved(const CallContext& ctx, const CallSpec& spec,
                                                      CallEvents& events);
   absl::StatusOr<Target> Resolve(const CallSpec& spec) const;
+  // The state of the request as it was sealed, and what it is bound to (call_state.cc).
   absl::Status OpenState(const CallContext& ctx, const CallSpec& spec, Target& target) const;
   absl::Status SealState(const CallContext& ctx, const CallSpec& spec, const Target& target,
                          const catalog::v1::Route& route, CallOutcome& outcome,
-                         bool login = false) const;
+                         OwnQuestion asked = OwnQuestion::kNone) const;
   static bool NeedsLogin(const absl::Status& status);
   // Turns the error of an upstream that needs a login into a question or an answer with the link;
   // the error itself where the caller may not log in.

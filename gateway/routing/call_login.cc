@@ -66,7 +66,7 @@ absl::StatusOr<CallOutcome> CallChain::OfferLogin(const CallContext& ctx, const 
     result.AddString("requestState", "");
     outcome.kind = provider::v1::RESULT_KIND_INPUT_REQUIRED;
     outcome.result = std::move(result).Build();
-    METAMCP_RETURN_IF_ERROR(SealState(ctx, spec, target, route, outcome, true));
+    METAMCP_RETURN_IF_ERROR(SealState(ctx, spec, target, route, outcome, OwnQuestion::kLogin));
     return outcome;
   }
   const std::string text = StrCat("upstream:", said, ". Open this address in a browser, log in, ",

@@ -46,12 +46,13 @@ absl::Status CallChain::OpenState(const CallContext& ctx, const CallSpec& spec,
   target.provider_state = view->String("s").value_or("");
   target.login = view->Raw("l") == "true";
   target.bound_owner = view->String("o").value_or("");
+  target.again = view->Has("a");
   return absl::OkStatus();
 }
 
 absl::Status CallChain::SealState(const CallContext& ctx, const CallSpec& spec,
                                   const Target& target, const catalog::v1::Route& route,
-                                  CallOutcome& outcome, bool login) const {
+                                  CallOutcome& outcome, OwnQuestion asked) const {
   METAMCP_ASSIGN_OR_RETURN(const json::ObjectView view, json::ScanObject(outcome.result));
   const auto state = view.String("requestState");
   if (!state) return absl::OkStatus();
@@ -61,7 +62,8 @@ absl::Status CallChain::SealState(const CallContext& ctx, const CallSpec& spec,
   plain.AddString("s", *state);
   if (!outcome.owner.empty()) plain.AddString("o", outcome.owner);
   plain.AddString("d", digest);
-  if (login) plain.AddBool("l", true);
+  if (asked == OwnQuestion::kLogin) plain.AddBool("l", true);
+  if (asked == OwnQuestion::kUrl) plain.AddBool("a", true);
   plain.AddInt("x", NowMicros() + std::chrono::microseconds(options_.state_lifetime).count());
   const std::string sealed =
       keys_.Seal(SealPurpose::kCall, std::move(plain).Build(), StateContext(ctx, spec));

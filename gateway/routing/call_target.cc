@@ -105,6 +105,10 @@ absl::StatusOr<CallChain::Target> CallChain::Resolve(const CallSpec& spec) const
     } else {
       METAMCP_RETURN_IF_ERROR(find_resource());
     }
+  } else if (const auto upstream = spec.view->ExtensionUpstream()) {
+    catalog::v1::Route route;
+    route.set_upstream_id(upstream->id);
+    target.routes.push_back(std::move(route));
   } else {
     return MakeError("METHOD_NOT_FOUND", "gateway", StrCat("no method \"", spec.method, "\""));
   }
@@ -159,11 +163,15 @@ absl::StatusOr<provider::v1::CallRequest> CallChain::MakeRequest(
   if (!spec.meta.empty()) request.set_meta(spec.meta);
   // A login was our own question: the upstream has not seen the call yet.
   if (target.login) request.set_login_wait_ms(kLoginWait.count());
-  if (!target.login && !spec.input_responses.empty()) {
-    request.set_input_responses(spec.input_responses);
+  // What the gateway itself asked for is no business of the upstream's.
+  if (!target.again) {
+    if (!target.login && !spec.input_responses.empty()) {
+      request.set_input_responses(spec.input_responses);
+    }
+    if (!target.provider_state.empty()) request.set_request_state(target.provider_state);
+    request.set_has_request_state(spec.has_request_state && !target.login);
   }
-  if (!target.provider_state.empty()) request.set_request_state(target.provider_state);
-  request.set_has_request_state(spec.has_request_state && !target.login);
+  if (!spec.client_revision.empty()) request.set_client_revision(spec.client_revision);
   if (!target.bound_owner.empty()) request.set_owner(target.bound_owner);
   if (!spec.holder.empty()) request.set_holder(spec.holder);
   if (!spec.affinity.empty()) request.set_affinity(spec.affinity);

@@ -32,7 +32,43 @@ std::vector<mcp::ParamHeader> HeadersOf(const std::string& definition) {
   return headers.ok() ? *std::move(headers) : std::vector<mcp::ParamHeader>();
 }
 
-std::shared_ptr<const UpstreamInfo> MakeUpstream(const catalog::v1::Upstream& upstream) {
+bool HasPath(std::string_view text, std::span<const std::string_view> path) {
+  for (const std::string_view key : path) {
+    const auto view = json::ScanObject(text);
+    if (!view.ok() || !view->Has(key)) return false;
+    text = view->Raw(key);
+  }
+  return true;
+}
+
+// The URI of the UI resource that a tool names (MCP Apps; the older spelling, too).
+std::string UiUri(const std::string& definition) {
+  if (definition.find("resourceUri") == std::string::npos) return "";
+  const auto tool = json::ScanObject(definition);
+  if (!tool.ok()) return "";
+  const auto meta = json::ScanObject(tool->Raw("_meta"));
+  if (!meta.ok()) return "";
+  const auto ui = json::ScanObject(meta->Raw("ui"));
+  if (ui.ok() && ui->Has("resourceUri")) return ui->String("resourceUri").value_or("");
+  return meta->String("ui/resourceUri").value_or("");
+}
+
+// The tool's definition with another URI in both places.
+std::string WithUiUri(const std::string& definition, std::string_view uri) {
+  std::string out = definition;
+  const std::string_view paths[][3] = {{"_meta", "ui", "resourceUri"}, {"_meta", "ui/resourceUri"}};
+  const size_t lengths[] = {3, 2};
+  for (size_t i = 0; i < 2; ++i) {
+    const std::span<const std::string_view> path(paths[i], lengths[i]);
+    if (!HasPath(out, path)) continue;
+    auto changed = json::SetAtPath(out, path, json::JsonQuote(uri));
+    if (changed.ok()) out = *std::move(changed);
+  }
+  return out;
+}
+
+std::shared_ptr<const UpstreamInfo> MakeUpstream(const catalog::v1::Upstream& upstream,
+                                                 const UpstreamInfo* before) {
   auto info = std::make_shared<UpstreamInfo>();
   info->id = upstream.meta().id();
   info->name = upstream.meta().name();
@@ -42,6 +78,9 @@ std::shared_ptr<const UpstreamInfo> MakeUpstream(const catalog::v1::Upstream& up
   info->reachable = upstream.status().reachable();
   const auto& status = upstream.status();
   info->has_items = status.tools() + status.resources() + status.templates() + status.prompts() > 0;
+  info->listed = upstream.status().listed();
+  info->attempts = upstream.status().attempts();
+  info->seen_at = before ? before->seen_at : std::chrono::steady_clock::now();
   info->provider = upstream.status().provider();
   info->timeout_ms = upstream.spec().timeout_ms();
   for (const auto& [tool, ms] : upstream.spec().tool_timeouts_ms()) {
@@ -49,6 +88,7 @@ std::shared_ptr<const UpstreamInfo> MakeUpstream(const catalog::v1::Upstream& up
   }
   if (auto view = json::ScanObject(upstream.status().capabilities()); view.ok()) {
     info->has_completions = view->Has("completions");
+    info->extensions = std::string(view->Raw("extensions"));
     if (auto resources = json::ScanObject(view->Raw("resources")); resources.ok()) {
       info->has_subscribe = resources->Raw("subscribe") == "true";
     }
@@ -74,7 +114,8 @@ void CatalogMirror::Apply(const catalog::v1::WatchCatalogResponse& message) {
     full_ = true;
   }
   for (const auto& upstream : message.upstreams()) {
-    upstreams_[upstream.meta().id()] = MakeUpstream(upstream);
+    auto& held = upstreams_[upstream.meta().id()];
+    held = MakeUpstream(upstream, held.get());
     instructions_[upstream.meta().id()] = upstream.status().instructions();
     dirty_upstreams_.insert(upstream.meta().id());
   }
@@ -123,10 +164,42 @@ EntryPtr CatalogMirror::MakeEntry(const catalog::v1::ExposedItem& exposed) const
   for (const auto& [name, rule] : exposed.arguments()) entry->arguments[name] = rule;
   if (exposed.kind() == catalog::v1::ITEM_KIND_TOOL) {
     entry->wraps_output = mcp::NeedsOutputWrapping(entry->definition);
+    entry->ui_uri = entry->ui_exposed = UiUri(entry->definition);
     entry->front_headers = HeadersOf(entry->definition);
     entry->back_headers = HeadersOf(item->second.definition());
   }
   return entry;
+}
+
+// A tool names its UI resource by the URI under which clients find it. Resources that are listed
+// have one; of several upstreams' unlisted ones with the same URI, the first tool's keeps it.
+void CatalogMirror::ExposeUi(ServerView::Parts& parts) const {
+  std::map<std::pair<std::string, std::string>, std::string> listed;  // (upstream, original)
+  std::map<std::string, std::string> owners;                          // upstream by exposed URI
+  for (const EntryPtr& entry : parts.entries) {
+    if (entry->kind != catalog::v1::ITEM_KIND_RESOURCE) continue;
+    const catalog::v1::Route& route = entry->routes[0];
+    listed[{route.upstream_id(), route.original_name()}] = entry->name;
+    owners[entry->name] = route.upstream_id();
+  }
+  for (EntryPtr& entry : parts.entries) {
+    if (entry->ui_uri.empty()) continue;
+    const std::string& upstream = entry->routes[0].upstream_id();
+    std::string exposed = entry->ui_uri;
+    if (const auto at = listed.find({upstream, entry->ui_uri}); at != listed.end()) {
+      exposed = at->second;
+    } else if (owners.emplace(exposed, upstream).first->second != upstream) {
+      const auto info = upstreams_.find(upstream);
+      const std::string_view scheme = "ui://";
+      if (info == upstreams_.end() || exposed.compare(0, scheme.size(), scheme) != 0) continue;
+      exposed = StrCat(scheme, info->second->name, "+", exposed.substr(scheme.size()));
+    }
+    if (exposed == entry->ui_uri) continue;
+    auto changed = std::make_shared<ExposedEntry>(*entry);
+    changed->ui_exposed = exposed;
+    changed->definition = WithUiUri(entry->definition, exposed);
+    entry = std::move(changed);
+  }
 }
 
 std::shared_ptr<const ServerView> CatalogMirror::MakeView(
@@ -167,9 +240,10 @@ std::shared_ptr<const ServerView> CatalogMirror::MakeView(
                    [](const auto& a, const auto& b) {
                      return a.item_id() == b.item_id() && a.fallback() == b.fallback();
                    });
-    if (!same_routes) kept = MakeEntry(exposed);
+    if (!same_routes || !kept->ui_uri.empty()) kept = MakeEntry(exposed);
     if (kept) parts.entries.push_back(std::move(kept));
   }
+  ExposeUi(parts);
   return std::make_shared<ServerView>(std::move(parts));
 }
 

@@ -41,6 +41,7 @@ class CatalogMirror {
  private:
   void Rebuild(int64_t revision);
   EntryPtr MakeEntry(const catalog::v1::ExposedItem& exposed) const;
+  void ExposeUi(ServerView::Parts& parts) const;
   std::shared_ptr<const ServerView> MakeView(const catalog::v1::VirtualServerView& view) const;
 
   std::map<std::string, std::shared_ptr<const UpstreamInfo>> upstreams_;

@@ -4,6 +4,7 @@
 
 #include "common/base/names.h"
 #include "common/base/strings.h"
+#include "common/json/scan.h"
 #include "common/json/splice.h"
 #include "common/mcp/convert.h"
 
@@ -12,6 +13,7 @@ namespace {
 
 // Steps of matching one URI against the templates of one upstream: well under a millisecond.
 constexpr int kTemplateBudget = 100'000;
+constexpr std::string_view kUiExtension = "io.modelcontextprotocol/ui";
 
 std::string IndexKey(ItemKind kind, std::string_view name) {
   return StrCat(static_cast<int>(kind), ":", name);
@@ -49,6 +51,32 @@ mcp::ItemKind ModelKind(ItemKind kind) {
   }
 }
 
+// Names, settings and flows of these concern our own legs.
+bool EndsHere(std::string_view extension) {
+  return extension == "io.modelcontextprotocol/tasks" ||
+         extension == "io.modelcontextprotocol/oauth-client-credentials" ||
+         extension == "io.modelcontextprotocol/enterprise-managed-authorization";
+}
+
+std::string ExtensionsOf(const std::vector<std::shared_ptr<const UpstreamInfo>>& upstreams) {
+  std::map<std::string, std::string> chosen;
+  for (const auto& upstream : upstreams) {
+    const auto view =
+        json::ScanObject(upstream->extensions.empty() ? std::string_view("{}")
+                                                      : std::string_view(upstream->extensions));
+    if (!view.ok()) continue;
+    for (const json::Member& member : view->members()) {
+      const bool shared = member.key == kUiExtension;
+      if (EndsHere(member.key) || (!shared && upstreams.size() != 1)) continue;
+      chosen.emplace(member.key, member.value.raw);
+    }
+  }
+  if (chosen.empty()) return "";
+  json::ObjectWriter out;
+  for (const auto& [id, settings] : chosen) out.Add(id, settings);
+  return std::move(out).Build();
+}
+
 std::string MakeServerInfo(const std::string& name, const std::string& title) {
   json::ObjectWriter info;
   info.AddString("name", "meta-mcp");
@@ -73,6 +101,15 @@ ServerView::ServerView(Parts parts)
     }
     index_[IndexKey(entry->kind, entry->name)] = entry;
   }
+  for (const EntryPtr& entry : parts_.entries) {
+    for (const auto& route : entry->routes) offering_.insert(route.upstream_id());
+    if (entry->ui_exposed.empty()) continue;
+    catalog::v1::Route route;
+    route.set_upstream_id(entry->routes.at(0).upstream_id());
+    route.set_original_name(entry->ui_uri);
+    ui_routes_.emplace(entry->ui_exposed, std::move(route));
+  }
+  extensions_ = ExtensionsOf(parts_.upstreams);
   // An exposed name wins over another item's qualified name.
   for (const EntryPtr& entry : parts_.entries) {
     index_.emplace(IndexKey(entry->kind, entry->qualified_name), entry);
@@ -150,6 +187,13 @@ std::optional<ServerView::ResourceRoute> ServerView::RouteResource(std::string_v
     route.routes = route.entry->routes;
     return route;
   }
+  // Resources of MCP Apps need not be listed: their tools name them.
+  const auto ui = ui_routes_.find(uri);
+  if (ui != ui_routes_.end() && !LeavesOut(ui->second.upstream_id(), ui->second.original_name())) {
+    route.original_uri = ui->second.original_name();
+    route.routes.push_back(ui->second);
+    return route;
+  }
   auto guess = GuessRoute(uri);
   if (!guess) return std::nullopt;
   route.original_uri = guess->original_name();
@@ -168,6 +212,21 @@ std::shared_ptr<const UpstreamInfo> ServerView::FindUpstream(std::string_view id
     if (upstream->id == id) return upstream;
   }
   return nullptr;
+}
+
+bool ServerView::AwaitsFirstLists(std::chrono::steady_clock::duration wait) const {
+  const auto since = std::chrono::steady_clock::now() - wait;
+  return std::any_of(parts_.upstreams.begin(), parts_.upstreams.end(), [&](const auto& upstream) {
+    if (!upstream->enabled || upstream->listed || upstream->attempts > 0) return false;
+    if (upstream->seen_at <= since || offering_.count(upstream->id) > 0) return false;
+    const std::string& state = upstream->state;
+    return state.empty() || state == "discovered" || state == "connecting" ||
+           state == "initializing" || state == "ready";
+  });
+}
+
+std::shared_ptr<const UpstreamInfo> ServerView::ExtensionUpstream() const {
+  return parts_.upstreams.size() == 1 ? parts_.upstreams[0] : nullptr;
 }
 
 const std::string& ServerView::ListPage(ItemKind kind, mcp::Revision revision, size_t first,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -34,6 +35,11 @@ struct UpstreamInfo {
   bool has_items = false;  // of any kind, known now or from before
   bool has_completions = false;
   bool has_subscribe = false;
+  bool listed = false;  // its lists have been read
+  int attempts = 0;     // to connect that failed since it last worked
+  // When this gateway first heard of it.
+  std::chrono::steady_clock::time_point seen_at;
+  std::string extensions;  // raw object of the extensions it declares; empty: none
   std::string provider;
   int64_t timeout_ms = 0;
   std::map<std::string, int64_t> tool_timeouts_ms;
@@ -49,6 +55,9 @@ struct ExposedEntry {
   std::string definition;
   // Argument rules by original name; empty for most.
   std::map<std::string, catalog::v1::ArgumentOverride> arguments;
+  // The UI resource of a tool (MCP Apps): the upstream's URI, and the one that clients see.
+  std::string ui_uri;
+  std::string ui_exposed;
   // Legacy clients see this tool's structured output inside {"result": …}.
   bool wraps_output = false;
   // x-mcp-header mirrors of the exposed schema (what clients send) and of the upstream's own.
@@ -108,6 +117,16 @@ class ServerView {
   }
   std::shared_ptr<const UpstreamInfo> FindUpstream(std::string_view id) const;
 
+  // Whether an upstream that nothing is known of yet may still report what it offers, being first
+  // heard of less than `wait` ago. One that is known to hang or fail is not waited for.
+  bool AwaitsFirstLists(std::chrono::steady_clock::duration wait) const;
+
+  // Raw object of the extensions to declare to clients; empty: none. One upstream's are all passed
+  // through; of several only what can be told apart.
+  const std::string& extensions() const { return extensions_; }
+  // The upstream that methods of extensions go to; null where there are several.
+  std::shared_ptr<const UpstreamInfo> ExtensionUpstream() const;
+
   // Bytes of one page of a list, made on first use: the members of the result without braces, for
   // example `"tools":[…]`. `first` is the index of the page's first entry.
   const std::string& ListPage(ItemKind kind, mcp::Revision revision, size_t first,
@@ -120,10 +139,13 @@ class ServerView {
 
   Parts parts_;
   std::string server_info_;
+  std::string extensions_;
+  std::map<std::string, catalog::v1::Route, std::less<>> ui_routes_;  // of MCP Apps, by exposed URI
   std::map<int, std::vector<EntryPtr>> by_kind_;
   std::unordered_map<std::string, EntryPtr> index_;  // "<kind>:<name>"
   std::vector<std::pair<UriTemplate, EntryPtr>> templates_;
   std::map<int, uint64_t> hashes_;
+  std::set<std::string> offering_;  // ids of upstreams with entries
   mutable std::map<std::tuple<int, int, size_t>, std::string> pages_;
 };
 

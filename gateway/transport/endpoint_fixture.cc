@@ -59,6 +59,23 @@ Awaitable<absl::Status> FakeProvider::Call(const CallContext&, provider::v1::Cal
   if (target == "lost") {
     co_return MakeError("UPSTREAM_LOST", "upstream:up", "the process ended");
   }
+  if (target == "url" && !opened) {
+    provider::v1::CallResponse event;
+    event.mutable_error()->set_code(-32042);
+    event.mutable_error()->set_message("sign in");
+    event.mutable_error()->set_data(
+        R"({"elicitations":[{"mode":"url","message":"m","url":"https://a.example/x",)"
+        R"("elicitationId":"e1"}]})");
+    co_return co_await sink.Write(std::move(event));
+  }
+  if (request.method() == "vendor/do") {
+    provider::v1::CallResponse event;
+    event.mutable_notification()->set_method("notifications/vendor/step");
+    event.mutable_notification()->set_params(R"({"n":1})");
+    (void)co_await sink.Write(std::move(event));
+    co_return co_await Result(sink, provider::v1::RESULT_KIND_EXTENSION,
+                              R"({"resultType":"vendor/x","seen":1})");
+  }
   if (target == "refuse") {
     provider::v1::CallResponse event;
     event.mutable_error()->set_code(-32602);
@@ -120,6 +137,7 @@ EndpointTest::EndpointTest() {
   authenticator_ = *auth::Authenticator::Create({}, true, keys_);
   FrontDeps deps(executor, mirror_, *chain_, *sessions_, *hub_, keys_);
   deps.tasks = &tasks_;
+  deps.first_list_wait = std::chrono::seconds(20);
   endpoint_ = std::make_unique<McpEndpoint>(deps, *authenticator_, tasks_, keep_alive_,
                                             McpEndpoint::Options());
   DuplexFront::Options duplex;
@@ -163,7 +181,8 @@ EndpointTest::EndpointTest() {
   view.set_name("default");
   view.set_active(true);
   view.add_upstream_ids("u1");
-  for (const char* name : {"echo", "hang", "lost", "refuse", "progress", "ask", "slow", "poll"}) {
+  for (const char* name :
+       {"echo", "hang", "lost", "refuse", "progress", "ask", "slow", "poll", "url"}) {
     AddItem(catalog::v1::ITEM_KIND_TOOL, name,
             StrCat(R"({"name":")", name, R"(","inputSchema":{"type":"object"}})"));
   }
@@ -181,24 +200,30 @@ EndpointTest::~EndpointTest() {
   });
 }
 
-void EndpointTest::AddItem(ItemKind kind, std::string name, std::string definition) {
+void EndpointTest::AddItem(ItemKind kind, std::string name, std::string definition,
+                           std::string upstream) {
   auto& item = *state_.add_items();
   item.set_id(StrCat("i", state_.items_size()));
-  item.set_upstream_id("u1");
+  item.set_upstream_id(upstream);
   item.set_kind(kind);
   item.set_original_name(name);
   item.set_definition(std::move(definition));
   auto& exposed = *state_.mutable_views(0)->add_items();
   exposed.set_kind(kind);
   exposed.set_item_id(item.id());
-  exposed.set_qualified_name(StrCat("up.", name));
+  const std::string slug = upstream == "u1" ? "up" : upstream;
+  exposed.set_qualified_name(StrCat(slug, ".", name));
   const bool prefixed =
       kind == catalog::v1::ITEM_KIND_TOOL || kind == catalog::v1::ITEM_KIND_PROMPT;
-  exposed.set_name(prefixed ? StrCat("up__", name) : name);
+  exposed.set_name(prefixed ? StrCat(slug, "__", name) : name);
   auto& route = *exposed.add_routes();
-  route.set_upstream_id("u1");
+  route.set_upstream_id(upstream);
   route.set_item_id(item.id());
   route.set_original_name(std::move(name));
+  Publish();
+}
+
+void EndpointTest::Publish() {
   catalog::v1::WatchCatalogResponse message = state_;
   message.set_begin(true);
   message.set_end(true);
@@ -252,8 +277,8 @@ Awaitable<EndpointTest::Answer> EndpointTest::Modern(std::string method, std::st
                                                      Headers extra) {
   std::string params =
       StrCat(R"({"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",)",
-             R"("io.modelcontextprotocol/clientCapabilities":{"elicitation":{}},)",
-             R"("progressToken":"tok"})", params_members.empty() ? "" : ",", params_members, "}");
+             R"("io.modelcontextprotocol/clientCapabilities":)", capabilities_,
+             R"(,"progressToken":"tok"})", params_members.empty() ? "" : ",", params_members, "}");
   Headers headers = {{"Content-Type", "application/json"},
                      {"Accept", "application/json, text/event-stream"},
                      {"MCP-Protocol-Version", "2026-07-28"},

@@ -33,6 +33,7 @@ class FakeProvider final : public provider::v1::ProviderService {
   int cancelled = 0;
   int listening = 0;
   bool gate = false;        // what "slow" and "poll" wait for before they answer
+  bool opened = false;      // the page that "url" wants opened
   std::string updated_uri;  // sent by a Listen stream once set
 };
 
@@ -66,7 +67,9 @@ class EndpointTest : public ::testing::Test {
   // A member of the JSON text at the path of keys, raw; empty where absent.
   static std::string At(const std::string& text, std::vector<std::string> path);
   // Adds an item to the catalog and publishes a new revision.
-  void AddItem(ItemKind kind, std::string name, std::string definition);
+  void AddItem(ItemKind kind, std::string name, std::string definition,
+               std::string upstream = "u1");
+  void Publish();
 
   boost::asio::io_context io_;
   KeyRing keys_ = KeyRing::Ephemeral();
@@ -87,6 +90,7 @@ class EndpointTest : public ::testing::Test {
   std::unique_ptr<http::HttpClient> client_;
   std::string base_;
   catalog::v1::WatchCatalogResponse state_;
+  std::string capabilities_ = R"({"elicitation":{}})";  // of modern clients
 };
 
 }  // namespace metamcp::gateway
