@@ -1,5 +1,7 @@
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <thread>
 
 #include "cli/commands.h"
 #include "cli/object_edit.h"
@@ -96,6 +98,32 @@ std::string UpstreamBody(const config::ServerConfig& server) {
   return json::DumpJson(upstream);
 }
 
+constexpr std::chrono::seconds kReadyWait(10);
+constexpr std::chrono::milliseconds kReadyPoll(100);
+
+// Waits until the new server works or has failed once, and says which. No failure: what is wrong
+// with a server does not undo its entry.
+void SayReady(CommandContext& ctx, const std::string& name) {
+  const auto until = std::chrono::steady_clock::now() + kReadyWait;
+  while (true) {
+    const auto reply = CallJson(ctx, RestRequest("GET", ApiPath({"servers", Slug(name)})));
+    if (!reply.ok()) return;
+    const nlohmann::json& status = ObjectOf(ObjectOf(*reply, "upstream"), "status");
+    const std::string state = TextOf(status, "state");
+    const std::string detail = TextOf(status, "detail");
+    if (BoolOf(status, "listed")) {
+      return ctx.Say(StrCat("It is ready: ", NumberOf(status, "tools"), " tools."));
+    }
+    const bool over = std::chrono::steady_clock::now() >= until;
+    const bool failed = NumberOf(status, "attempts") > 0 || state == "configured";
+    if (failed || over) {
+      return ctx.Say(StrCat("It is not ready yet (", state, ")",
+                            detail.empty() ? "." : StrCat(": ", OneLine(detail))));
+    }
+    std::this_thread::sleep_for(kReadyPoll);
+  }
+}
+
 absl::Status Add(CommandContext& ctx, const AddOptions& options) {
   METAMCP_ASSIGN_OR_RETURN(const config::ServerConfig server, ServerOf(options));
   if (ctx.remote()) {
@@ -107,7 +135,9 @@ absl::Status Add(CommandContext& ctx, const AddOptions& options) {
   METAMCP_RETURN_IF_ERROR(CheckNameIsFree(ctx, ServerKind(), Slug(options.name)));
   METAMCP_RETURN_IF_ERROR(config::AddServerBlocking(ctx.ConfigPath(), options.name, server));
   SayDone(ctx, "added", "server", options.name);
-  return ReloadRunning(ctx);
+  METAMCP_RETURN_IF_ERROR(ReloadRunning(ctx));
+  if (!ctx.json() && !server.disabled && ctx.GatewayRuns()) SayReady(ctx, options.name);
+  return absl::OkStatus();
 }
 
 }  // namespace

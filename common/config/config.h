@@ -29,6 +29,7 @@ struct GatewayConfig {
   CorsConfig cors;
   std::string name_separator = "__";
   int64_t page_size = 1000;
+  int64_t first_list_wait_ms = 3'000;
   int64_t request_timeout_ms = 900'000;
   int64_t header_timeout_ms = 10'000;
   int64_t sse_keep_alive_ms = 15'000;

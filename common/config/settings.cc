@@ -86,6 +86,8 @@ constexpr Field kSettings[] = {
               "Between slug and tool name in exposed names: 1 to 4 characters of A-Z, a-z, "
               "0-9, _ and -.")),
     Count("gateway.pageSize", SLOT(gateway.page_size), 1, 100'000, "Items in one page of a list."),
+    Time("gateway.firstListWaitMs", SLOT(gateway.first_list_wait_ms), 0, kHour,
+         "How long a list waits for servers that are new and still connecting."),
     Time("gateway.requestTimeoutMs", SLOT(gateway.request_timeout_ms), 100, kDay,
          "Longest time for one request of a client, questions to it included."),
     Time("gateway.headerTimeoutMs", SLOT(gateway.header_timeout_ms), 100, kHour,

@@ -11,8 +11,6 @@
 
 namespace metamcp::gateway {
 
-namespace asio = boost::asio;
-
 namespace {
 
 constexpr std::chrono::milliseconds kFirstListsPoll{20};
