@@ -94,6 +94,8 @@ constexpr ErrorEntry kEntries[] = {
      "The gateway is stopping; try again shortly."},
     {"STATE_INVALID", StatusCode::kInvalidArgument, kUser, -32602, -32602, 200,
      "Start the call again without requestState."},
+    {"TASK_NOT_FOUND", StatusCode::kNotFound, kUser, -32602, -32602, 200,
+     "Use a task id that this client was given; tasks end with their time to live."},
     {"TOOL_NOT_FOUND", StatusCode::kNotFound, kUser, -32602, -32602, 200,
      "Use a name from tools/list; 'meta-mcp tool why NAME' says why one is missing."},
     {"UNSUPPORTED_MEDIA_TYPE", StatusCode::kInvalidArgument, kUser, -32600, -32600, 415,

@@ -100,6 +100,18 @@ struct ClientFeatures {
 };
 absl::StatusOr<ClientFeatures> ParseClientFeatures(std::string_view capabilities, Revision from);
 
+// --- Tasks: the core ones of 2025-11-25 and the extension ---
+
+inline constexpr std::string_view kTasksExtension = "io.modelcontextprotocol/tasks";
+
+// A Task of 2025-11-25 -> the members of the extension's task. Errors: UPSTREAM_PROTOCOL.
+absl::StatusOr<std::string> TaskToModern(std::string_view task);
+// The extension's task, with or without result, -> a Task of 2025-11-25. Errors: UPSTREAM_PROTOCOL.
+absl::StatusOr<std::string> TaskToLegacy(std::string_view task);
+// Whether modern client capabilities declare the extension, and the same capabilities with it.
+bool ClientHasTasks(std::string_view capabilities);
+absl::StatusOr<std::string> WithTasks(std::string_view capabilities);
+
 // --- What servers ask of clients (elicitation/create, sampling/createMessage, roots/list) ---
 
 // Legacy server request params -> an inputRequests entry's params. Empty params stay empty.

@@ -15,8 +15,6 @@ using json::Member;
 using json::ObjectView;
 using json::Splicer;
 
-constexpr std::string_view kTasksExtension = "io.modelcontextprotocol/tasks";
-
 absl::Status Inexpressible(std::string_view what, Revision to) {
   return MakeError("CAPABILITY_MISSING", "mcp",
                    StrCat("A client of revision ", RevisionName(to), " has no ", what));

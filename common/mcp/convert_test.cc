@@ -234,5 +234,34 @@ TEST(ConvertErrorTest, MapsCodesPerEra) {
   EXPECT_EQ(ErrorToModern({-32002, "m", R"({"uri":"u"})"}, "x").data, R"({"uri":"u"})");
 }
 
+TEST(ConvertTaskTest, TheFlavoursDifferInNamesAndInFailedTools) {
+  RecordProperty("req", "A12");
+  const std::string legacy =
+      R"({"taskId":"t","status":"working","statusMessage":"m","createdAt":"c","lastUpdatedAt":"l",)"
+      R"("ttl":60000,"pollInterval":50})";
+  const std::string modern =
+      R"({"taskId":"t","status":"working","statusMessage":"m","createdAt":"c","lastUpdatedAt":"l",)"
+      R"("ttlMs":60000,"pollIntervalMs":50})";
+  EXPECT_EQ(TaskToModern(legacy).value(), modern);
+  EXPECT_EQ(TaskToLegacy(modern).value(), legacy);
+  EXPECT_EQ(TaskToLegacy(R"({"resultType":"complete","taskId":"t","status":"completed",)"
+                         R"("createdAt":"c","ttlMs":null,"result":{"isError":true}})")
+                .value(),
+            R"({"taskId":"t","status":"failed","createdAt":"c","lastUpdatedAt":"c","ttl":null})");
+  for (const char* bad : {"[]", "{}", R"({"taskId":1,"status":"working","createdAt":"c"})",
+                          R"({"taskId":"t","createdAt":"c"})", R"({"taskId":"t","status":"s"})"}) {
+    EXPECT_FALSE(TaskToModern(bad).ok()) << bad;
+    EXPECT_FALSE(TaskToLegacy(bad).ok()) << bad;
+  }
+}
+
+TEST(ConvertTaskTest, TheExtensionIsDeclaredPerRequest) {
+  EXPECT_FALSE(ClientHasTasks("{}"));
+  EXPECT_FALSE(ClientHasTasks(R"({"experimental":{"io.modelcontextprotocol/tasks":{}}})"));
+  const std::string with = WithTasks(R"({"roots":{}})").value();
+  EXPECT_EQ(with, R"({"roots":{},"extensions":{"io.modelcontextprotocol/tasks":{}}})");
+  EXPECT_TRUE(ClientHasTasks(with));
+}
+
 }  // namespace
 }  // namespace metamcp::mcp

@@ -99,6 +99,35 @@ class LegacyFront {
   Awaitable<absl::StatusOr<std::string>> AskAll(std::shared_ptr<LegacySession> session,
                                                 std::string raw_requests, Reply& reply);
   Awaitable<void> SetLogLevel(std::shared_ptr<LegacySession> session, std::string level);
+  // Tasks (legacy_tasks.cc).
+  static bool OffersTasks(const Incoming& in, const LegacySession& session);
+  static std::string TaskCreated(LegacySession& session, const CallOutcome& outcome,
+                                 absl::StatusOr<std::string> converted);
+  static LegacyTask* KnownTask(LegacySession& session, std::string_view id);
+  static CallSpec TaskSpec(const Incoming& in, const LegacySession& session, bool can_push);
+  Awaitable<void> HandleTask(Incoming in, std::shared_ptr<LegacySession> session, Reply& reply);
+  Awaitable<absl::StatusOr<CallOutcome>> RunTask(const CallContext& ctx, CallSpec spec,
+                                                 std::string method, std::string id,
+                                                 std::shared_ptr<LegacySession> session,
+                                                 CallEvents& events, Reply& reply);
+  Awaitable<absl::StatusOr<std::string>> AskTask(const CallContext& ctx, CallSpec spec,
+                                                 std::string method, std::string id,
+                                                 std::string responses, CallEvents& events);
+  Awaitable<absl::StatusOr<std::string>> TaskNow(const CallContext& ctx, const CallSpec& spec,
+                                                 std::string id,
+                                                 std::shared_ptr<LegacySession> session,
+                                                 CallEvents& events);
+  Awaitable<absl::StatusOr<std::string>> TaskResult(const CallContext& ctx, const CallSpec& spec,
+                                                    std::string id,
+                                                    std::shared_ptr<LegacySession> session,
+                                                    CallEvents& events, Reply& reply);
+  Awaitable<absl::StatusOr<std::string>> CancelTask(const CallContext& ctx, const CallSpec& spec,
+                                                    std::string id,
+                                                    std::shared_ptr<LegacySession> session,
+                                                    CallEvents& events);
+  Awaitable<absl::StatusOr<std::string>> ListTasks(const CallContext& ctx, const CallSpec& spec,
+                                                   std::shared_ptr<LegacySession> session,
+                                                   CallEvents& events);
   Awaitable<void> Subscribe(Incoming in, std::shared_ptr<LegacySession> session, Reply& reply);
   FrontDeps deps_;
 };

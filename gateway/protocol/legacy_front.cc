@@ -89,9 +89,10 @@ Awaitable<void> LegacyFront::HandleRequest(Incoming in, std::shared_ptr<LegacySe
   const mcp::MethodInfo* info = mcp::FindMethod(method);
   const bool extension =
       info == nullptr && in.view->ExtensionUpstream() != nullptr && !in.view->extensions().empty();
-  const bool known = extension || (info != nullptr && !info->notification &&
-                                   info->capability != mcp::Capability::kTasks &&
-                                   mcp::ServerAccepts(*info, session->revision));
+  const bool known =
+      extension || (info != nullptr && !info->notification &&
+                    (info->capability != mcp::Capability::kTasks || OffersTasks(in, *session)) &&
+                    mcp::ServerAccepts(*info, session->revision));
   if (!known) {
     result = MakeError("METHOD_NOT_FOUND", "gateway", StrCat("no method \"", method, "\""));
   } else if (!valid.ok()) {
@@ -114,6 +115,9 @@ Awaitable<void> LegacyFront::HandleRequest(Incoming in, std::shared_ptr<LegacySe
     co_return;
   } else if (method == "resources/unsubscribe") {
     session->watches.erase(in.envelope->params.String("uri").value_or(""));
+  } else if (info != nullptr && info->capability == mcp::Capability::kTasks) {
+    co_await HandleTask(std::move(in), std::move(session), reply);
+    co_return;
   } else {
     co_await HandleCall(std::move(in), std::move(session), reply);
     co_return;
@@ -197,6 +201,13 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
   spec.wants_progress = meta->progress_token.present();
   spec.affinity = session->handle;
   if (deps_.peers != nullptr && deps_.peers->clustered()) spec.holder = deps_.peers->self();
+  const bool as_task =
+      method == "tools/call" && OffersTasks(in, *session) && in.envelope->params.Has("task");
+  if (as_task) {
+    spec.task = std::string(in.envelope->params.Raw("task"));
+    auto with = mcp::WithTasks(spec.client_capabilities);
+    if (with.ok()) spec.client_capabilities = *std::move(with);
+  }
   FrontEvents events(reply, session->revision, meta->progress_token, session->log_level);
 
   bool cancelled = false;
@@ -223,12 +234,14 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
     co_return;
   }
   absl::StatusOr<std::string> converted = std::string();
+  const bool made_task = outcome.ok() && outcome->kind == provider::v1::RESULT_KIND_TASK;
   if (!outcome.ok()) {
     converted = outcome.status();
-  } else {
+  } else if (!made_task) {
     converted =
         mcp::ResultToLegacy(method, outcome->result, session->revision, outcome->wraps_output);
   }
+  if (converted.ok() && as_task) converted = TaskCreated(*session, *outcome, converted);
   if (!converted.ok()) {
     co_await RespondError(reply, id, converted.status(), kLegacy);
     co_return;

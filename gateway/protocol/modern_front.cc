@@ -39,6 +39,13 @@ bool ClientLacks(const CallSpec& spec, const jsonrpc::ErrorObject& error) {
          Lacks(spec.client_capabilities, data->Raw("requiredCapabilities"));
 }
 
+absl::Status NeedsTasks() {
+  return MakeError("CAPABILITY_MISSING", "gateway",
+                   StrCat("the client must declare the extension ", mcp::kTasksExtension),
+                   {{"requiredCapabilities.json",
+                     StrCat(R"({"extensions":{")", mcp::kTasksExtension, R"(":{}}})")}});
+}
+
 std::string SubscriptionMeta(const jsonrpc::Id& id) {
   json::ObjectWriter meta;
   meta.Add(mcp::kMetaSubscriptionId, id.raw());
@@ -59,10 +66,35 @@ std::string ResourceUpdated(const std::string& uri, const jsonrpc::Id& id) {
   return jsonrpc::MakeNotification("notifications/resources/updated", std::move(params).Build());
 }
 
+std::string TaskChanged(const std::string& task, const jsonrpc::Id& id) {
+  auto view = json::ScanObject(task);
+  if (!view.ok()) return "";
+  json::Splicer splicer(*view);
+  splicer.Remove("resultType");
+  splicer.Set("_meta", SubscriptionMeta(id));
+  return jsonrpc::MakeNotification("notifications/tasks", splicer.Build());
+}
+
 struct Filter {
   bool tools = false, prompts = false, resources = false;
   std::vector<std::string> uris;
+  std::vector<std::string> tasks;
 };
+
+absl::StatusOr<std::vector<std::string>> ReadStrings(std::string_view raw, std::string_view name) {
+  std::vector<std::string> out;
+  auto list = json::ScanArray(raw);
+  bool good = list.ok() && list->size() <= kWatchesMax;
+  for (size_t i = 0; good && i < list->size(); ++i) {
+    auto text = json::JsonUnquote((*list)[i].raw);
+    good = (*list)[i].is_string() && text.ok();
+    if (good) out.push_back(*std::move(text));
+  }
+  if (good) return out;
+  return MakeError("INVALID_PARAMS", "gateway",
+                   StrCat("params.notifications.", name, " must be an array of at most ",
+                          kWatchesMax, " strings"));
+}
 
 absl::StatusOr<Filter> ParseFilter(const json::ObjectView& params) {
   const auto bad = [](std::string_view what) {
@@ -80,15 +112,9 @@ absl::StatusOr<Filter> ParseFilter(const json::ObjectView& params) {
       if (!member.value.is_bool()) return bad(StrCat(".", member.key, " must be a boolean"));
       *flag = member.value.raw == "true";
     } else if (member.key == "resourceSubscriptions") {
-      auto uris = json::ScanArray(member.value.raw);
-      if (!uris.ok() || uris->size() > kWatchesMax) {
-        return bad(StrCat(".resourceSubscriptions must be an array of at most ", kWatchesMax));
-      }
-      for (const json::Value& uri : *uris) {
-        auto text = json::JsonUnquote(uri.raw);
-        if (!uri.is_string() || !text.ok()) return bad(".resourceSubscriptions must hold strings");
-        filter.uris.push_back(*std::move(text));
-      }
+      METAMCP_ASSIGN_OR_RETURN(filter.uris, ReadStrings(member.value.raw, member.key));
+    } else if (member.key == "taskIds") {
+      METAMCP_ASSIGN_OR_RETURN(filter.tasks, ReadStrings(member.value.raw, member.key));
     }
   }
   return filter;
@@ -99,11 +125,13 @@ std::string Acknowledge(const Filter& filter, const jsonrpc::Id& id) {
   if (filter.tools) honoured.AddBool("toolsListChanged", true);
   if (filter.prompts) honoured.AddBool("promptsListChanged", true);
   if (filter.resources) honoured.AddBool("resourcesListChanged", true);
-  if (!filter.uris.empty()) {
+  const auto add = [&honoured](std::string_view name, const std::vector<std::string>& texts) {
     std::vector<std::string> quoted;
-    for (const std::string& uri : filter.uris) quoted.push_back(json::JsonQuote(uri));
-    honoured.Add("resourceSubscriptions", json::JoinArray(quoted));
-  }
+    for (const std::string& text : texts) quoted.push_back(json::JsonQuote(text));
+    if (!quoted.empty()) honoured.Add(name, json::JoinArray(quoted));
+  };
+  add("resourceSubscriptions", filter.uris);
+  add("taskIds", filter.tasks);
   json::ObjectWriter params;
   params.Add("_meta", SubscriptionMeta(id));
   params.Add("notifications", std::move(honoured).Build());
@@ -159,8 +187,15 @@ Awaitable<void> ModernFront::Handle(Incoming in, mcp::RequestMeta meta, Reply& r
   // What the protocol does not know goes to the one upstream that may.
   const bool extension =
       info == nullptr && in.view->ExtensionUpstream() != nullptr && !in.view->extensions().empty();
-  const bool known = extension || (info != nullptr && !info->extension && !info->notification &&
-                                   mcp::ServerAccepts(*info, mcp::kLatestModern));
+  const bool task = info != nullptr && info->extension && !info->notification && in.view->tasks();
+  if (task && mcp::ServerAccepts(*info, mcp::kLatestModern) &&
+      !mcp::ClientHasTasks(meta.client_capabilities)) {
+    co_await RespondError(reply, id, NeedsTasks(), kModern);
+    co_return;
+  }
+  const bool known = extension || (task && mcp::ServerAccepts(*info, mcp::kLatestModern)) ||
+                     (info != nullptr && !info->extension && !info->notification &&
+                      mcp::ServerAccepts(*info, mcp::kLatestModern));
   if (!known) {
     const absl::Status status =
         MakeError("METHOD_NOT_FOUND", "gateway", StrCat("no method \"", method, "\""));
@@ -248,6 +283,10 @@ Awaitable<void> ModernFront::HandleListen(Incoming in, mcp::RequestMeta meta, Re
     co_await RespondError(reply, id, status, kModern);
     co_return;
   }
+  if (!filter->tasks.empty() && !mcp::ClientHasTasks(meta.client_capabilities)) {
+    co_await RespondError(reply, id, NeedsTasks(), kModern);
+    co_return;
+  }
   auto outbox = std::make_shared<Outbox>(deps_.executor, deps_.outbox_messages_max, 4u << 20);
   auto gone = std::make_shared<bool>(false);
   reply.OnGone([outbox, gone] {
@@ -277,8 +316,21 @@ Awaitable<void> ModernFront::HandleListen(Incoming in, mcp::RequestMeta meta, Re
       honoured.push_back(uri);
     }
   }
+  const CallContext ctx = MakeContext(deps_, in, meta);
+  std::vector<std::string> tasks;
+  for (const std::string& handle : filter->tasks) {
+    const auto task = deps_.chain.OpenTaskHandle(ctx, *in.view, handle);
+    if (!task.ok()) continue;
+    auto changed = [outbox, id](const std::string& json) { outbox->Push(TaskChanged(json, id)); };
+    auto watch = deps_.hub.WatchTask(in.view, *task, handle, in.principal->subject,
+                                     meta.client_capabilities, in.principal, std::move(changed));
+    if (!watch.ok()) continue;
+    watches.push_back(*std::move(watch));
+    tasks.push_back(handle);
+  }
+  filter->tasks = std::move(tasks);
   filter->uris.clear();
-  for (size_t i = 0; i < watches.size(); ++i) {
+  for (size_t i = 0; i < honoured.size(); ++i) {
     const auto left = std::max(until - std::chrono::steady_clock::now(),
                                std::chrono::steady_clock::duration::zero());
     const absl::Status ready = co_await watches[i]->Ready(left);

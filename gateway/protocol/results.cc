@@ -7,6 +7,7 @@
 #include "common/base/strings.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
+#include "common/mcp/convert.h"
 #include "common/mcp/meta.h"
 
 namespace metamcp::gateway {
@@ -16,13 +17,25 @@ namespace {
 // minute is what a client without a listen stream sees late (mcp-digest 11.2).
 constexpr int kListTtlMs = 60000;
 
-std::string Capabilities(const ServerView& view, bool completions) {
+std::string Capabilities(const ServerView& view, mcp::Revision revision) {
   json::ObjectWriter out;
-  if (completions) out.Add("completions", "{}");
-  if (!view.extensions().empty()) out.Add("extensions", view.extensions());
+  if (mcp::HasCompletionsCapability(revision)) out.Add("completions", "{}");
+  std::string extensions = view.extensions();
+  if (view.tasks() && mcp::IsModern(revision)) {
+    const auto object = json::ScanObject(extensions.empty() ? std::string_view("{}")
+                                                            : std::string_view(extensions));
+    json::Splicer splicer(*object);
+    splicer.Set(mcp::kTasksExtension, "{}");
+    std::string with = splicer.Build();
+    extensions = std::move(with);
+  }
+  if (!extensions.empty()) out.Add("extensions", extensions);
   out.Add("logging", "{}");
   out.Add("prompts", R"({"listChanged":true})");
   out.Add("resources", R"({"listChanged":true,"subscribe":true})");
+  if (view.tasks() && mcp::HasCoreTasks(revision)) {
+    out.Add("tasks", R"({"list":{},"cancel":{},"requests":{"tools":{"call":{}}}})");
+  }
   out.Add("tools", R"({"listChanged":true})");
   return std::move(out).Build();
 }
@@ -56,7 +69,7 @@ std::string DiscoverResult(const ServerView& view) {
   json::ObjectWriter result;
   result.AddString("resultType", "complete");
   result.Add("supportedVersions", R"(["2026-07-28"])");
-  result.Add("capabilities", Capabilities(view, true));
+  result.Add("capabilities", Capabilities(view, mcp::kLatestModern));
   if (!view.instructions().empty()) result.AddString("instructions", view.instructions());
   result.AddInt("ttlMs", kListTtlMs);
   result.AddString("cacheScope", "private");
@@ -67,7 +80,7 @@ std::string DiscoverResult(const ServerView& view) {
 std::string InitializeResult(const ServerView& view, mcp::Revision revision) {
   json::ObjectWriter result;
   result.AddString("protocolVersion", mcp::RevisionName(revision));
-  result.Add("capabilities", Capabilities(view, mcp::HasCompletionsCapability(revision)));
+  result.Add("capabilities", Capabilities(view, revision));
   result.Add("serverInfo", view.server_info());
   if (!view.instructions().empty()) result.AddString("instructions", view.instructions());
   return std::move(result).Build();

@@ -2,6 +2,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -29,6 +30,14 @@ struct PendingAsk {
   bool answered = false;
   std::string result;  // raw
   std::optional<jsonrpc::ErrorObject> error;
+};
+
+// A task that a client of 2025-11-25 was told of.
+struct LegacyTask {
+  std::string id;  // as the client knows it
+  bool cancelled = false;
+  std::string local;   // raw Task of one that was over at once and only this session knows
+  std::string result;  // and what it came to
 };
 
 // What was negotiated with one legacy client, and what runs for it in this process.
@@ -59,6 +68,7 @@ class LegacySession {
   std::map<jsonrpc::Id, std::function<void()>> in_flight;   // cancels a running request
   std::map<std::string, std::shared_ptr<PendingAsk>> asks;  // by our request id
   std::map<std::string, std::unique_ptr<ResourceWatch>> watches;
+  std::deque<LegacyTask> tasks;
   std::shared_ptr<void> interest;
   Outbox outbox;   // for the GET stream: what belongs to no request
   EventLogs logs;  // what may have to be sent again

@@ -6,6 +6,7 @@
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/strings.h"
+#include "common/json/splice.h"
 #include "common/telemetry/log.h"
 
 namespace metamcp::gateway {
@@ -29,6 +30,7 @@ struct WatchState {
   provider::v1::ListenRequest request;
   std::string exposed_uri;
   std::string original_uri;
+  std::string handle;  // of a task instead of a resource
   std::function<void(const std::string&)> updated;
   asio::steady_timer stop;   // cancelled to end the watch
   asio::steady_timer ready;  // cancelled when the first answer is known
@@ -50,6 +52,10 @@ class ListenSink final : public Sink<provider::v1::ListenResponse> {
   Awaitable<absl::Status> Write(provider::v1::ListenResponse event) override {
     if (event.has_ack()) {
       acknowledged_ = true;
+      if (!state_->handle.empty()) {
+        state_->Answer(absl::OkStatus());
+        co_return absl::OkStatus();
+      }
       const auto& uris = event.ack().resource_uris();
       const bool honoured = std::find(uris.begin(), uris.end(), state_->original_uri) != uris.end();
       state_->Answer(honoured ? absl::OkStatus()
@@ -57,6 +63,12 @@ class ListenSink final : public Sink<provider::v1::ListenResponse> {
                                           StrCat("upstream:", state_->upstream->name),
                                           "the upstream does not offer subscriptions to this"
                                           " resource"));
+    } else if (event.event_case() == provider::v1::ListenResponse::kTask && !state_->stopped) {
+      auto view = json::ScanObject(event.task());
+      if (!view.ok()) co_return absl::OkStatus();
+      json::Splicer splicer(*view);
+      splicer.SetString("taskId", state_->handle);
+      state_->updated(splicer.Build());
     } else if (event.has_updated() && !state_->stopped) {
       // A sub-resource of what was subscribed may be named (MCP, resources/updated).
       const std::string& uri = event.updated().uri();
@@ -169,6 +181,30 @@ absl::StatusOr<std::unique_ptr<ResourceWatch>> SubscriptionHub::Watch(
   state->request.set_affinity(std::move(affinity));
   state->request.set_client_capabilities(std::move(client_capabilities));
   tasks_.Spawn("resource-watch", RunWatch(state));
+  return std::unique_ptr<ResourceWatch>(std::make_unique<HubWatch>(std::move(state)));
+}
+
+absl::StatusOr<std::unique_ptr<ResourceWatch>> SubscriptionHub::WatchTask(
+    std::shared_ptr<const ServerView> view, const TaskHandle& task, std::string handle,
+    std::string affinity, std::string client_capabilities,
+    std::shared_ptr<const Principal> principal,
+    std::function<void(const std::string& json)> changed) {
+  const auto upstream = view->FindUpstream(task.upstream_id);
+  provider::v1::ProviderService* provider = upstream ? providers_.Find(*upstream) : nullptr;
+  if (provider == nullptr) return MakeError("TASK_NOT_FOUND", "gateway", "no such task");
+  auto state = std::make_shared<WatchState>(executor_);
+  state->provider = provider;
+  state->principal = std::move(principal);
+  state->upstream = upstream;
+  state->handle = std::move(handle);
+  state->updated = std::move(changed);
+  state->request.set_upstream_id(upstream->id);
+  auto& ref = *state->request.add_tasks();
+  ref.set_task_id(task.task_id);
+  ref.set_instance(task.instance);
+  state->request.set_affinity(std::move(affinity));
+  state->request.set_client_capabilities(std::move(client_capabilities));
+  tasks_.Spawn("task-watch", RunWatch(state));
   return std::unique_ptr<ResourceWatch>(std::make_unique<HubWatch>(std::move(state)));
 }
 

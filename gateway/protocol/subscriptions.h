@@ -52,6 +52,14 @@ class SubscriptionHub {
       std::string client_capabilities, std::shared_ptr<const Principal> principal,
       std::function<void(const std::string& uri)> updated);
 
+  // Watches a task; `changed` gets it as tasks/get answers it, under `handle`. Errors: as Watch,
+  // with TASK_NOT_FOUND.
+  absl::StatusOr<std::unique_ptr<ResourceWatch>> WatchTask(
+      std::shared_ptr<const ServerView> view, const TaskHandle& task, std::string handle,
+      std::string affinity, std::string client_capabilities,
+      std::shared_ptr<const Principal> principal,
+      std::function<void(const std::string& json)> changed);
+
   size_t watches() const { return tasks_.running(); }
   // Tells every interest that the gateway stops, so that streams end in order.
   void Close();

@@ -37,6 +37,7 @@ class OutcomeSink final : public Sink<provider::v1::CallResponse> {
       }
       case provider::v1::CallResponse::kResult:
         outcome.kind = event.result().kind();
+        outcome.instance = event.result().instance();
         if (outcome.result.size() + event.result().data().size() > bytes_max_) {
           co_return MakeError("UPSTREAM_RESULT_TOO_LARGE", "gateway",
                               StrCat("the result exceeds ", bytes_max_, " bytes"));
@@ -169,6 +170,8 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& c
   }
   if (sink.outcome.kind == provider::v1::RESULT_KIND_INPUT_REQUIRED) {
     METAMCP_CO_RETURN_IF_ERROR(SealState(ctx, spec, target, route, sink.outcome, asked));
+  } else if (sink.outcome.kind == provider::v1::RESULT_KIND_TASK || spec.method == "tasks/get") {
+    METAMCP_CO_RETURN_IF_ERROR(SealTask(ctx, spec, target, route, sink.outcome));
   } else if (spec.method == "resources/read" && sent_target != target.name) {
     RestoreUris(sent_target, target.name, sink.outcome);
   }
@@ -195,7 +198,7 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& c
   const InFlight running(running_);
   CallContext inner = ctx;
   inner.hops.push_back(options_.gateway_id);
-  METAMCP_CO_ASSIGN_OR_RETURN(Target target, Resolve(spec));
+  METAMCP_CO_ASSIGN_OR_RETURN(Target target, Resolve(ctx, spec));
   METAMCP_CO_RETURN_IF_ERROR(OpenState(ctx, spec, target));
   if (target.login) {
     METAMCP_CO_ASSIGN_OR_RETURN(std::optional<CallOutcome> ended, TakeLoginAnswer(spec, target));

@@ -46,6 +46,14 @@ struct CallSpec {
   bool wants_progress = false;
   std::string affinity;
   std::string holder;  // this process, if nobody else will ever retry the call
+  std::string task;  // of a client of 2025-11-25 that wants a task: raw object
+};
+
+// Where a task runs.
+struct TaskHandle {
+  std::string upstream_id;
+  std::string task_id;   // the upstream's
+  std::string instance;  // the session that runs it
 };
 
 // What a call ended with: a result in the shape of 2026-07-28 (with resultType), or the JSON-RPC
@@ -58,6 +66,7 @@ struct CallOutcome {
   std::string upstream;       // slug of who answered
   bool wraps_output = false;  // of a tool: see ExposedEntry
   std::string owner;          // of an unfinished call: the instance that holds it, or empty
+  std::string instance;       // of a task, before its id is sealed
 };
 
 // Where the events of a running call go.
@@ -100,6 +109,10 @@ class CallChain {
   Awaitable<absl::StatusOr<CallOutcome>> Run(const CallContext& ctx, const CallSpec& spec,
                                              CallEvents& events);
 
+  // Opens the task id that a client of this principal was given. Errors: TASK_NOT_FOUND.
+  absl::StatusOr<TaskHandle> OpenTaskHandle(const CallContext& ctx, const ServerView& view,
+                                            std::string_view handle) const;
+
   // Null: nobody is told. Must outlive the chain's last call.
   void SetObserver(CallObserver* observer) { observer_ = observer; }
   // Null: nobody can log in from a call. Must outlive the chain's last call.
@@ -113,7 +126,7 @@ class CallChain {
                                                    CallEvents& events);
   Awaitable<absl::StatusOr<CallOutcome>> RunObserved(const CallContext& ctx, const CallSpec& spec,
                                                      CallEvents& events);
-  absl::StatusOr<Target> Resolve(const CallSpec& spec) const;
+  absl::StatusOr<Target> Resolve(const CallContext& ctx, const CallSpec& spec) const;
   // The state of the request as it was sealed, and what it is bound to (call_state.cc).
   absl::Status OpenState(const CallContext& ctx, const CallSpec& spec, Target& target) const;
   absl::Status SealState(const CallContext& ctx, const CallSpec& spec, const Target& target,
@@ -128,6 +141,9 @@ class CallChain {
   // The end of a call whose user did not want to log in; nothing when the call goes on.
   absl::StatusOr<std::optional<CallOutcome>> TakeLoginAnswer(const CallSpec& spec,
                                                              const Target& target) const;
+  // Replaces the task's id in a result by what its client knows it by.
+  absl::Status SealTask(const CallContext& ctx, const CallSpec& spec, const Target& target,
+                        const catalog::v1::Route& route, CallOutcome& outcome) const;
   absl::StatusOr<provider::v1::CallRequest> MakeRequest(const CallSpec& spec, const Target& target,
                                                         const catalog::v1::Route& route) const;
   // Best first; they live as long as the target.

@@ -78,4 +78,44 @@ absl::Status CallChain::SealState(const CallContext& ctx, const CallSpec& spec,
   return absl::OkStatus();
 }
 
+static std::string TaskContext(const CallContext& ctx, const ServerView& view) {
+  return StrCat("task|", ctx.tenant(), "|", ctx.principal ? ctx.principal->subject : "", "|",
+                view.name());
+}
+
+absl::StatusOr<TaskHandle> CallChain::OpenTaskHandle(const CallContext& ctx, const ServerView& view,
+                                                     std::string_view handle) const {
+  const absl::Status unknown =
+      MakeError("TASK_NOT_FOUND", "gateway", "no such task, or it is another client's");
+  if (handle.size() > options_.state_bytes_max) return unknown;
+  const auto plain = keys_.Open(SealPurpose::kTask, handle, TaskContext(ctx, view));
+  if (!plain) return unknown;
+  const auto object = json::ScanObject(*plain);
+  if (!object.ok()) return unknown;
+  TaskHandle out;
+  out.upstream_id = object->String("u").value_or("");
+  out.task_id = object->String("t").value_or("");
+  out.instance = object->String("i").value_or("");
+  return out;
+}
+
+absl::Status CallChain::SealTask(const CallContext& ctx, const CallSpec& spec, const Target& target,
+                                 const catalog::v1::Route& route, CallOutcome& outcome) const {
+  if (outcome.failed) return absl::OkStatus();
+  METAMCP_ASSIGN_OR_RETURN(const json::ObjectView view, json::ScanObject(outcome.result));
+  std::string handle = target.name;
+  if (outcome.kind == provider::v1::RESULT_KIND_TASK) {
+    json::ObjectWriter plain;
+    plain.AddString("u", route.upstream_id());
+    plain.AddString("t", view.String("taskId").value_or(""));
+    plain.AddString("i", outcome.instance);
+    handle = keys_.Seal(SealPurpose::kTask, std::move(plain).Build(), TaskContext(ctx, *spec.view));
+  }
+  json::Splicer splicer(view);
+  splicer.SetString("taskId", handle);
+  std::string next = splicer.Build();
+  outcome.result = std::move(next);
+  return absl::OkStatus();
+}
+
 }  // namespace metamcp::gateway

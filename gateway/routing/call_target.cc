@@ -20,6 +20,10 @@ constexpr std::chrono::milliseconds kLoginWait{50'000};
 using catalog::v1::ITEM_KIND_PROMPT;
 using catalog::v1::ITEM_KIND_TOOL;
 
+bool IsTaskMethod(std::string_view method) {
+  return method == "tasks/get" || method == "tasks/update" || method == "tasks/cancel";
+}
+
 // A tool whose call may be sent again (MCP tool annotations; absent hints are the cautious ones).
 bool IsRepeatable(const std::string& definition) {
   auto view = json::ScanObject(definition);
@@ -50,7 +54,8 @@ absl::Status NoSuchItem(const ServerView& view, ItemKind kind, const std::string
 
 }  // namespace
 
-absl::StatusOr<CallChain::Target> CallChain::Resolve(const CallSpec& spec) const {
+absl::StatusOr<CallChain::Target> CallChain::Resolve(const CallContext& ctx,
+                                                     const CallSpec& spec) const {
   Target target;
   METAMCP_ASSIGN_OR_RETURN(target.params,
                            json::ScanObject(spec.params.empty() ? std::string_view("{}")
@@ -105,6 +110,14 @@ absl::StatusOr<CallChain::Target> CallChain::Resolve(const CallSpec& spec) const
     } else {
       METAMCP_RETURN_IF_ERROR(find_resource());
     }
+  } else if (IsTaskMethod(spec.method)) {
+    METAMCP_ASSIGN_OR_RETURN(target.name, required(target.params, "taskId"));
+    METAMCP_ASSIGN_OR_RETURN(TaskHandle task, OpenTaskHandle(ctx, *spec.view, target.name));
+    catalog::v1::Route route;
+    route.set_upstream_id(task.upstream_id);
+    route.set_original_name(task.task_id);
+    target.routes.push_back(std::move(route));
+    target.instance = std::move(task.instance);
   } else if (const auto upstream = spec.view->ExtensionUpstream()) {
     catalog::v1::Route route;
     route.set_upstream_id(upstream->id);
@@ -135,7 +148,8 @@ absl::StatusOr<provider::v1::CallRequest> CallChain::MakeRequest(
     ref_splicer.SetString(target.ref_member, original);
     splicer.Set("ref", ref_splicer.Build());
   } else if (original != target.name) {
-    splicer.SetString(is_read ? "uri" : "name", original);
+    const std::string_view member = IsTaskMethod(spec.method) ? "taskId" : "name";
+    splicer.SetString(is_read ? "uri" : member, original);
   }
   std::string arguments(target.params.Raw("arguments"));
   if (target.entry && !target.entry->arguments.empty()) {
@@ -172,6 +186,8 @@ absl::StatusOr<provider::v1::CallRequest> CallChain::MakeRequest(
     request.set_has_request_state(spec.has_request_state && !target.login);
   }
   if (!spec.client_revision.empty()) request.set_client_revision(spec.client_revision);
+  if (!spec.task.empty()) request.set_task(spec.task);
+  if (!target.instance.empty()) request.set_instance(target.instance);
   if (!target.bound_owner.empty()) request.set_owner(target.bound_owner);
   if (!spec.holder.empty()) request.set_holder(spec.holder);
   if (!spec.affinity.empty()) request.set_affinity(spec.affinity);

@@ -20,6 +20,7 @@ struct CallChain::Target {
   std::string original_uri;    // of a resource, as its upstream knows it
   std::string ref_member;      // of completion: "name" or "uri"
   std::string provider_state;  // of a resumed call
+  std::string instance;        // of a request about a task
   bool again = false;          // of a resumed call: it is sent as if for the first time
   std::string bound_upstream;  // id that must serve a resumed call
   bool login = false;          // resumed after its user was asked to log in

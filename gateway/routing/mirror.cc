@@ -89,6 +89,7 @@ std::shared_ptr<const UpstreamInfo> MakeUpstream(const catalog::v1::Upstream& up
   if (auto view = json::ScanObject(upstream.status().capabilities()); view.ok()) {
     info->has_completions = view->Has("completions");
     info->extensions = std::string(view->Raw("extensions"));
+    info->tasks = mcp::ClientHasTasks(upstream.status().capabilities());
     if (auto resources = json::ScanObject(view->Raw("resources")); resources.ok()) {
       info->has_subscribe = resources->Raw("subscribe") == "true";
     }

@@ -77,6 +77,15 @@ std::string ExtensionsOf(const std::vector<std::shared_ptr<const UpstreamInfo>>&
   return std::move(out).Build();
 }
 
+// A tool that may be called as a task of 2025-11-25, and as well without.
+std::string WithTaskSupport(const std::string& definition) {
+  const auto view = json::ScanObject(definition);
+  if (!view.ok()) return definition;
+  json::Splicer splicer(*view);
+  splicer.Set("execution", R"({"taskSupport":"optional"})");
+  return splicer.Build();
+}
+
 std::string MakeServerInfo(const std::string& name, const std::string& title) {
   json::ObjectWriter info;
   info.AddString("name", "meta-mcp");
@@ -110,6 +119,8 @@ ServerView::ServerView(Parts parts)
     ui_routes_.emplace(entry->ui_exposed, std::move(route));
   }
   extensions_ = ExtensionsOf(parts_.upstreams);
+  tasks_ = std::any_of(parts_.upstreams.begin(), parts_.upstreams.end(),
+                       [](const auto& upstream) { return upstream->tasks; });
   // An exposed name wins over another item's qualified name.
   for (const EntryPtr& entry : parts_.entries) {
     index_.emplace(IndexKey(entry->kind, entry->qualified_name), entry);
@@ -240,7 +251,11 @@ const std::string& ServerView::ListPage(ItemKind kind, mcp::Revision revision, s
   for (size_t i = first; i < end; ++i) {
     if (i != first) out.push_back(',');
     auto converted = mcp::ItemToRevision(ModelKind(kind), entries[i]->definition, revision);
-    out += converted.ok() ? *converted : entries[i]->definition;
+    const std::string& text = converted.ok() ? *converted : entries[i]->definition;
+    const auto upstream = FindUpstream(entries[i]->routes.at(0).upstream_id());
+    const bool as_task = kind == catalog::v1::ITEM_KIND_TOOL && mcp::HasCoreTasks(revision) &&
+                         upstream != nullptr && upstream->tasks;
+    out += as_task ? WithTaskSupport(text) : text;
   }
   out.push_back(']');
   return pages_.emplace(key, std::move(out)).first->second;

@@ -35,6 +35,7 @@ struct UpstreamInfo {
   bool has_items = false;  // of any kind, known now or from before
   bool has_completions = false;
   bool has_subscribe = false;
+  bool tasks = false;   // its tools may run as tasks
   bool listed = false;  // its lists have been read
   int attempts = 0;     // to connect that failed since it last worked
   // When this gateway first heard of it.
@@ -124,6 +125,8 @@ class ServerView {
   // Raw object of the extensions to declare to clients; empty: none. One upstream's are all passed
   // through; of several only what can be told apart.
   const std::string& extensions() const { return extensions_; }
+  // Whether tools of this virtual server may run as tasks.
+  bool tasks() const { return tasks_; }
   // The upstream that methods of extensions go to; null where there are several.
   std::shared_ptr<const UpstreamInfo> ExtensionUpstream() const;
 
@@ -140,6 +143,7 @@ class ServerView {
   Parts parts_;
   std::string server_info_;
   std::string extensions_;
+  bool tasks_ = false;
   std::map<std::string, catalog::v1::Route, std::less<>> ui_routes_;  // of MCP Apps, by exposed URI
   std::map<int, std::vector<EntryPtr>> by_kind_;
   std::unordered_map<std::string, EntryPtr> index_;  // "<kind>:<name>"

@@ -84,7 +84,7 @@ TEST_F(EndpointTest, OneUpstreamsExtensionsPassThrough) {
   Run([this]() -> Awaitable<void> {
     auto discover = co_await Modern("server/discover", "");
     EXPECT_EQ(At(discover.body, {"result", "capabilities", "extensions"}),
-              R"({"vendor/x":{"v":2}})");
+              R"({"vendor/x":{"v":2},"io.modelcontextprotocol/tasks":{}})");
     auto called = co_await Modern("vendor/do", R"("a":1)");
     EXPECT_EQ(called.messages.size(), 2u) << called.body;
     if (called.messages.size() == 2) {
@@ -162,6 +162,89 @@ TEST_F(EndpointTest, TwoAppsWithOneUriAreToldApart) {
     EXPECT_EQ(provider_.calls.back().upstream_id(), "u2");
     EXPECT_EQ(provider_.calls.back().target(), "ui://app/main.html");
     EXPECT_THAT(read.body, HasSubstr(R"("uri":"ui://u2+app/main.html")"));
+  });
+}
+
+class TaskTest : public EndpointTest {
+ protected:
+  TaskTest() {
+    state_.mutable_upstreams(0)->mutable_status()->set_capabilities(
+        R"({"tools":{},"extensions":{"io.modelcontextprotocol/tasks":{}}})");
+    Publish();
+    capabilities_ = R"({"extensions":{"io.modelcontextprotocol/tasks":{}}})";
+  }
+};
+
+TEST_F(TaskTest, IdsAreSealedAndLeadBackToTheirSession) {
+  RecordProperty("req", "A12");
+  Run([this]() -> Awaitable<void> {
+    auto discover = co_await Modern("server/discover", "");
+    EXPECT_THAT(discover.body, HasSubstr(R"("io.modelcontextprotocol/tasks":{})"));
+    auto created = co_await Modern("tools/call", R"("name":"up__task")");
+    EXPECT_EQ(At(created.body, {"result", "resultType"}), "\"task\"") << created.body;
+    EXPECT_THAT(created.body, Not(HasSubstr("inner-1")));
+    const std::string id = At(created.body, {"result", "taskId"});
+    auto got = co_await Modern("tasks/get", StrCat(R"("taskId":)", id));
+    EXPECT_EQ(At(got.body, {"result", "status"}), "\"completed\"") << got.body;
+    EXPECT_EQ(At(got.body, {"result", "taskId"}), id);
+    EXPECT_EQ(provider_.calls.back().target(), "inner-1");
+    EXPECT_EQ(provider_.calls.back().instance(), "key");
+    auto updated =
+        co_await Modern("tasks/update", StrCat(R"("inputResponses":{"a":{}},"taskId":)", id));
+    EXPECT_EQ(At(updated.body, {"result", "resultType"}), "\"complete\"");
+    EXPECT_EQ(provider_.calls.back().input_responses(), R"({"a":{}})");
+    const size_t calls = provider_.calls.size();
+    for (const char* method : {"tasks/get", "tasks/update", "tasks/cancel"}) {
+      auto unknown = co_await Modern(method, R"("taskId":"inner-1","inputResponses":{})");
+      EXPECT_EQ(At(unknown.body, {"error", "code"}), "-32602") << method << unknown.body;
+    }
+    for (const char* method : {"tasks/list", "tasks/result"}) {
+      auto gone = co_await Modern(method, StrCat(R"("taskId":)", id));
+      EXPECT_EQ(gone.status, 404) << method;
+      EXPECT_EQ(At(gone.body, {"error", "code"}), "-32601") << method;
+    }
+    EXPECT_EQ(provider_.calls.size(), calls);
+    capabilities_ = "{}";
+    auto undeclared = co_await Modern("tasks/get", StrCat(R"("taskId":)", id));
+    EXPECT_EQ(undeclared.status, 400);
+    EXPECT_EQ(At(undeclared.body, {"error", "code"}), "-32021");
+    EXPECT_THAT(At(undeclared.body, {"error", "data", "requiredCapabilities", "extensions"}),
+                HasSubstr("io.modelcontextprotocol/tasks"));
+  });
+}
+
+TEST_F(TaskTest, AClientOf20251125SeesItsOwnFlavour) {
+  RecordProperty("req", "A12");
+  Run([this]() -> Awaitable<void> {
+    const std::string session = co_await Initialize();
+    auto created = co_await Legacy(
+        session, R"({"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"up__task",)"
+                 R"("arguments":{},"task":{"ttl":1000}}})");
+    const std::string id = At(created.body, {"result", "task", "taskId"});
+    EXPECT_EQ(At(created.body, {"result", "task", "ttl"}), "null") << created.body;
+    EXPECT_EQ(provider_.calls.back().task(), R"({"ttl":1000})");
+    auto result =
+        co_await Legacy(session, StrCat(R"({"jsonrpc":"2.0","id":4,"method":"tasks/result",)",
+                                        R"("params":{"taskId":)", id, "}}"));
+    EXPECT_EQ(At(result.body, {"result", "_meta", "io.modelcontextprotocol/related-task"}),
+              StrCat("{\"taskId\":", id, "}"))
+        << result.body;
+    // Over at once: a task that the session keeps by itself.
+    auto local = co_await Legacy(
+        session, R"({"jsonrpc":"2.0","id":5,"method":"tools/call","params":{"name":"up__echo",)"
+                 R"("arguments":{"a":1},"task":{}}})");
+    EXPECT_EQ(At(local.body, {"result", "task", "status"}), "\"completed\"") << local.body;
+    const std::string own = At(local.body, {"result", "task", "taskId"});
+    auto kept =
+        co_await Legacy(session, StrCat(R"({"jsonrpc":"2.0","id":6,"method":)",
+                                        R"("tasks/result","params":{"taskId":)", own, "}}"));
+    EXPECT_THAT(kept.body, HasSubstr("arguments"));
+    auto listed = co_await Legacy(session, R"({"jsonrpc":"2.0","id":7,"method":"tasks/list"})");
+    EXPECT_THAT(listed.body, HasSubstr(own));
+    const std::string older = co_await Initialize("2025-06-18");
+    auto refused = co_await Legacy(
+        older, R"({"jsonrpc":"2.0","id":8,"method":"tasks/get","params":{"taskId":"x"}})");
+    EXPECT_EQ(At(refused.body, {"error", "code"}), "-32601");
   });
 }
 

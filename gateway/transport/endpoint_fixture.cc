@@ -68,6 +68,23 @@ Awaitable<absl::Status> FakeProvider::Call(const CallContext&, provider::v1::Cal
         R"("elicitationId":"e1"}]})");
     co_return co_await sink.Write(std::move(event));
   }
+  if (target == "task") {
+    provider::v1::CallResponse event;
+    event.mutable_result()->set_kind(provider::v1::RESULT_KIND_TASK);
+    event.mutable_result()->set_instance("key");
+    event.mutable_result()->set_data(
+        R"({"resultType":"task","taskId":"inner-1","status":"working","createdAt":"c","ttlMs":null})");
+    event.mutable_result()->set_last(true);
+    co_return co_await sink.Write(std::move(event));
+  }
+  if (request.method().compare(0, 6, "tasks/") == 0) {
+    const bool get = request.method() == "tasks/get";
+    co_return co_await Result(
+        sink, provider::v1::RESULT_KIND_COMPLETE,
+        get ? R"({"resultType":"complete","taskId":"inner-1","status":"completed","createdAt":"c",)"
+              R"("ttlMs":null,"result":{"content":[]}})"
+            : R"({"resultType":"complete"})");
+  }
   if (request.method() == "vendor/do") {
     provider::v1::CallResponse event;
     event.mutable_notification()->set_method("notifications/vendor/step");
@@ -182,7 +199,7 @@ EndpointTest::EndpointTest() {
   view.set_active(true);
   view.add_upstream_ids("u1");
   for (const char* name :
-       {"echo", "hang", "lost", "refuse", "progress", "ask", "slow", "poll", "url"}) {
+       {"echo", "hang", "lost", "refuse", "progress", "ask", "slow", "poll", "url", "task"}) {
     AddItem(catalog::v1::ITEM_KIND_TOOL, name,
             StrCat(R"({"name":")", name, R"(","inputSchema":{"type":"object"}})"));
   }
@@ -285,6 +302,7 @@ Awaitable<EndpointTest::Answer> EndpointTest::Modern(std::string method, std::st
                      {"Mcp-Method", method}};
   if (auto name = json::ScanObject(params)->String("name")) headers.push_back({"Mcp-Name", *name});
   if (auto uri = json::ScanObject(params)->String("uri")) headers.push_back({"Mcp-Name", *uri});
+  if (auto id = json::ScanObject(params)->String("taskId")) headers.push_back({"Mcp-Name", *id});
   for (const auto& [name, value] : extra) {
     std::erase_if(headers, [&](const auto& h) { return h.first == name; });
     if (!value.empty()) headers.push_back({name, value});

@@ -167,7 +167,7 @@ Awaitable<void> McpEndpoint::HandleModern(Exchange& x, const jsonrpc::Envelope& 
       status = HeaderMismatch(mcp::kHeaderMethod, "is missing");
     } else if (*method_header != envelope.method) {
       status = HeaderMismatch(mcp::kHeaderMethod, "differs from the body");
-    } else if (info != nullptr && !info->target.empty() && !info->extension &&
+    } else if (info != nullptr && !info->target.empty() && (!info->extension || x.view->tasks()) &&
                mcp::ServerAccepts(*info, *revision)) {
       if (const auto target = envelope.params.String(info->target)) {
         status = mcp::CheckMirror(mcp::kHeaderName, Header(x.request, mcp::kHeaderName), *target);

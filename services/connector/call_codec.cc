@@ -95,7 +95,8 @@ absl::Status Broken(std::string_view what) {
 absl::Status CheckCall(const pb::CallRequest& request) {
   const std::string& method = request.method();
   if (method != "tools/call" && method != "prompts/get" && method != "resources/read" &&
-      method != "completion/complete" && mcp::FindMethod(method) != nullptr) {
+      method != "completion/complete" && method != "tasks/get" && method != "tasks/update" &&
+      method != "tasks/cancel" && mcp::FindMethod(method) != nullptr) {
     return MakeError("METHOD_NOT_FOUND", "connector", StrCat("no such method: ", method));
   }
   METAMCP_RETURN_IF_ERROR(CheckObject(request.params(), "params"));

@@ -39,6 +39,7 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> HeadersOfCall(
 struct DecodedResult {
   pb::ResultKind kind = pb::RESULT_KIND_COMPLETE;
   std::string json;
+  std::string instance;  // of a task: the session that runs it
 };
 // The canonical form of an upstream's result; `extensions` tells whether the client declared any.
 // Errors: UPSTREAM_PROTOCOL.

@@ -35,6 +35,19 @@ std::string_view KeyMember(catalog::ItemKind kind) {
   return "name";
 }
 
+void NoteTaskSupport(std::string_view definition, const std::string& name, DiscoveredList& out) {
+  if (out.kind != catalog::ITEM_KIND_TOOL ||
+      definition.find("taskSupport") == std::string_view::npos) {
+    return;
+  }
+  const auto tool = json::ScanObject(definition);
+  if (!tool.ok()) return;
+  const auto execution = json::ScanObject(tool->Raw("execution"));
+  if (!execution.ok()) return;
+  const std::string support = execution->String("taskSupport").value_or("");
+  if (support == "optional" || support == "required") out.tasks[name] = support == "required";
+}
+
 // Reads one page into `out`. Returns the cursor of the next, if any.
 absl::StatusOr<std::optional<std::string>> ReadPage(std::string_view result,
                                                     std::string_view upstream_id,
@@ -64,6 +77,7 @@ absl::StatusOr<std::optional<std::string>> ReadPage(std::string_view result,
     if (!item->problem().empty()) {
       out.dropped.push_back(StrCat(item->original_name().substr(0, 80), ": ", item->problem()));
     }
+    NoteTaskSupport(element.raw, item->original_name(), out);
     out.items.push_back(std::move(*item));
   }
   return page->String("nextCursor");

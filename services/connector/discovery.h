@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,7 +17,8 @@ struct DiscoveredList {
   metamcp::catalog::v1::ItemKind kind;
   std::vector<metamcp::catalog::v1::Item> items;
   int64_t ttl_ms = 0;
-  std::vector<std::string> dropped;  // "name: why" of each invalid definition
+  std::map<std::string, bool> tasks;  // tools that may run as tasks of 2025-11-25; true: must
+  std::vector<std::string> dropped;   // "name: why" of each invalid definition
 };
 
 struct DiscoveryLimits {

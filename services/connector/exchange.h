@@ -51,6 +51,7 @@ struct RequestSpec {
   std::string params;     // raw object without _meta; may be empty
   std::string meta_tail;  // members of _meta, comma separated, without progressToken
   std::string name;       // for headers
+  std::string task_id;    // of a request that waits for this task
   std::vector<std::pair<std::string, std::string>> headers;
   Capset capset;
   bool call = false;  // a client's, as opposed to the gateway's own requests

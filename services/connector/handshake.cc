@@ -18,6 +18,16 @@ absl::Status Broken(std::string_view what) {
   return MakeError("UPSTREAM_PROTOCOL", "connector", what);
 }
 
+bool HasPath(const json::ObjectView& object, std::initializer_list<std::string_view> path) {
+  std::string_view text = object.text();
+  for (const std::string_view key : path) {
+    const auto view = json::ScanObject(text);
+    if (!view.ok() || !view->Has(key)) return false;
+    text = view->Raw(key);
+  }
+  return true;
+}
+
 bool IsTrue(std::string_view raw) { return raw == "true"; }
 
 void ReadCapabilities(std::string_view raw, Negotiated& out) {
@@ -35,10 +45,17 @@ void ReadCapabilities(std::string_view raw, Negotiated& out) {
   if (const auto resources = json::ScanObject(view->Raw("resources")); resources.ok()) {
     out.subscribe = IsTrue(resources->Raw("subscribe"));
   }
-  // Tasks of 2025-11-25 are another protocol than the extension of the same name.
-  json::Splicer splicer(*view);
-  if (!out.modern() && view->Has("tasks")) splicer.Remove("tasks");
-  out.capabilities = splicer.Build();
+  out.capabilities = std::string(view->text());
+  if (out.modern()) {
+    out.tasks = mcp::ClientHasTasks(out.capabilities);
+    return;
+  }
+  // Tasks of 2025-11-25 are another protocol; inside, both are the extension's.
+  out.tasks =
+      mcp::HasCoreTasks(out.revision) && HasPath(*view, {"tasks", "requests", "tools", "call"});
+  auto modern = mcp::ServerCapabilitiesToModern(out.capabilities);
+  if (modern.ok() && out.tasks) modern = mcp::WithTasks(*modern);
+  if (modern.ok()) out.capabilities = *std::move(modern);
 }
 
 }  // namespace

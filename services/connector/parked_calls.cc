@@ -22,6 +22,18 @@ absl::Status Invalid(std::string_view why) {
 
 }  // namespace
 
+std::string InputRequests(const std::map<std::string, Question>& questions) {
+  json::ObjectWriter requests;
+  for (const auto& [key, question] : questions) {
+    json::ObjectWriter request;
+    request.AddString("method", question.method);
+    const auto params = mcp::InputParamsToModern(question.method, question.params);
+    request.Add("params", params.ok() ? *params : question.params);
+    requests.Add(key, std::move(request).Build());
+  }
+  return std::move(requests).Build();
+}
+
 ParkedCalls::ParkedCalls(boost::asio::any_io_executor executor, const KeyRing& keys,
                          Options options)
     : executor_(executor),
@@ -44,17 +56,9 @@ void ParkedCalls::TakeQuestions(Call& call) {
 std::string ParkedCalls::Ask(const std::string& id, Call& call) {
   call.phase = Phase::kSuspended;
   call.expiry = Clock::now() + options_.ttl;
-  json::ObjectWriter requests;
-  for (const auto& [key, question] : call.questions) {
-    json::ObjectWriter request;
-    request.AddString("method", question.method);
-    const auto params = mcp::InputParamsToModern(question.method, question.params);
-    request.Add("params", params.ok() ? *params : question.params);
-    requests.Add(key, std::move(request).Build());
-  }
   json::ObjectWriter result;
   result.AddString("resultType", "input_required");
-  result.Add("inputRequests", std::move(requests).Build());
+  result.Add("inputRequests", InputRequests(call.questions));
   result.AddString(
       "requestState",
       keys_.Seal(SealPurpose::kCall, StrCat(instance_, ".", id, ".", call.round), call.binding));

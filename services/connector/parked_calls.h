@@ -27,6 +27,9 @@ struct CallOutcome {
   bool parked = false;  // waits here for its next round
 };
 
+// The questions as the inputRequests of 2026-07-28.
+std::string InputRequests(const std::map<std::string, Question>& questions);
+
 // Calls of legacy upstreams that wait for answers: the upstream asked something in the middle of a
 // call, the caller got `input_required` with a sealed state, and comes back with a new call. States
 // of one process are worthless in another and after `ttl`. Single-threaded.
@@ -84,6 +87,8 @@ class ParkedCalls {
   void Finished(const std::string& call_id, const CallOutcome& outcome);
   // The resumed call was cancelled.
   void Dropped(const std::string& call_id);
+
+  const KeyRing& keys() const { return keys_; }
 
   // Gives up every call of an upstream (all of them for an empty id).
   void DropUpstream(const std::string& upstream_id);

@@ -191,6 +191,11 @@ void Session::Cancel(Exchange& exchange, std::string_view reason) {
   channel_->Abandon(keep->id);
 }
 
+void Session::KeepTelling(const std::shared_ptr<Exchange>& exchange) {
+  absl::erase_if(told_on_, [](const auto& entry) { return entry.second.expired(); });
+  told_on_[exchange->id] = exchange;
+}
+
 void Session::AnswerQuestion(const Question& question, std::string_view raw_result) {
   const auto result = mcp::InputResultToLegacy(question.method, raw_result, negotiated_.revision);
   // Several blocks have no form before 2025-11-25: as if the client had refused.

@@ -33,6 +33,7 @@ struct Negotiated {
   bool logging = false;
   bool completions = false;
   bool extensions = false;  // declares any
+  bool tasks = false;       // its tools may run as tasks, of its revision's flavour
 };
 
 enum class ListKind { kTools, kResources, kPrompts };
@@ -97,6 +98,8 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
   Awaitable<absl::StatusOr<Answer>> Ask(RequestSpec spec, std::chrono::milliseconds timeout);
   // Gives an unfinished exchange up: tells the upstream in its version's way, forgets it.
   void Cancel(Exchange& exchange, std::string_view reason);
+  // Progress still goes to this exchange after its answer: the answer was a task.
+  void KeepTelling(const std::shared_ptr<Exchange>& exchange);
   // Answers a question with a raw result.
   // The client itself refused, with this error.
   void RejectQuestion(const Question& question, const RpcError& error);
@@ -161,6 +164,7 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
   uint64_t last_id_ = 0;
   int log_severity_set_ = -1;
   absl::flat_hash_map<uint64_t, std::shared_ptr<Exchange>> pending_;
+  absl::flat_hash_map<uint64_t, std::weak_ptr<Exchange>> told_on_;  // by request id
   std::vector<Held> held_;
   boost::asio::steady_timer held_timer_;
   int remarks_ = 0;

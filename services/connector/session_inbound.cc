@@ -21,6 +21,17 @@ constexpr size_t kHeldMax = 16;
 constexpr int kBrokenMax = 20;
 constexpr std::chrono::milliseconds kStrayEcho(10);
 
+// The task that a question belongs to, if it says so.
+std::string TaskOf(std::string_view params) {
+  if (params.find(mcp::kMetaRelatedTask) == std::string_view::npos) return "";
+  const auto view = json::ScanObject(params);
+  if (!view.ok()) return "";
+  const auto meta = json::ScanObject(view->Raw("_meta"));
+  if (!meta.ok()) return "";
+  const auto related = json::ScanObject(meta->Raw(mcp::kMetaRelatedTask));
+  return related.ok() ? related->String("taskId").value_or("") : "";
+}
+
 // The id in the text of an answer that does not parse, if one can be made out.
 std::optional<int64_t> IdInBrokenText(std::string_view text) {
   constexpr std::string_view kKey = "\"id\":";
@@ -161,7 +172,11 @@ void Session::OnNotification(const jsonrpc::Envelope& envelope, uint64_t stream_
 
 void Session::OnProgress(const jsonrpc::Envelope& envelope) {
   const auto token = json::RawInt64(envelope.params.Raw("progressToken"));
-  const auto exchange = token ? Find(static_cast<uint64_t>(*token)) : nullptr;
+  std::shared_ptr<Exchange> exchange = token ? Find(static_cast<uint64_t>(*token)) : nullptr;
+  if (exchange == nullptr && token) {
+    const auto told = told_on_.find(static_cast<uint64_t>(*token));
+    if (told != told_on_.end()) exchange = told->second.lock();
+  }
   if (exchange == nullptr || !exchange->spec.wants_progress) return;
   if (!mcp::ValidateParams(negotiated_.revision, envelope.method, envelope.raw_params()).ok()) {
     return Remark("a malformed progress notification was dropped");
@@ -214,6 +229,10 @@ void Session::OnUpstreamRequest(const jsonrpc::Envelope& envelope, uint64_t stre
 void Session::Route(Question question, uint64_t stream_of) {
   std::shared_ptr<Exchange> target;
   if (stream_of != 0) target = Find(stream_of);
+  const std::string task = TaskOf(question.params);
+  for (const auto& [id, exchange] : pending_) {
+    if (!task.empty() && exchange->spec.task_id == task) target = exchange;
+  }
   if (target != nullptr && !target->spec.capset.Allows(question.method, question.params)) {
     return RefuseQuestion(question);
   }

@@ -71,6 +71,8 @@ class Instance final : public SessionObserver, public std::enable_shared_from_th
   std::shared_ptr<Limiter> turn;  // of interactive calls, one at a time
   int users = 0;
   std::chrono::steady_clock::time_point used_at;
+  // It runs a task that somebody may ask for until then.
+  std::chrono::steady_clock::time_point kept_until;
 
  private:
   std::weak_ptr<Upstream> owner_;
@@ -81,6 +83,7 @@ struct Listener {
   explicit Listener(const boost::asio::any_io_executor& executor) : event(executor) {}
   std::vector<std::string> uris;
   std::vector<std::string> updated;
+  std::vector<std::string> tasks;  // results of tasks/get that are news
   bool gone = false;
   Event event;
 };
@@ -146,6 +149,17 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
  private:
   friend class Instance;
   struct CallRun;
+  struct TaskNews;
+  // The open tasks/result of a legacy task that may ask something.
+  struct HeldTask {
+    HeldTask(std::shared_ptr<Session> session_in, std::shared_ptr<Exchange> exchange_in)
+        : session(std::move(session_in)), exchange(std::move(exchange_in)) {}
+    std::shared_ptr<Session> session;
+    std::shared_ptr<Exchange> exchange;
+    std::map<std::string, Question> questions;  // by key
+    int asked = 0;
+    bool watched = false;  // somebody waits for the exchange
+  };
 
   // Lifecycle (upstream.cc).
   static Awaitable<void> Run(std::shared_ptr<Upstream> self);
@@ -195,6 +209,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   std::string IsolationOf(const Negotiated& peer) const;
   Awaitable<absl::Status> FreshCall(CallRun& run);
   Awaitable<absl::Status> RetriedCall(CallRun& run);
+  Awaitable<absl::Status> PassNotes(CallRun& run, std::shared_ptr<Exchange> exchange);
   // Reads the exchange until it is over or asks something.
   Awaitable<absl::Status> Drive(CallRun& run);
   Awaitable<bool> Mend(CallRun& run);
@@ -202,6 +217,39 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   Awaitable<absl::Status> Conclude(CallRun& run);
   Awaitable<absl::Status> Deliver(CallRun& run, CallOutcome outcome);
   void CountOutcome(const absl::Status& status);
+
+  // Tasks (upstream_tasks.cc).
+  void PrepareTask(CallRun& run, const Negotiated& peer);
+  std::shared_ptr<Instance> TaskInstance(const std::string& key);
+  Awaitable<absl::StatusOr<Session::Answer>> AskOfTask(const CallRun& run,
+                                                       std::shared_ptr<Session> session,
+                                                       std::string method, std::string task_id,
+                                                       std::string responses);
+  Awaitable<absl::StatusOr<TaskNews>> GetTask(const CallRun& run,
+                                              std::shared_ptr<Instance> instance,
+                                              std::string task_id);
+  Awaitable<std::string> HoldTask(const CallRun& run, std::shared_ptr<Instance> instance,
+                                  std::string task_id);
+  Awaitable<absl::StatusOr<std::optional<RpcError>>> UpdateTask(const CallRun& run,
+                                                                std::shared_ptr<Instance> instance,
+                                                                std::string task_id,
+                                                                std::string responses);
+  Awaitable<absl::StatusOr<std::optional<RpcError>>> CancelTask(const CallRun& run,
+                                                                std::shared_ptr<Instance> instance,
+                                                                std::string task_id);
+  Awaitable<absl::Status> TaskCall(CallRun& run);
+  Awaitable<absl::Status> TaskMade(CallRun& run, std::string json);
+  Awaitable<absl::Status> ResumeTask(CallRun& run, std::string state);
+  Awaitable<absl::Status> DriveTask(CallRun& run, std::shared_ptr<Instance> instance,
+                                    std::string task_id);
+  Awaitable<absl::Status> TaskOver(CallRun& run, std::shared_ptr<Instance> instance, TaskNews news,
+                                   std::string task_id);
+  void DropTaskOf(const std::string& state, const pb::CallRequest& request);
+  static Awaitable<void> DropTask(std::shared_ptr<Upstream> self,
+                                  std::shared_ptr<Instance> instance, pb::CallRequest request,
+                                  std::string task_id);
+  static Awaitable<void> FollowTasks(std::shared_ptr<Upstream> self, pb::ListenRequest request,
+                                     std::shared_ptr<Listener> listener);
   std::chrono::milliseconds IdleTimeout(const pb::CallRequest& request) const;
 
   Core& core_;
@@ -236,6 +284,8 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   Clock::time_point renegotiated_at_;
   std::shared_ptr<Instance> main_;
   std::map<std::string, std::shared_ptr<Instance>> extra_;
+  std::map<std::string, bool> task_support_;  // tools that may run as tasks; true: must
+  std::map<std::string, std::shared_ptr<HeldTask>> held_;  // by instance and task
   std::shared_ptr<Limiter> limiter_;
   std::array<bool, 5> dirty_{};  // kinds whose list must be read
   Clock::time_point refresh_at_;

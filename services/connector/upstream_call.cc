@@ -6,6 +6,7 @@
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/json/splice.h"
 #include "common/mcp/methods.h"
 #include "services/connector/handshake.h"
 #include "services/connector/upstream_call.h"
@@ -20,18 +21,6 @@ constexpr std::chrono::seconds kRenegotiateEvery(10);
 constexpr size_t kChunkFrom = 1u << 20;
 constexpr size_t kChunkBytes = 256u << 10;
 
-std::string Binding(const pb::CallRequest& request, const CallContext& ctx) {
-  std::string all;
-  const std::string subject = ctx.principal ? ctx.principal->subject : "";
-  for (const std::string& part : {request.upstream_id(), request.method(), request.target(),
-                                  request.params(), request.affinity(), ctx.tenant(), subject}) {
-    all += std::to_string(part.size());
-    all += ':';
-    all += part;
-  }
-  return Sha256(all);
-}
-
 std::string PrincipalOf(const CallContext& ctx) {
   return StrCat(ctx.tenant(), "|", ctx.principal ? ctx.principal->subject : "");
 }
@@ -42,6 +31,18 @@ bool HasReason(const absl::Status& status, std::string_view reason) {
 }
 
 }  // namespace
+
+std::string CallBinding(const pb::CallRequest& request, const CallContext& ctx) {
+  std::string all;
+  const std::string subject = ctx.principal ? ctx.principal->subject : "";
+  for (const std::string& part : {request.upstream_id(), request.method(), request.target(),
+                                  request.params(), request.affinity(), ctx.tenant(), subject}) {
+    all += std::to_string(part.size());
+    all += ':';
+    all += part;
+  }
+  return Sha256(all);
+}
 
 std::chrono::milliseconds Upstream::IdleTimeout(const pb::CallRequest& request) const {
   if (request.method() == "tools/call") {
@@ -69,10 +70,15 @@ Awaitable<absl::Status> Upstream::Call(const CallContext& ctx, pb::CallRequest r
   // A modern upstream's own state passes through; also while it is away, a parked call's is ours.
   const bool modern = status_.era() == "modern";
   absl::Status status;
+  const auto task = run.request.has_request_state()
+                        ? core_.parked.keys().Open(SealPurpose::kTask, run.request.request_state(),
+                                                   CallBinding(run.request, ctx))
+                        : std::nullopt;
   if (run.request.abandon()) {
-    // A modern upstream keeps nothing that would have to be given up.
-    if (!modern) {
-      status = core_.parked.Abandon(run.request.request_state(), Binding(run.request, run.ctx));
+    if (task) {
+      DropTaskOf(*task, run.request);
+    } else if (!modern) {  // a modern upstream keeps nothing that would have to be given up
+      status = core_.parked.Abandon(run.request.request_state(), CallBinding(run.request, run.ctx));
     }
     if (!status.ok()) co_return status;
     CallOutcome nothing;
@@ -81,8 +87,15 @@ Awaitable<absl::Status> Upstream::Call(const CallContext& ctx, pb::CallRequest r
     co_return co_await std::move(telling);
   }
   if (breaker_.open() && !breaker_.Allow(Clock::now())) co_return NotReady();
-  if (run.request.has_request_state() &&
-      (!modern || core_.parked.Owns(run.request.request_state(), Binding(run.request, ctx)))) {
+  if (run.request.method().compare(0, 6, "tasks/") == 0) {
+    auto doing = TaskCall(run);
+    status = co_await std::move(doing);
+  } else if (task) {
+    auto resumed = ResumeTask(run, *task);
+    status = co_await std::move(resumed);
+  } else if (run.request.has_request_state() &&
+             (!modern ||
+              core_.parked.Owns(run.request.request_state(), CallBinding(run.request, ctx)))) {
     auto retried = RetriedCall(run);
     status = co_await std::move(retried);
   } else {
@@ -131,8 +144,17 @@ Awaitable<absl::Status> Upstream::FreshCall(CallRun& run) {
                           StrCat(slug_, " declares no extension that could have the method ",
                                  run.request.method()));
     }
+    PrepareTask(run, session->negotiated());
     RequestSpec spec = EncodeCall(run.request, run.ctx.trace, session->negotiated(),
                                   core_.dialer.options().client_info);
+    if (!run.task_param.empty()) {
+      const auto params = json::ScanObject(spec.params);
+      if (!params.ok()) co_return params.status();
+      json::Splicer splicer(*params);
+      splicer.Set("task", run.task_param);
+      std::string with_task = splicer.Build();
+      spec.params = std::move(with_task);
+    }
     if (!session->negotiated().modern())
       spec.capset = ReadCapset(run.request.client_capabilities());
     if (spec.capset.any() && interactive_ && !session->channel().Correlates()) {
@@ -211,7 +233,7 @@ Awaitable<bool> Upstream::RefreshHeaders(CallRun& run) {
 }
 
 Awaitable<absl::Status> Upstream::RetriedCall(CallRun& run) {
-  auto resumed = core_.parked.Resume(run.request.request_state(), Binding(run.request, run.ctx),
+  auto resumed = core_.parked.Resume(run.request.request_state(), CallBinding(run.request, run.ctx),
                                      run.request.input_responses());
   if (!resumed.ok()) co_return resumed.status();
   CallOutcome outcome;
@@ -238,28 +260,35 @@ Awaitable<absl::Status> Upstream::RetriedCall(CallRun& run) {
   co_return co_await std::move(concluding);
 }
 
+Awaitable<absl::Status> Upstream::PassNotes(CallRun& run, std::shared_ptr<Exchange> exchange) {
+  while (!exchange->notes.empty()) {
+    pb::CallResponse event;
+    Exchange::Note note = std::move(exchange->notes.front());
+    exchange->notes.pop_front();
+    if (note.kind == Exchange::Note::Kind::kPaused) {
+      event.mutable_paused()->set_retry_ms(note.retry_after.count());
+    } else if (note.kind == Exchange::Note::Kind::kExtension) {
+      event.mutable_notification()->set_method(std::move(note.method));
+      event.mutable_notification()->set_params(std::move(note.params));
+    } else {
+      const bool progress = note.kind == Exchange::Note::Kind::kProgress;
+      *(progress ? event.mutable_progress() : event.mutable_log()) = std::move(note.params);
+    }
+    auto writing = run.sink.Write(std::move(event));
+    const absl::Status written = co_await std::move(writing);
+    if (!written.ok()) co_return written;
+  }
+  co_return absl::OkStatus();
+}
+
 Awaitable<absl::Status> Upstream::Drive(CallRun& run) {
   Exchange& exchange = *run.guard.exchange;
   const auto idle = IdleTimeout(run.request);
   const auto hard = Clock::now() + std::chrono::milliseconds(core_.config.hard_timeout_ms);
   while (true) {
-    while (!exchange.notes.empty()) {
-      pb::CallResponse event;
-      Exchange::Note note = std::move(exchange.notes.front());
-      exchange.notes.pop_front();
-      if (note.kind == Exchange::Note::Kind::kPaused) {
-        event.mutable_paused()->set_retry_ms(note.retry_after.count());
-      } else if (note.kind == Exchange::Note::Kind::kExtension) {
-        event.mutable_notification()->set_method(std::move(note.method));
-        event.mutable_notification()->set_params(std::move(note.params));
-      } else {
-        const bool progress = note.kind == Exchange::Note::Kind::kProgress;
-        *(progress ? event.mutable_progress() : event.mutable_log()) = std::move(note.params);
-      }
-      auto writing = run.sink.Write(std::move(event));
-      const absl::Status written = co_await std::move(writing);
-      if (!written.ok()) co_return written;
-    }
+    auto passing = PassNotes(run, run.guard.exchange);
+    const absl::Status passed = co_await std::move(passing);
+    if (!passed.ok()) co_return passed;
     if (exchange.done) break;
     const auto now = Clock::now();
     auto until = std::min({run.ctx.deadline, hard, exchange.active_at + idle});
@@ -292,7 +321,7 @@ Awaitable<absl::Status> Upstream::Conclude(CallRun& run) {
     lease.instance = run.use;
     lease.permit = run.turn;
     auto result = run.call_id.empty()
-                      ? core_.parked.Park(std::move(lease), id_, Binding(run.request, run.ctx),
+                      ? core_.parked.Park(std::move(lease), id_, CallBinding(run.request, run.ctx),
                                           PrincipalOf(run.ctx), run.request.holder())
                       : core_.parked.ParkAgain(run.call_id, std::move(lease));
     if (!result.ok()) co_return result.status();
@@ -315,6 +344,11 @@ Awaitable<absl::Status> Upstream::Conclude(CallRun& run) {
         run.request.client_capabilities().find("\"extensions\"") != std::string::npos;
     auto decoded = DecodeResult(run.request.method(), std::move(exchange.result),
                                 run.guard.session->negotiated(), extensions);
+    if (decoded.ok() && decoded->kind == pb::RESULT_KIND_TASK) {
+      run.guard.session->KeepTelling(run.guard.exchange);
+      auto making = TaskMade(run, std::move(decoded->json));
+      co_return co_await std::move(making);
+    }
     if (decoded.ok()) {
       outcome.result = std::move(*decoded);
     } else {
@@ -345,6 +379,7 @@ Awaitable<absl::Status> Upstream::Deliver(CallRun& run, CallOutcome outcome) {
     event.mutable_result()->set_kind(outcome.result.kind);
     event.mutable_result()->set_last(true);
     if (outcome.parked) event.mutable_result()->set_owner(core_.parked.instance());
+    event.mutable_result()->set_instance(outcome.result.instance);
     event.mutable_result()->set_data(std::move(outcome.result.json));
     auto writing = run.sink.Write(std::move(event));
     co_return co_await std::move(writing);

@@ -52,6 +52,17 @@ struct Upstream::CallRun {
   std::string call_id;  // of a resumed call
   bool settled = false;
   std::optional<Clock::time_point> asked_at;
+  bool wants_task = false;  // the client knows tasks
+  std::string task_param;   // of 2025-11-25, raw; empty: none
+};
+
+// Who may come back for a call, and with what.
+std::string CallBinding(const pb::CallRequest& request, const CallContext& ctx);
+
+// For calls that nobody listens to.
+class NullSink final : public Sink<pb::CallResponse> {
+ public:
+  Awaitable<absl::Status> Write(pb::CallResponse) override { co_return absl::OkStatus(); }
 };
 
 }  // namespace metamcp::connector

@@ -148,6 +148,7 @@ Awaitable<void> Upstream::RefreshLists() {
       const auto ttl = std::max(kTtlMin, std::chrono::milliseconds(list->ttl_ms));
       refresh_at_ = std::min<Clock::time_point>(refresh_at_, Clock::now() + ttl);
     }
+    if (kind == catalog_pb::ITEM_KIND_TOOL) task_support_ = list->tasks;
     const auto count = static_cast<int>(list->items.size());
     if (kind == catalog_pb::ITEM_KIND_TOOL) status_.set_tools(count);
     if (kind == catalog_pb::ITEM_KIND_RESOURCE) status_.set_resources(count);
@@ -309,6 +310,7 @@ Awaitable<absl::Status> Upstream::Listen(const CallContext& ctx, pb::ListenReque
     std::shared_ptr<Upstream> upstream;
     std::shared_ptr<Listener> listener;
     ~Leave() {
+      listener->gone = true;
       upstream->listeners_.remove(listener);
       if (listener->uris.empty()) return;
       upstream->core_.tasks.Spawn("unsubscribe", Unsubscribe(upstream, listener->uris));
@@ -324,11 +326,15 @@ Awaitable<absl::Status> Upstream::Listen(const CallContext& ctx, pb::ListenReque
   pb::ListenResponse ack;
   ack.mutable_ack();
   for (const std::string& uri : listener->uris) ack.mutable_ack()->add_resource_uris(uri);
+  for (const pb::TaskRef& task : request.tasks()) ack.mutable_ack()->add_task_ids(task.task_id());
+  if (request.tasks_size() > 0) {
+    core_.tasks.Spawn("tasks.follow", FollowTasks(self, request, listener));
+  }
   auto acking = sink.Write(std::move(ack));
   absl::Status written = co_await std::move(acking);
   while (written.ok()) {
     if (listener->gone) co_return NotReady();
-    if (listener->updated.empty()) {
+    if (listener->updated.empty() && listener->tasks.empty()) {
       auto event = listener->event.WaitUntil(Clock::time_point::max());
       co_await std::move(event);
       const auto state = co_await boost::asio::this_coro::cancellation_state;
@@ -338,6 +344,13 @@ Awaitable<absl::Status> Upstream::Listen(const CallContext& ctx, pb::ListenReque
       continue;
     }
     pb::ListenResponse update;
+    if (!listener->tasks.empty()) {
+      update.set_task(std::move(listener->tasks.front()));
+      listener->tasks.erase(listener->tasks.begin());
+      auto telling = sink.Write(std::move(update));
+      written = co_await std::move(telling);
+      continue;
+    }
     update.mutable_updated()->set_uri(listener->updated.front());
     listener->updated.erase(listener->updated.begin());
     auto writing = sink.Write(std::move(update));
@@ -351,7 +364,8 @@ void Upstream::ExpireInstances() {
   const std::chrono::milliseconds idle_limit(core_.config.instance_idle_ms);
   for (auto it = extra_.begin(); it != extra_.end();) {
     const std::shared_ptr<Instance> instance = it->second;
-    const bool idle = instance->users == 0 && now - instance->used_at > idle_limit;
+    const bool idle = instance->users == 0 && now - instance->used_at > idle_limit &&
+                      now > instance->kept_until;
     if (!instance->opening && (idle || !instance->usable())) {
       it = extra_.erase(it);
       core_.tasks.Spawn("instance.close", CloseInstance(instance));

@@ -85,6 +85,7 @@ Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Upstream::Extra(std::string
       auto oldest = extra_.end();
       for (auto it = extra_.begin(); it != extra_.end(); ++it) {
         if (it->second->users > 0 || it->second->opening) continue;
+        if (it->second->usable() && it->second->kept_until > Clock::now()) continue;
         if (oldest == extra_.end() || it->second->used_at < oldest->second->used_at) oldest = it;
       }
       if (oldest == extra_.end()) {
