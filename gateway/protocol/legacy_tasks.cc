@@ -241,7 +241,7 @@ Awaitable<void> LegacyFront::HandleTask(Incoming in, std::shared_ptr<LegacySessi
   auto register_cancel = [&session, &id](std::function<void()> cancel) {
     session->in_flight[id] = std::move(cancel);
   };
-  auto guarded = RunWhileConnected(deps_, reply, false, register_cancel, std::move(op));
+  auto guarded = RunWhileConnected(reply, false, register_cancel, std::move(op));
   absl::StatusOr<CallOutcome> outcome = co_await std::move(guarded);
   session->in_flight.erase(id);
   if (!outcome.ok()) {

@@ -116,12 +116,14 @@ absl::StatusOr<CallChain::Target> CallChain::Resolve(const CallContext& ctx,
     catalog::v1::Route route;
     route.set_upstream_id(task.upstream_id);
     route.set_original_name(task.task_id);
-    target.routes.push_back(std::move(route));
+    target.guessed.push_back(std::move(route));
+    target.routes = target.guessed;
     target.instance = std::move(task.instance);
   } else if (const auto upstream = spec.view->ExtensionUpstream()) {
     catalog::v1::Route route;
     route.set_upstream_id(upstream->id);
-    target.routes.push_back(std::move(route));
+    target.guessed.push_back(std::move(route));
+    target.routes = target.guessed;
   } else {
     return MakeError("METHOD_NOT_FOUND", "gateway", StrCat("no method \"", spec.method, "\""));
   }

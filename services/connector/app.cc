@@ -18,12 +18,6 @@ namespace {
 constexpr std::chrono::seconds kChildren(10);
 constexpr std::chrono::seconds kJoin(5);
 
-ParkedCalls::Options MakeParkedOptions(const AppOptions& options) {
-  ParkedCalls::Options out;
-  if (options.members != nullptr) out.instance = options.members->self();
-  return out;
-}
-
 DialerOptions MakeDialerOptions(const AppOptions& options) {
   DialerOptions out;
   out.client_info = options.client_info;
@@ -41,6 +35,7 @@ std::unique_ptr<SecretStore> MakeSecretStore(db::DbExecutor* database) {
 
 ParkedCalls::Options MakeParkedOptions(const AppOptions& options) {
   ParkedCalls::Options out;
+  if (options.members != nullptr) out.instance = options.members->self();
   out.ttl = std::chrono::milliseconds(options.connector.question_timeout_ms);
   out.calls_max = static_cast<size_t>(options.connector.parked_max);
   out.calls_per_owner_max = static_cast<size_t>(options.connector.parked_per_principal_max);
