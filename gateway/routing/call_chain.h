@@ -46,7 +46,7 @@ struct CallSpec {
   bool wants_progress = false;
   std::string affinity;
   std::string holder;  // this process, if nobody else will ever retry the call
-  std::string task;  // of a client of 2025-11-25 that wants a task: raw object
+  std::string task;    // of a client of 2025-11-25 that wants a task: raw object
 };
 
 // Where a task runs.

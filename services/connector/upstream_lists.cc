@@ -364,8 +364,8 @@ void Upstream::ExpireInstances() {
   const std::chrono::milliseconds idle_limit(core_.config.instance_idle_ms);
   for (auto it = extra_.begin(); it != extra_.end();) {
     const std::shared_ptr<Instance> instance = it->second;
-    const bool idle = instance->users == 0 && now - instance->used_at > idle_limit &&
-                      now > instance->kept_until;
+    const bool idle =
+        instance->users == 0 && now - instance->used_at > idle_limit && now > instance->kept_until;
     if (!instance->opening && (idle || !instance->usable())) {
       it = extra_.erase(it);
       core_.tasks.Spawn("instance.close", CloseInstance(instance));
