@@ -53,6 +53,10 @@ class FakeCalls final : public CallsService {
       const CallContext&, gateway::v1::RevokeSessionRequest) override {
     co_return absl::NotFoundError("no session");
   }
+  Awaitable<absl::StatusOr<gateway::v1::CreateLoginLinkResponse>> CreateLoginLink(
+      const CallContext&, gateway::v1::CreateLoginLinkRequest) override {
+    co_return absl::NotFoundError("no server");
+  }
   int started = 0;
   int cancelled = 0;
 };

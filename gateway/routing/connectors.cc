@@ -263,6 +263,15 @@ Awaitable<absl::StatusOr<connector::v1::DiagnoseUpstreamResponse>> Connectors::D
   co_return co_await std::move(asking);
 }
 
+Awaitable<absl::StatusOr<connector::v1::ProbeUpstreamResponse>> Connectors::ProbeUpstream(
+    const CallContext& ctx, connector::v1::ProbeUpstreamRequest request) {
+  auto ask = [&ctx, &request](connector::v1::ConnectorService& one) {
+    return one.ProbeUpstream(ctx, request);
+  };
+  auto asking = FirstThatKnows<connector::v1::ProbeUpstreamResponse>(ask);
+  co_return co_await std::move(asking);
+}
+
 Awaitable<absl::StatusOr<connector::v1::BeginLoginResponse>> Connectors::BeginLogin(
     const CallContext& ctx, connector::v1::BeginLoginRequest request) {
   auto ask = [&ctx, &request](connector::v1::ConnectorService& one) {

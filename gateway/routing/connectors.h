@@ -47,6 +47,8 @@ class Connectors final : public provider::v1::ProviderService,
       const CallContext& ctx, connector::v1::GetLogsRequest request) override;
   Awaitable<absl::StatusOr<connector::v1::DiagnoseUpstreamResponse>> DiagnoseUpstream(
       const CallContext& ctx, connector::v1::DiagnoseUpstreamRequest request) override;
+  Awaitable<absl::StatusOr<connector::v1::ProbeUpstreamResponse>> ProbeUpstream(
+      const CallContext& ctx, connector::v1::ProbeUpstreamRequest request) override;
   Awaitable<absl::StatusOr<connector::v1::BeginLoginResponse>> BeginLogin(
       const CallContext& ctx, connector::v1::BeginLoginRequest request) override;
   Awaitable<absl::StatusOr<connector::v1::FinishLoginResponse>> FinishLogin(

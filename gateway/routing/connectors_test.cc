@@ -53,6 +53,10 @@ class FakeConnector final : public provider::v1::ProviderService,
       const CallContext&, connector::v1::DiagnoseUpstreamRequest) override {
     co_return admin;
   }
+  Awaitable<absl::StatusOr<connector::v1::ProbeUpstreamResponse>> ProbeUpstream(
+      const CallContext&, connector::v1::ProbeUpstreamRequest) override {
+    co_return admin;
+  }
   Awaitable<absl::StatusOr<connector::v1::BeginLoginResponse>> BeginLogin(
       const CallContext&, connector::v1::BeginLoginRequest) override {
     co_return admin;
