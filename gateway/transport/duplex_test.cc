@@ -211,7 +211,7 @@ TEST_P(EachDuplexTest, EndsWithItsSessionAndHasBounds) {
   Run([this]() -> Awaitable<void> {
     auto peer = co_await Open();
     (void)co_await Ask(*peer, Init("2025-06-18"));
-    EXPECT_TRUE(sessions_->Revoke(sessions_->List().at(0)->handle));
+    sessions_->Remove(sessions_->List().at(0));
     const auto got24 = co_await peer->Hear();
     EXPECT_EQ(got24, "");
     const auto done40 = [this] { return duplex_->size() == 0; };

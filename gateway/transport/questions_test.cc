@@ -51,7 +51,7 @@ TEST_F(QuestionsTest, AnEndedSessionGivesItsCallUp) {
   Run([this]() -> Awaitable<void> {
     const std::string session = co_await Initialize("2025-11-25", R"({"elicitation":{}})");
     (void)co_await Asked(session);
-    sessions_->Revoke(sessions_->List().at(0)->handle);
+    sessions_->Remove(sessions_->List().at(0));
     co_await Calls(2);
     EXPECT_TRUE(provider_.calls[1].abandon());
   });
