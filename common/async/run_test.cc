@@ -98,7 +98,8 @@ TEST(RunCancellableTest, WaitsForWhatItCancelsToUnwind) {
     const bool slept = co_await Sleep(std::chrono::hours(1));
     co_return slept ? absl::InternalError("not woken") : absl::OkStatus();
   };
-  asio::post(io, [canceller] { canceller->Cancel(); });
+  asio::steady_timer later(io, std::chrono::milliseconds(1));
+  later.async_wait([canceller](const boost::system::error_code&) { canceller->Cancel(); });
   auto op = RunCancellable(canceller, work(&unwound));
   EXPECT_TRUE(absl::IsCancelled(RunAll<absl::Status>(io, std::move(op))));
   EXPECT_TRUE(unwound);

@@ -78,7 +78,7 @@ TEST_F(EditTest, KeepsCommentsOrderAndMode) {
   ASSERT_TRUE(SetServerDisabledBlocking(path_, "b", false).ok());
   EXPECT_THAT(Read(), HasSubstr("\"b\": { \"command\": \"x\", \"disabled\": false }\n  },"));
   EXPECT_EQ(Mode(), 0640u);
-  EXPECT_EQ(Files(), 2) << "the file and its lock, no temporary left";
+  EXPECT_EQ(Files(), 1) << "no lock and no temporary left";
 }
 
 TEST_F(EditTest, SwitchesTheKeyThatTheFileUses) {

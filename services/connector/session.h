@@ -168,7 +168,6 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
   std::vector<Held> held_;
   boost::asio::steady_timer held_timer_;
   int remarks_ = 0;
-  std::chrono::steady_clock::time_point stray_at_;  // of the last answer to nobody
   int broken_ = 0;  // messages that nobody could use since the last good answer
 };
 

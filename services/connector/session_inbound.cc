@@ -19,7 +19,6 @@ using Clock = std::chrono::steady_clock;
 constexpr size_t kHeldMax = 16;
 // Messages in a row that are not JSON-RPC, or answer nobody, before the session is given up.
 constexpr int kBrokenMax = 20;
-constexpr std::chrono::milliseconds kStrayEcho(10);
 
 // The task that a question belongs to, if it says so.
 std::string TaskOf(std::string_view params) {
@@ -116,10 +115,7 @@ void Session::OnResponse(const jsonrpc::Envelope& envelope) {
     if (id && *id > 0 && static_cast<uint64_t>(*id) <= last_id_) return;
     Remark(StrCat("an answer to an unknown request was dropped: id ", envelope.id.raw()));
     const auto only = OnlyCall();
-    // What follows the first stray at once is more of the same, not the next call's.
-    const bool news = Clock::now() > stray_at_ + kStrayEcho;
-    stray_at_ = Clock::now();
-    if (only != nullptr && news && !channel_->Correlates()) {
+    if (only != nullptr && !channel_->Correlates()) {
       FailExchange(only, StrCat("the upstream answered ", only->spec.method,
                                 " under the id of no request: ", envelope.id.raw().substr(0, 80)));
     }
