@@ -166,6 +166,7 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
   absl::flat_hash_map<uint64_t, std::shared_ptr<Exchange>> pending_;
   absl::flat_hash_map<uint64_t, std::weak_ptr<Exchange>> told_on_;  // by request id
   std::vector<Held> held_;
+  std::chrono::steady_clock::time_point stray_at_;  // of the last answer to nobody
   boost::asio::steady_timer held_timer_;
   int remarks_ = 0;
   int broken_ = 0;  // messages that nobody could use since the last good answer

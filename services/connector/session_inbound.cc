@@ -17,6 +17,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kHeldMax = 16;
+// What follows an answer to nobody within this time is more of the same.
+constexpr std::chrono::milliseconds kStrayEcho(2);
 // Messages in a row that are not JSON-RPC, or answer nobody, before the session is given up.
 constexpr int kBrokenMax = 20;
 
@@ -115,7 +117,9 @@ void Session::OnResponse(const jsonrpc::Envelope& envelope) {
     if (id && *id > 0 && static_cast<uint64_t>(*id) <= last_id_) return;
     Remark(StrCat("an answer to an unknown request was dropped: id ", envelope.id.raw()));
     const auto only = OnlyCall();
-    if (only != nullptr && !channel_->Correlates()) {
+    const bool news = Clock::now() > stray_at_ + kStrayEcho;
+    stray_at_ = Clock::now();
+    if (only != nullptr && news && !channel_->Correlates()) {
       FailExchange(only, StrCat("the upstream answered ", only->spec.method,
                                 " under the id of no request: ", envelope.id.raw().substr(0, 80)));
     }
