@@ -31,6 +31,7 @@ void AddCommands(CommandTree& tree) {
   AddResourceCommands(root);
   AddPromptCommands(root);
   AddVirtualCommands(root);
+  AddWorkflowCommands(root);
   AddSessionCommands(root);
   AddDoctorCommand(root);
   AddShellCommand(root);

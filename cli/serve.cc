@@ -79,7 +79,9 @@ int RunServe(const ServeOptions& options) {
   start.config_path = options.config_path;
   start.data_dir = options.data_dir;
   start.flags = options.flags;
-  start.database = options.services.count("catalog") > 0 || options.services.count("connector") > 0;
+  for (const char* service : {"catalog", "connector", "workflow"}) {
+    if (options.services.count(service) > 0) start.database = true;
+  }
   auto ground = process::OpenGroundBlocking(start);
   absl::Status status = ground.status();
   if (status.ok() && ground->database) {
@@ -88,6 +90,9 @@ int RunServe(const ServeOptions& options) {
     }
     if (status.ok() && options.services.count("connector") > 0) {
       status = connector::App::MigrateBlocking(*ground->database);
+    }
+    if (status.ok() && options.services.count("workflow") > 0) {
+      status = workflow::App::MigrateBlocking(*ground->database);
     }
     if (status.ok()) {
       db::ExecutorOptions executor;

@@ -5,6 +5,7 @@
 #include "cli/apply_config.h"
 #include "common/async/run.h"
 #include "common/base/error.h"
+#include "common/base/ids.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/config/diff.h"
@@ -55,6 +56,14 @@ std::string DiffJson(const config::ConfigDiff& diff) {
   out.Add("virtualServers", ChangesJson(diff.virtual_servers));
   out.Add("needsRestart", NamesJson(restart));
   return std::move(out).Build();
+}
+
+// The path of another program of ours, which is installed beside this one.
+std::string ProgramBeside(const std::string& name) {
+  char path[4096];
+  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
+  const std::string own(path, n > 0 ? static_cast<size_t>(n) : 0);
+  return own.substr(0, own.rfind('/') + 1) + name;
 }
 
 // Where the others reach an address that we listen on.
@@ -195,6 +204,7 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   gateway::GatewayDeps deps(*catalog_, *provider, *connector, *ground_.keys);
   deps.peers = &cluster_->edge_peers();
   deps.reload = [this] { return Reload(); };
+  if (workflow_) deps.services.push_back(workflow_.get());
   deps.edge = edge_.gateway;
   auto app =
       gateway::GatewayApp::Create(io_.get_executor(), ground_.loaded.config, std::move(deps));
@@ -229,6 +239,7 @@ absl::Status Suite::StartGrpc() {
     services.push_back(&connector_app_->provider());
     services.push_back(&connector_app_->connector());
   }
+  if (workflow_app_) services.push_back(&workflow_app_->service());
   if (gateway_) {
     services.push_back(&gateway_->calls());
     services.push_back(&gateway_->edge_peer());
@@ -251,13 +262,41 @@ Awaitable<absl::Status> Suite::Start() {
   METAMCP_CO_RETURN_IF_ERROR(co_await StartCatalog());
   StartCluster();
   METAMCP_CO_RETURN_IF_ERROR(StartConnector());
+  METAMCP_CO_RETURN_IF_ERROR(StartWorkflow());
   METAMCP_CO_RETURN_IF_ERROR(co_await StartGateway());
   METAMCP_CO_RETURN_IF_ERROR(StartGrpc());
   METAMCP_CO_RETURN_IF_ERROR(co_await JoinCluster());
   // Last: a program that cannot listen, as when another runs here, starts no server.
   if (connector_app_) connector_app_->Start();
+  if (workflow_app_) {
+    if (gateway_) calls_ = gateway::v1::MakeCallsServiceDirect(gateway_->calls());
+    workflow_app_->Start(*calls_);
+  }
   WatchKeys();
   co_return absl::OkStatus();
+}
+
+absl::Status Suite::StartWorkflow() {
+  if (!Here("workflow")) {
+    const std::string& address = ground_.loaded.config.services.workflow.address;
+    if (!Here("gateway") || address.empty()) return absl::OkStatus();
+    METAMCP_ASSIGN_OR_RETURN(auto channel, Dial("workflow", address));
+    workflow_ = workflow::v1::MakeWorkflowServiceClient(std::move(channel));
+    return absl::OkStatus();
+  }
+  if (!Here("gateway")) {
+    METAMCP_ASSIGN_OR_RETURN(auto channel,
+                             Dial("gateway", ground_.loaded.config.services.gateway.address));
+    calls_ = gateway::v1::MakeCallsServiceClient(std::move(channel));
+  }
+  workflow_http_ = http::NewHttpClient(io_.get_executor(), http::HttpClientOptions());
+  workflow::AppOptions options;
+  options.owner = NewUuidV7();
+  options.jq_program = ProgramBeside("meta-mcp-jq");
+  workflow_app_ = std::make_unique<workflow::App>(
+      io_.get_executor(), *ground_.database_executor, *catalog_, *workflow_http_, std::move(options));
+  workflow_ = workflow::v1::MakeWorkflowServiceDirect(workflow_app_->service());
+  return absl::OkStatus();
 }
 
 void Suite::StartCluster() {
@@ -374,6 +413,8 @@ Awaitable<void> Suite::Stop() {
   const auto grace = std::chrono::milliseconds(ground_.loaded.config.gateway.drain_ms);
   // What a connector runs is given up when it has ended, so that nobody starts it twice.
   if (!connector_app_) co_await LeaveCluster();
+  // Runs go on at the next start; their calls end before those they call.
+  if (workflow_app_) co_await workflow_app_->Stop();
   if (gateway_) co_await gateway_->Stop(grace);
   if (grpc_) co_await grpc_->Stop(std::chrono::seconds(2));
   if (connector_app_) co_await connector_app_->Stop();

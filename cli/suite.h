@@ -13,7 +13,9 @@
 #include "common/rpc/server.h"
 #include "gateway/app.h"
 #include "services/catalog/app.h"
+#include "metamcp/workflow/v1/workflow_service.metamcp.h"
 #include "services/connector/app.h"
+#include "services/workflow/app.h"
 
 namespace metamcp::cli {
 
@@ -56,6 +58,7 @@ class Suite {
   Awaitable<absl::Status> JoinCluster();
   Awaitable<void> LeaveCluster();
   absl::Status StartConnector();
+  absl::Status StartWorkflow();
   absl::Status StartGrpc();
   Awaitable<absl::Status> StartGateway();
   Awaitable<absl::Status> OpenGateway();
@@ -80,7 +83,11 @@ class Suite {
   std::unique_ptr<http::HttpClient> http_client_;
   std::unique_ptr<connector::App> connector_app_;
   gateway::ConnectorClient connector_;  // here, or the configured one
+  std::unique_ptr<http::HttpClient> workflow_http_;
+  std::unique_ptr<workflow::App> workflow_app_;
+  std::unique_ptr<workflow::v1::WorkflowService> workflow_;
   std::unique_ptr<gateway::GatewayApp> gateway_;
+  std::unique_ptr<gateway::v1::CallsService> calls_;  // for the workflow service
   std::unique_ptr<rpc::GrpcServer> grpc_;
   std::unique_ptr<config::FileWatcher> watcher_;
   std::unique_ptr<config::FileWatcher> keys_watcher_;

@@ -264,6 +264,7 @@ Awaitable<int> Main(asio::io_context& io, process::WaitSignal wait, const Transl
                     process::Ground& ground) {
   ServeOptions serve;
   serve.program = "meta-mcp";
+  serve.services = {"gateway", "catalog", "connector"};
   Suite suite(io, serve, ground, EdgeOf(options));
   const absl::Status status = co_await Run(suite, std::move(wait), options);
   if (!status.ok()) std::cerr << "meta-mcp: " << status.message() << std::endl;

@@ -189,6 +189,8 @@ struct ServicesConfig {
   std::string advertise;  // where the others reach it; empty: listen
   ServiceConfig catalog;
   ServiceConfig connector;
+  ServiceConfig workflow;
+  ServiceConfig gateway;  // where the workflow service calls tools
   ServiceTlsConfig tls;
   std::string keys_file;  // empty: keys.json in the data directory
   bool operator==(const ServicesConfig&) const = default;
