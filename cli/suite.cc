@@ -293,8 +293,8 @@ absl::Status Suite::StartWorkflow() {
   workflow::AppOptions options;
   options.owner = NewUuidV7();
   options.jq_program = ProgramBeside("meta-mcp-jq");
-  workflow_app_ = std::make_unique<workflow::App>(
-      io_.get_executor(), *ground_.database_executor, *catalog_, *workflow_http_, std::move(options));
+  workflow_app_ = std::make_unique<workflow::App>(io_.get_executor(), *ground_.database_executor,
+                                                  *catalog_, *workflow_http_, std::move(options));
   workflow_ = workflow::v1::MakeWorkflowServiceDirect(workflow_app_->service());
   return absl::OkStatus();
 }

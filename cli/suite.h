@@ -12,8 +12,8 @@
 #include "common/process/process.h"
 #include "common/rpc/server.h"
 #include "gateway/app.h"
-#include "services/catalog/app.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
+#include "services/catalog/app.h"
 #include "services/connector/app.h"
 #include "services/workflow/app.h"
 

@@ -92,7 +92,8 @@ absl::Status List(CommandContext& ctx) {
 }
 
 absl::StatusOr<nlohmann::json> Get(CommandContext& ctx, const DefinitionOptions& o) {
-  return CallJson(ctx, RestRequest("GET", ApiPath({"workflows", o.name}, {{"version", o.version}})));
+  return CallJson(ctx,
+                  RestRequest("GET", ApiPath({"workflows", o.name}, {{"version", o.version}})));
 }
 
 absl::Status Show(CommandContext& ctx, const DefinitionOptions& o) {

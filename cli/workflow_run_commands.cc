@@ -32,7 +32,8 @@ bool IsFile(const std::string& name) {
 }
 
 bool IsFinal(const std::string& state) {
-  return state == "completed" || state == "failed" || state == "cancelled" || state == "rolled-back";
+  return state == "completed" || state == "failed" || state == "cancelled" ||
+         state == "rolled-back";
 }
 
 // States that a person must end.
@@ -77,8 +78,9 @@ void PrintEnd(CommandContext& ctx, const nlohmann::json& run) {
     *ctx.out << "\n"
              << OneLine(TextOf(pending, "path")) << " waits for "
              << (approval ? "an approval: " : "a decision: ")
-             << OneLine(json::DumpJson(ObjectOf(pending, "detail"))) << "\n  meta-mcp workflow decide "
-             << id << (approval ? " approve|deny" : " retry|done|skip|rollback") << "\n";
+             << OneLine(json::DumpJson(ObjectOf(pending, "detail")))
+             << "\n  meta-mcp workflow decide " << id
+             << (approval ? " approve|deny" : " retry|done|skip|rollback") << "\n";
   }
   const nlohmann::json& error = ObjectOf(run, "error");
   if (!error.empty()) *ctx.out << "\nerror: " << ErrorText(error) << "\n";
@@ -188,7 +190,8 @@ absl::Status History(CommandContext& ctx, const RunOptions& o) {
     return absl::OkStatus();
   }
   *ctx.out << OneLine(StrCat(TextOf(run, "workflow"), " ", TextOf(run, "version"), ", started ",
-                             TimeText(NumberOf(run, "createdUs")), " by ", TextOf(run, "startedBy")))
+                             TimeText(NumberOf(run, "createdUs")), " by ",
+                             TextOf(run, "startedBy")))
            << "\n";
   for (const nlohmann::json& step : ArrayOf(run, "steps")) {
     if (TextOf(step, "state") != "mark") PrintStep(ctx, step);
@@ -226,8 +229,9 @@ void AddRunCommands(Command& group) {
   Command run = group.Sub("run", "Runs a workflow and shows its steps");
   run.Example("meta-mcp workflow run notes --input '{\"dir\": \"/tmp\"}'")
       .Example("meta-mcp workflow run notes.yaml --detach")
-      .More("A file is stored first. The run goes on when this command is interrupted: 'workflow "
-            "watch RUN' follows it again.");
+      .More(
+          "A file is stored first. The run goes on when this command is interrupted: 'workflow "
+          "watch RUN' follows it again.");
   run.Argument("WORKFLOW", &o->workflow, "a name, or a file (.yaml, .json)")
       .Option("--input", &o->input, "JSON, @FILE or - for standard input", "JSON")
       .Option("--version", &o->version, "instead of the newest", "VERSION")
@@ -274,7 +278,8 @@ void AddRunCommands(Command& group) {
   decide.Example("meta-mcp workflow decide 0193… approve")
       .Example("meta-mcp workflow decide 0193… done --result '{\"id\": 7}'");
   decide.Argument("RUN", &o->id, "id of the run")
-      .ChoiceArgument("ACTION", &o->action, {"approve", "deny", "retry", "done", "skip", "rollback"},
+      .ChoiceArgument("ACTION", &o->action,
+                      {"approve", "deny", "retry", "done", "skip", "rollback"},
                       "of an approval approve or deny, of a decision the others")
       .Option("--path", &o->path, "which, where several wait", "PATH")
       .Option("--result", &o->result, "of done: the step's result", "JSON")

@@ -29,7 +29,7 @@ Awaitable<absl::StatusOr<Checked>> CheckDocument(const CallContext& ctx, std::st
   Checked out;
   out.definition = ReadDefinition(source, limits, &out.problems);
   if (out.definition == nullptr) co_return out;
-  std::set<std::string> names = {"context", "input",   "output",        "task",
+  std::set<std::string> names = {"context",  "input",   "output",        "task",
                                  "workflow", "runtime", "authorization", "secrets"};
   AddNames(out.definition->tasks, &names);
   // Equal expressions are compiled once.
@@ -53,7 +53,8 @@ Awaitable<absl::StatusOr<Checked>> CheckDocument(const CallContext& ctx, std::st
     if (!info.ok() && absl::IsNotFound(info.status())) {
       out.problems.push_back({path, StrCat("no server offers the tool \"", task->tool, "\"")});
     } else if (info.ok() && !task->pin.empty() && !info->fingerprint.starts_with(task->pin)) {
-      out.problems.push_back({path, StrCat("the definition of ", task->tool, " is not the pinned one")});
+      out.problems.push_back(
+          {path, StrCat("the definition of ", task->tool, " is not the pinned one")});
     }
   }
   if (!out.problems.empty()) out.definition.reset();

@@ -36,8 +36,8 @@ absl::Status Invalid(std::string_view why) {
 absl::Status ProblemsError(const std::vector<Problem>& problems) {
   std::string text;
   for (size_t i = 0; i < problems.size() && i < 5; ++i) {
-    text += StrCat(i > 0 ? "; " : "", problems[i].path.empty() ? "document" : problems[i].path, ": ",
-                   problems[i].message);
+    text += StrCat(i > 0 ? "; " : "", problems[i].path.empty() ? "document" : problems[i].path,
+                   ": ", problems[i].message);
   }
   if (problems.size() > 5) text += StrCat("; and ", problems.size() - 5, " more");
   return MakeError("WORKFLOW_INVALID", "workflow", text);
@@ -126,9 +126,11 @@ Awaitable<absl::StatusOr<v1::GetWorkflowResponse>> WorkflowService::GetWorkflow(
        request](db::Database& database) -> absl::StatusOr<v1::GetWorkflowResponse> {
     SqlStore store(database);
     const std::string name_space = NameSpace(request.namespace_());
-    METAMCP_ASSIGN_OR_RETURN(const DefinitionRow row, store.GetDefinition(tenant, name_space, request.name(),
-                                                                          request.version()));
-    METAMCP_ASSIGN_OR_RETURN(const auto versions, store.Versions(tenant, name_space, request.name()));
+    METAMCP_ASSIGN_OR_RETURN(
+        const DefinitionRow row,
+        store.GetDefinition(tenant, name_space, request.name(), request.version()));
+    METAMCP_ASSIGN_OR_RETURN(const auto versions,
+                             store.Versions(tenant, name_space, request.name()));
     v1::GetWorkflowResponse response;
     *response.mutable_workflow() = ToProto(row);
     for (const std::string& version : versions) response.add_versions(version);
@@ -199,7 +201,8 @@ Awaitable<absl::StatusOr<v1::ListRunsResponse>> WorkflowService::ListRuns(
 Awaitable<absl::StatusOr<v1::GetRunResponse>> WorkflowService::GetRun(const CallContext& ctx,
                                                                       v1::GetRunRequest request) {
   std::function<absl::StatusOr<Snapshot>(db::Database&)> op =
-      [tenant = ctx.tenant(), id = request.id()](db::Database& database) -> absl::StatusOr<Snapshot> {
+      [tenant = ctx.tenant(),
+       id = request.id()](db::Database& database) -> absl::StatusOr<Snapshot> {
     SqlStore store(database);
     Snapshot out;
     METAMCP_ASSIGN_OR_RETURN(out.run, store.GetRun(tenant, id));
@@ -315,36 +318,74 @@ Awaitable<absl::StatusOr<v1::DecideRunResponse>> WorkflowService::DecideRun(
   decision.AddString("by", Who(ctx));
   if (!request.result().empty()) decision.Add("result", request.result());
   if (!request.comment().empty()) decision.AddString("comment", request.comment());
-  std::function<absl::Status(db::Database&)> op =
-      [tenant = ctx.tenant(), who = Who(ctx), request,
-       text = std::move(decision).Build()](db::Database& database) -> absl::Status {
-    SqlStore store(database);
-    METAMCP_ASSIGN_OR_RETURN(const RunRow run, store.GetRun(tenant, request.id()));
-    METAMCP_ASSIGN_OR_RETURN(const std::vector<StepRow> steps, store.Steps(request.id()));
-    std::vector<const StepRow*> pending;
-    for (const StepRow& step : steps) {
-      const bool asks = step.kind == "approval" || step.kind == "decision";
-      if (step.state != "waiting" || !asks) continue;
-      const bool meant = request.path().empty() || step.path == request.path() ||
-                         step.path == StrCat(request.path(), "#", step.kind);
-      if (meant) pending.push_back(&step);
-    }
-    if (pending.empty()) return MakeError("NOT_FOUND", "workflow", "nothing waits for an answer there");
-    if (pending.size() > 1) return Invalid("several things wait for an answer; name the path");
-    const std::vector<std::string> allowed =
+  std::function<absl::Status(db::Database&)>
+      op = [tenant = ctx.tenant(), who = Who(ctx), request,
+            text =
+                std::move(decision).Build()](db::Database&
+                                                 database) -> absl::
+                                                               Status {
+                                                                 SqlStore store(database);
+                                                                 METAMCP_ASSIGN_OR_RETURN(
+                                                                     const RunRow run,
+                                                                     store.GetRun(tenant,
+                                                                                  request.id()));
+                                                                 METAMCP_ASSIGN_OR_RETURN(
+                                                                     const std::vector<StepRow>
+                                                                         steps,
+                                                                     store.Steps(request.id()));
+                                                                 std::vector<const StepRow*>
+                                                                     pending;
+                                                                 for (const StepRow& step : steps) {
+                                                                   const bool asks =
+                                                                       step.kind == "approval" ||
+                                                                       step.kind == "decision";
+                                                                   if (step.state != "waiting" ||
+                                                                       !asks)
+                                                                     continue;
+                                                                   const bool meant =
+                                                                       request.path().empty() ||
+                                                                       step.path ==
+                                                                           request.path() ||
+                                                                       step.path ==
+                                                                           StrCat(request.path(),
+                                                                                  "#", step.kind);
+                                                                   if (meant)
+                                                                     pending.push_back(&step);
+                                                                 }
+                                                                 if (pending.empty())
+                                                                   return MakeError(
+                                                                       "NOT_FOUND", "workflow",
+                                                                       "nothing waits for an "
+                                                                       "answer there");
+                                                                 if (pending.size() > 1)
+                                                                   return Invalid(
+                                                                       "several things wait for an "
+                                                                       "answer; name the path");
+                                                                 const std::vector<std::string> allowed =
         pending[0]->kind == "approval"
             ? std::vector<std::string>{"approve", "deny"}
             : std::vector<std::string>{"retry", "done", "skip", "rollback"};
-    if (std::find(allowed.begin(), allowed.end(), request.action()) == allowed.end()) {
-      return Invalid(pending[0]->kind == "approval" ? "action must be approve or deny"
-                                                    : "action must be retry, done, skip or rollback");
-    }
-    DecisionRow row;
-    row.path = pending[0]->path;
-    row.attempt = pending[0]->attempt;
-    row.decision = text;
-    return store.Decide(tenant, request.id(), row, who, NowMicros());
-  };
+                                                                 if (std::find(allowed.begin(),
+                                                                               allowed.end(),
+                                                                               request.action()) ==
+                                                                     allowed.end()) {
+                                                                   return Invalid(
+                                                                       pending[0]->kind ==
+                                                                               "approval"
+                                                                           ? "action must be "
+                                                                             "approve or deny"
+                                                                           : "action must be "
+                                                                             "retry, done, skip or "
+                                                                             "rollback");
+                                                                 }
+                                                                 DecisionRow row;
+                                                                 row.path = pending[0]->path;
+                                                                 row.attempt = pending[0]->attempt;
+                                                                 row.decision = text;
+                                                                 return store.Decide(
+                                                                     tenant, request.id(), row, who,
+                                                                     NowMicros());
+                                                               };
   auto deciding = database_.RunStatus(ctx, std::move(op));
   METAMCP_CO_RETURN_IF_ERROR(co_await std::move(deciding));
   engine_.LookNow();

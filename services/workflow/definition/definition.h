@@ -19,7 +19,7 @@ struct Limits {
   size_t document_bytes_max = 256u << 10;
   int depth_max = 32;
   int tasks_max = 500;
-  int64_t rounds_max = 10'000;        // of one loop
+  int64_t rounds_max = 10'000;  // of one loop
   int64_t steps_per_run_max = 100'000;
 };
 
@@ -85,7 +85,7 @@ struct HttpSpec {
   std::optional<Template> body;
   std::string output;  // content, response or raw
   bool redirect = false;
-  std::optional<Template> basic;  // {username, password}
+  std::optional<Template> basic;   // {username, password}
   std::optional<Template> bearer;  // {token}
 };
 
@@ -107,8 +107,8 @@ struct Task {
   std::string then;  // empty: continue
   std::optional<DurationSpec> timeout;
   // Of our profile, in metadata.
-  std::string on_error;                // stop, rollback or empty
-  std::optional<bool> repeatable;      // may be run again when its effect is unknown
+  std::string on_error;            // stop, rollback or empty
+  std::optional<bool> repeatable;  // may be run again when its effect is unknown
   std::vector<Task> compensate;
 
   std::vector<Task> tasks;  // of do, for and try; the branches of fork
@@ -140,8 +140,8 @@ struct Definition {
   std::string version;
   std::string title;
   std::string summary;
-  std::string document;  // canonical JSON
-  std::string digest;    // SHA-256 of it
+  std::string document;      // canonical JSON
+  std::string digest;        // SHA-256 of it
   std::string input_schema;  // JSON Schema, may be empty
   std::optional<Template> input_from;
   std::optional<Template> output_as;

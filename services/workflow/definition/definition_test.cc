@@ -58,11 +58,13 @@ TEST(Definition, RefusesByName) {
     EXPECT_THAT(ProblemsOf(Document(StrCat("  - a: {call: ", kind, ", with: {}}\n"))),
                 At("/do/0/a/call", StrCat("calls of ", kind, " are not supported")));
   }
-  EXPECT_THAT(ProblemsOf(Document("  - a: {call: mcp, with: {method: tools/call, parameters: {name: x},"
-                                  " transport: {stdio: {command: npx}}}}\n")),
-              At("/do/0/a/with/transport/stdio", "inline commands are refused"));
-  EXPECT_THAT(ProblemsOf(StrCat(Document("  - a: {set: {x: 1}}\n"), "schedule: {cron: '0 0 * * *'}\n")),
-              At("/schedule", "not supported"));
+  EXPECT_THAT(
+      ProblemsOf(Document("  - a: {call: mcp, with: {method: tools/call, parameters: {name: x},"
+                          " transport: {stdio: {command: npx}}}}\n")),
+      At("/do/0/a/with/transport/stdio", "inline commands are refused"));
+  EXPECT_THAT(
+      ProblemsOf(StrCat(Document("  - a: {set: {x: 1}}\n"), "schedule: {cron: '0 0 * * *'}\n")),
+      At("/schedule", "not supported"));
 }
 
 TEST(Definition, NamesThePlaceOfEveryMistake) {
@@ -85,9 +87,11 @@ TEST(Definition, YamlKeepsToWhatJsonCanSay) {
 TEST(Definition, HasLimits) {
   Limits limits;
   limits.tasks_max = 2;
-  EXPECT_THAT(ProblemsOf(Document("  - a: {set: {x: 1}}\n  - b: {set: {x: 1}}\n"), limits), IsEmpty());
+  EXPECT_THAT(ProblemsOf(Document("  - a: {set: {x: 1}}\n  - b: {set: {x: 1}}\n"), limits),
+              IsEmpty());
   EXPECT_THAT(
-      ProblemsOf(Document("  - a: {set: {x: 1}}\n  - b: {set: {x: 1}}\n  - c: {set: {x: 1}}\n"), limits),
+      ProblemsOf(Document("  - a: {set: {x: 1}}\n  - b: {set: {x: 1}}\n  - c: {set: {x: 1}}\n"),
+                 limits),
       At("", "more than 2 tasks"));
   limits = Limits();
   limits.depth_max = 2;
@@ -95,7 +99,8 @@ TEST(Definition, HasLimits) {
   EXPECT_THAT(ProblemsOf(Document("  - a: {do: [{b: {do: [{c: {set: {x: 1}}}]}}]}\n"), limits),
               At("/do/0/a/do/0/b/do", "nested deeper than 2"));
   limits.document_bytes_max = 10;
-  EXPECT_THAT(ProblemsOf(Document("  - a: {set: {x: 1}}\n"), limits), At("", "larger than 10 bytes"));
+  EXPECT_THAT(ProblemsOf(Document("  - a: {set: {x: 1}}\n"), limits),
+              At("", "larger than 10 bytes"));
 }
 
 TEST(Definition, DurationsInBothForms) {
@@ -134,9 +139,10 @@ TEST(Flat, IndependentStepsAreBranches) {
 }
 
 TEST(Flat, NamesCyclesAndWhatDoesNotExist) {
-  EXPECT_THAT(ProblemsOf("name: x\nsteps:\n  - {id: a, tool: t, dependsOn: b}\n  - {id: b, tool: t, "
-                         "dependsOn: [a]}\n"),
-              At("/steps/0", "a -> b -> a"));
+  EXPECT_THAT(
+      ProblemsOf("name: x\nsteps:\n  - {id: a, tool: t, dependsOn: b}\n  - {id: b, tool: t, "
+                 "dependsOn: [a]}\n"),
+      At("/steps/0", "a -> b -> a"));
   EXPECT_THAT(ProblemsOf("name: x\nsteps:\n  - {id: a, tool: t, arguments: {x: '${steps.z.y}'}}\n"),
               At("/steps/0", "\"z\", which does not exist"));
   EXPECT_THAT(ProblemsOf("name: x\nsteps:\n  - {id: a, tool: t, onError: panic}\n"),

@@ -18,13 +18,20 @@ absl::Status Bad(std::string_view why) { return absl::InvalidArgumentError(std::
 // Years and months have no fixed length; they count 365 and 30 days.
 absl::StatusOr<double> UnitMs(char unit, bool time) {
   switch (unit) {
-    case 'Y': return 365.0 * 86'400'000;
-    case 'M': return time ? 60'000.0 : 30.0 * 86'400'000;
-    case 'W': return 7.0 * 86'400'000;
-    case 'D': return 86'400'000.0;
-    case 'H': return 3'600'000.0;
-    case 'S': return 1000.0;
-    default: return Bad("is not an ISO 8601 duration such as PT30S");
+    case 'Y':
+      return 365.0 * 86'400'000;
+    case 'M':
+      return time ? 60'000.0 : 30.0 * 86'400'000;
+    case 'W':
+      return 7.0 * 86'400'000;
+    case 'D':
+      return 86'400'000.0;
+    case 'H':
+      return 3'600'000.0;
+    case 'S':
+      return 1000.0;
+    default:
+      return Bad("is not an ISO 8601 duration such as PT30S");
   }
 }
 
@@ -60,7 +67,8 @@ absl::StatusOr<double> ObjectMs(const Json& value) {
     if (it.key() == "seconds") unit = 1000;
     if (it.key() == "milliseconds") unit = 1;
     if (unit == 0) return Bad(StrCat("has an unknown unit \"", it.key(), "\""));
-    if (!it->is_number() || it->get<double>() < 0) return Bad("needs numbers that are not negative");
+    if (!it->is_number() || it->get<double>() < 0)
+      return Bad("needs numbers that are not negative");
     total += it->get<double>() * unit;
   }
   return total;

@@ -42,11 +42,15 @@ class FlatCompiler {
   explicit FlatCompiler(Reader* reader) : reader_(reader) {}
 
   Json Compile(const Json& flat) {
-    reader_->Only(flat, {"name", "version", "namespace", "title", "summary", "input", "steps", "output", "timeout"}, "");
+    reader_->Only(
+        flat,
+        {"name", "version", "namespace", "title", "summary", "input", "steps", "output", "timeout"},
+        "");
     ReadSteps(flat);
     Json document = Json::object();
     document["document"]["dsl"] = "1.0.3";
-    document["document"]["namespace"] = flat.contains("namespace") ? flat["namespace"] : Json("default");
+    document["document"]["namespace"] =
+        flat.contains("namespace") ? flat["namespace"] : Json("default");
     document["document"]["name"] = flat.contains("name") ? flat["name"] : Json("");
     document["document"]["version"] = flat.contains("version") ? flat["version"] : Json("1.0.0");
     for (const char* key : {"title", "summary"}) {
@@ -57,9 +61,8 @@ class FlatCompiler {
     std::vector<const Step*> all;
     for (const Step& step : steps_) all.push_back(&step);
     if (CheckCycles()) document["do"] = Arrange(all);
-    document["output"]["as"] =
-        flat.contains("output") ? Rewrite(flat["output"], nullptr)
-                                : Json(Expression("$context.steps // {}"));
+    document["output"]["as"] = flat.contains("output") ? RewriteReferences(flat["output"], nullptr)
+                                                       : Json(Expression("$context.steps // {}"));
     return document;
   }
 
@@ -80,7 +83,8 @@ class FlatCompiler {
       step.value = &value;
       step.id = reader_->Text(value, "id", path);
       if (!IsId(step.id)) {
-        reader_->Note(Join(path, "id"), "must be letters, digits and _, not beginning with a digit");
+        reader_->Note(Join(path, "id"),
+                      "must be letters, digits and _, not beginning with a digit");
         continue;
       }
       if (!by_id_.emplace(step.id, steps_.size()).second) {
@@ -100,12 +104,12 @@ class FlatCompiler {
                   step->path);
     std::set<std::string> used;
     for (const char* key : {"arguments", "if", "forEach", "approval"}) {
-      if (value.contains(key)) (void)Rewrite(value[key], &used);
+      if (value.contains(key)) (void)RewriteReferences(value[key], &used);
     }
     if (value.contains("dependsOn")) {
       const std::string path = Join(step->path, "dependsOn");
-      const Json list = value["dependsOn"].is_string() ? Json::array({value["dependsOn"]})
-                                                       : value["dependsOn"];
+      const Json list =
+          value["dependsOn"].is_string() ? Json::array({value["dependsOn"]}) : value["dependsOn"];
       if (!list.is_array()) reader_->Note(path, "must be a list of step ids");
       for (const Json& one : list.is_array() ? list : Json::array()) {
         if (one.is_string()) {
@@ -244,10 +248,9 @@ class FlatCompiler {
     const bool each = value.contains("forEach");
     Json task = Action(value, step.path);
     const std::string mine = StrCat("$context.steps.", step.id);
-    const std::string kept =
-        each ? StrCat("((", mine, " // []) + [.])") : std::string(".");
-    task["export"]["as"] = Expression(StrCat("($context // {}) + {steps: (($context.steps // {}) + {",
-                                             step.id, ": ", kept, "})}"));
+    const std::string kept = each ? StrCat("((", mine, " // []) + [.])") : std::string(".");
+    task["export"]["as"] = Expression(StrCat(
+        "($context // {}) + {steps: (($context.steps // {}) + {", step.id, ": ", kept, "})}"));
     const std::string on_error =
         value.contains("onError") ? reader_->Text(value, "onError", step.path) : "stop";
     if (on_error == "stop" || on_error == "rollback") {
@@ -271,13 +274,14 @@ class FlatCompiler {
     if (value.contains("timeout")) task["timeout"]["after"] = value["timeout"];
     if (on_error == "continue") task = Tolerant(step.id, std::move(task), kept);
     if (each) task = Each(step, std::move(task), mine);
-    if (value.contains("if")) task["if"] = Rewrite(value["if"], nullptr);
+    if (value.contains("if")) task["if"] = RewriteReferences(value["if"], nullptr);
     return task;
   }
 
   Json Action(const Json& value, const std::string& path) {
     Json task = Json::object();
-    const int kinds = static_cast<int>(value.contains("tool")) + static_cast<int>(value.contains("approval")) +
+    const int kinds = static_cast<int>(value.contains("tool")) +
+                      static_cast<int>(value.contains("approval")) +
                       static_cast<int>(value.contains("wait"));
     if (kinds != 1) {
       reader_->Note(path, "needs one of tool, approval or wait");
@@ -287,11 +291,12 @@ class FlatCompiler {
         reader_->Note(Join(path, "tool"), "must be the name of a tool: server.tool");
       }
       task["call"] = StrCat(tool, "@mcp");
-      task["with"] = value.contains("arguments") ? Rewrite(value["arguments"], nullptr) : Json::object();
+      task["with"] = value.contains("arguments") ? RewriteReferences(value["arguments"], nullptr)
+                                                 : Json::object();
       task["output"]["as"] = std::string(kResult);
     } else if (value.contains("approval")) {
       task["call"] = "approval";
-      task["with"] = Rewrite(value["approval"], nullptr);
+      task["with"] = RewriteReferences(value["approval"], nullptr);
     } else {
       task["wait"] = value["wait"];
     }
@@ -301,8 +306,8 @@ class FlatCompiler {
   static Json Tolerant(const std::string& id, Json task, const std::string& kept) {
     Json failed = Json::object();
     failed["set"]["error"] = "${ $error }";
-    failed["export"]["as"] = Expression(StrCat(
-        "($context // {}) + {steps: (($context.steps // {}) + {", id, ": ", kept, "})}"));
+    failed["export"]["as"] = Expression(
+        StrCat("($context // {}) + {steps: (($context.steps // {}) + {", id, ": ", kept, "})}"));
     Json out = Json::object();
     out["try"] = Json::array({Named(id, std::move(task))});
     out["catch"]["as"] = "error";
@@ -313,84 +318,11 @@ class FlatCompiler {
   Json Each(const Step& step, Json task, const std::string& mine) {
     Json out = Json::object();
     out["for"]["each"] = "item";
-    out["for"]["in"] = Rewrite((*step.value)["forEach"], nullptr);
+    out["for"]["in"] = RewriteReferences((*step.value)["forEach"], nullptr);
     out["do"] = Json::array({Named(step.id, std::move(task))});
-    out["export"]["as"] = Expression(StrCat("($context // {}) + {steps: (($context.steps // {}) + {",
-                                            step.id, ": (", mine, " // [])})}"));
-    return out;
-  }
-
-  // `input`, `steps` and `item` as the flat form has them, in the words of the compiled form.
-  static std::string RewriteExpression(std::string_view text, std::set<std::string>* used) {
-    std::string out;
-    for (size_t i = 0; i < text.size();) {
-      if (text[i] == '"') {
-        const size_t begin = i++;
-        while (i < text.size() && text[i] != '"') i += text[i] == '\\' ? 2 : 1;
-        i = std::min(i + 1, text.size());
-        out += text.substr(begin, i - begin);
-        continue;
-      }
-      const bool fresh = i == 0 || !(IsIdPart(text[i - 1]) || text[i - 1] == '.' ||
-                                     text[i - 1] == '$' || text[i - 1] == '@');
-      if (!fresh || !IsIdStart(text[i])) {
-        out += text[i++];
-        continue;
-      }
-      size_t end = i;
-      while (end < text.size() && IsIdPart(text[end])) ++end;
-      const std::string_view word = text.substr(i, end - i);
-      if (word == "input") {
-        out += "$workflow.input";
-      } else if (word == "item" || word == "index") {
-        out += StrCat("$", word);
-      } else if (word == "steps") {
-        out += "$context.steps";
-        size_t id_end = end + 1;
-        while (id_end < text.size() && IsIdPart(text[id_end])) ++id_end;
-        if (end < text.size() && text[end] == '.' && used != nullptr) {
-          used->emplace(text.substr(end + 1, id_end - end - 1));
-        }
-      } else {
-        out += word;
-      }
-      i = end;
-    }
-    return out;
-  }
-
-  // Expressions may stand inside text, too.
-  static Json RewriteText(std::string_view text, std::set<std::string>* used) {
-    std::string_view inner;
-    if (IsExpression(text, &inner) && !absl::StrContains(Av(inner), "${")) {
-      return Json(Expression(RewriteExpression(inner, used)));
-    }
-    if (!absl::StrContains(Av(text), "${")) return Json(std::string(text));
-    std::string jq = "\"";
-    while (!text.empty()) {
-      const size_t begin = text.find("${");
-      const size_t end = begin == std::string_view::npos ? begin : text.find('}', begin);
-      const std::string_view literal = text.substr(0, end == std::string_view::npos ? text.size() : begin);
-      const std::string quoted = json::JsonQuote(literal);
-      jq += quoted.substr(1, quoted.size() - 2);
-      if (end == std::string_view::npos) break;
-      jq += StrCat("\\(", RewriteExpression(text.substr(begin + 2, end - begin - 2), used), ")");
-      text.remove_prefix(end + 1);
-    }
-    return Json(Expression(jq + "\""));
-  }
-
-  static Json Rewrite(const Json& value, std::set<std::string>* used) {
-    if (value.is_string()) return RewriteText(value.get_ref<const std::string&>(), used);
-    if (!value.is_structured()) return value;
-    Json out = value.is_object() ? Json::object() : Json::array();
-    for (auto it = value.begin(); it != value.end(); ++it) {
-      if (value.is_object()) {
-        out[it.key()] = Rewrite(*it, used);
-      } else {
-        out.push_back(Rewrite(*it, used));
-      }
-    }
+    out["export"]["as"] =
+        Expression(StrCat("($context // {}) + {steps: (($context.steps // {}) + {", step.id, ": (",
+                          mine, " // [])})}"));
     return out;
   }
 

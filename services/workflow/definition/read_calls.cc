@@ -10,7 +10,8 @@
 namespace metamcp::workflow {
 namespace {
 
-constexpr std::string_view kMethods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+constexpr std::string_view kMethods[] = {"GET",   "HEAD",   "POST",   "PUT",
+                                         "PATCH", "DELETE", "OPTIONS"};
 
 }  // namespace
 
@@ -37,8 +38,8 @@ void Reader::CallFunction(const std::string& function, const Json& with, Task* t
   constexpr std::string_view kCatalog = "@mcp";
   const std::string at = Join(task->path, "call");
   if (!absl::EndsWith(function, Av(kCatalog))) {
-    Note(at, StrCat("there is no function \"", function,
-                    "\"; a tool is called as server.tool@mcp"));
+    Note(at,
+         StrCat("there is no function \"", function, "\"; a tool is called as server.tool@mcp"));
     return;
   }
   std::string name = function.substr(0, function.size() - kCatalog.size());
@@ -90,8 +91,8 @@ void Reader::CallMcp(const Json& with, Task* task, const std::string& path) {
   if (tool.empty()) Note(Join(path, "parameters/name"), "names no tool");
   task->tool = server.empty() ? tool : StrCat(server, ".", tool);
   const auto arguments = parameters->find("arguments");
-  task->value = arguments == parameters->end() ? CompileValue(Json::object())
-                                               : CompileValue(*arguments);
+  task->value =
+      arguments == parameters->end() ? CompileValue(Json::object()) : CompileValue(*arguments);
 }
 
 void Reader::CallHttp(const Json& with, Task* task, const std::string& path) {
@@ -110,7 +111,8 @@ void Reader::CallHttp(const Json& with, Task* task, const std::string& path) {
     const std::string at = Join(path, "endpoint");
     Only(*endpoint, {"uri", "authentication"}, at);
     http.uri = CompileUri(Text(*endpoint, "uri", at));
-    authentication = endpoint->contains("authentication") ? &(*endpoint)["authentication"] : nullptr;
+    authentication =
+        endpoint->contains("authentication") ? &(*endpoint)["authentication"] : nullptr;
   } else {
     Note(Join(path, "endpoint"), "is missing");
   }
@@ -213,7 +215,8 @@ void Reader::Run(const Json& value, Task* task) {
   if (!value.is_object()) return Note(path, "must be an object");
   for (const std::string_view refused : {"shell", "script", "container"}) {
     if (value.contains(std::string(refused))) {
-      Note(Join(path, refused), StrCat("run: ", refused, " is refused: a workflow starts no programs"));
+      Note(Join(path, refused),
+           StrCat("run: ", refused, " is refused: a workflow starts no programs"));
       return;
     }
   }

@@ -19,7 +19,8 @@ void Reader::For(const Json& value, Task* task, int depth) {
   } else {
     task->in = CompileExpression(Text(*head, "in", path));
   }
-  if (value.contains("while")) task->while_true = CompileExpression(Text(value, "while", task->path));
+  if (value.contains("while"))
+    task->while_true = CompileExpression(Text(value, "while", task->path));
   if (!value.contains("do")) return Note(task->path, "needs `do`");
   task->tasks = TaskList(value["do"], Join(task->path, "do"), depth + 1);
 }

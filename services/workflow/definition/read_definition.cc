@@ -19,7 +19,8 @@ bool IsName(std::string_view text) {
 bool IsVersion(const std::string& text) {
   int dots = 0;
   for (const char c : text) {
-    const bool word = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '+';
+    const bool word = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                      c == '-' || c == '+';
     if (c == '.') ++dots;
     if (!word && c != '.') return false;
   }
@@ -42,9 +43,11 @@ void ReadHead(const Json& document, Reader* reader, Definition* out) {
   out->version = reader->Text(*head, "version", path);
   out->title = reader->Text(*head, "title", path);
   out->summary = reader->Text(*head, "summary", path);
-  if (!IsName(out->name_space)) reader->Note("/document/namespace", "must be a-z, 0-9 and -, at most 63");
+  if (!IsName(out->name_space))
+    reader->Note("/document/namespace", "must be a-z, 0-9 and -, at most 63");
   if (!IsName(out->name)) reader->Note("/document/name", "must be a-z, 0-9 and -, at most 63");
-  if (!IsVersion(out->version)) reader->Note("/document/version", "must be a version such as 1.0.0");
+  if (!IsVersion(out->version))
+    reader->Note("/document/version", "must be a version such as 1.0.0");
 }
 
 void ReadUse(const Json& document, Reader* reader) {
@@ -53,7 +56,8 @@ void ReadUse(const Json& document, Reader* reader) {
   reader->use = use;
   for (auto it = use->begin(); it != use->end(); ++it) {
     const std::string& key = it.key();
-    const bool known = key == "errors" || key == "retries" || key == "timeouts" || key == "authentications";
+    const bool known =
+        key == "errors" || key == "retries" || key == "timeouts" || key == "authentications";
     if (!known) reader->Note(Join("/use", key), "is not supported");
   }
 }
@@ -77,7 +81,8 @@ void ReadData(const Json& document, Reader* reader, Definition* out) {
     if (output->contains("as")) out->output_as = CompileFilter((*output)["as"]);
   }
   if (const Json* timeout = reader->Object(document, "timeout", "")) {
-    if (timeout->contains("after")) out->timeout = reader->Duration((*timeout)["after"], "/timeout/after");
+    if (timeout->contains("after"))
+      out->timeout = reader->Duration((*timeout)["after"], "/timeout/after");
   }
 }
 
@@ -131,15 +136,18 @@ void Collect(const std::vector<Task>& tasks, std::vector<PlacedExpression>* out)
 }  // namespace
 
 std::string_view TaskKindName(TaskKind kind) {
-  constexpr std::string_view kNames[] = {"tool", "http", "approval", "do",   "for",    "fork", "switch",
-                                         "try",  "raise", "set",     "wait", "listen", "emit", "run"};
+  constexpr std::string_view kNames[] = {"tool", "http",   "approval", "do",    "for",
+                                         "fork", "switch", "try",      "raise", "set",
+                                         "wait", "listen", "emit",     "run"};
   return kNames[static_cast<size_t>(kind)];
 }
 
 std::vector<PlacedExpression> ExpressionsOf(const Definition& definition) {
   std::vector<PlacedExpression> out;
-  if (definition.input_from && !definition.input_from->constant) out.push_back({"/input/from", &*definition.input_from});
-  if (definition.output_as && !definition.output_as->constant) out.push_back({"/output/as", &*definition.output_as});
+  if (definition.input_from && !definition.input_from->constant)
+    out.push_back({"/input/from", &*definition.input_from});
+  if (definition.output_as && !definition.output_as->constant)
+    out.push_back({"/output/as", &*definition.output_as});
   Collect(definition.tasks, &out);
   return out;
 }
@@ -173,7 +181,8 @@ std::unique_ptr<Definition> ReadDefinition(std::string_view source, const Limits
     if (it.key() == "schedule") {
       reader.Note("/schedule", "schedules are not supported");
     } else if (it.key() == "evaluate") {
-      if (!it->is_object() || (it->contains("language") && (*it)["language"] != "jq")) reader.Note("/evaluate/language", "only jq is supported");
+      if (!it->is_object() || (it->contains("language") && (*it)["language"] != "jq"))
+        reader.Note("/evaluate/language", "only jq is supported");
     } else {
       const auto known = {"document", "input", "use", "do", "output", "timeout", "metadata"};
       if (std::find(known.begin(), known.end(), it.key()) == known.end()) {

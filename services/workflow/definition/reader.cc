@@ -31,8 +31,7 @@ const Kind kKinds[] = {
 }  // namespace
 
 std::string Join(const std::string& path, std::string_view part) {
-  return StrCat(path, "/",
-                absl::StrReplaceAll(Av(part), {{"~", "~0"}, {"/", "~1"}}));
+  return StrCat(path, "/", absl::StrReplaceAll(Av(part), {{"~", "~0"}, {"/", "~1"}}));
 }
 
 void Reader::Note(std::string_view path, std::string_view message) {
@@ -57,8 +56,7 @@ std::string Reader::Text(const Json& from, std::string_view key, const std::stri
   return "";
 }
 
-bool Reader::Bool(const Json& from, std::string_view key, const std::string& path,
-                  bool otherwise) {
+bool Reader::Bool(const Json& from, std::string_view key, const std::string& path, bool otherwise) {
   const auto it = from.find(std::string(key));
   if (it == from.end()) return otherwise;
   if (it->is_boolean()) return it->get<bool>();
@@ -160,39 +158,63 @@ Task Reader::ReadTask(const std::string& name, const Json& value, const std::str
     break;
   }
   if (kind == nullptr) {
-    Note(path, "says nothing to do: one of call, do, emit, for, fork, listen, raise, run, set, "
-               "switch, try or wait");
+    Note(path,
+         "says nothing to do: one of call, do, emit, for, fork, listen, raise, run, set, "
+         "switch, try or wait");
     return task;
   }
   for (auto it = value.begin(); it != value.end(); ++it) {
     const std::string& key = it.key();
     const auto known = {"if", "input", "output", "export", "timeout", "then", "metadata"};
     const bool base = std::find(known.begin(), known.end(), key) != known.end();
-    const bool own = key == kind->member || std::find(kind->others.begin(), kind->others.end(),
-                                                      key) != kind->others.end();
-    if (!base && !own) Note(Join(path, key), StrCat("does not belong to a task with ", kind->member));
+    const bool own = key == kind->member ||
+                     std::find(kind->others.begin(), kind->others.end(), key) != kind->others.end();
+    if (!base && !own)
+      Note(Join(path, key), StrCat("does not belong to a task with ", kind->member));
   }
   task.kind = kind->kind;
   Base(value, &task, depth);
   const Json& body = value[std::string(kind->member)];
   switch (kind->kind) {
-    case TaskKind::kDo: task.tasks = TaskList(body, Join(path, "do"), depth + 1); break;
-    case TaskKind::kFor: For(value, &task, depth); break;
-    case TaskKind::kFork: Fork(body, &task, depth); break;
-    case TaskKind::kSwitch: Switch(body, &task); break;
-    case TaskKind::kTry: Try(value, &task, depth); break;
-    case TaskKind::kRaise: Raise(body, &task); break;
+    case TaskKind::kDo:
+      task.tasks = TaskList(body, Join(path, "do"), depth + 1);
+      break;
+    case TaskKind::kFor:
+      For(value, &task, depth);
+      break;
+    case TaskKind::kFork:
+      Fork(body, &task, depth);
+      break;
+    case TaskKind::kSwitch:
+      Switch(body, &task);
+      break;
+    case TaskKind::kTry:
+      Try(value, &task, depth);
+      break;
+    case TaskKind::kRaise:
+      Raise(body, &task);
+      break;
     case TaskKind::kSet:
       task.value = CompileValue(body);
       if (!body.is_object() && task.value.constant) {
         Note(Join(path, "set"), "must be an object or an expression");
       }
       break;
-    case TaskKind::kWait: task.wait = Duration(body, Join(path, "wait")); break;
-    case TaskKind::kListen: Listen(value, &task); break;
-    case TaskKind::kEmit: Emit(body, &task); break;
-    case TaskKind::kRun: Run(body, &task); break;
-    default: Call(value, &task); break;
+    case TaskKind::kWait:
+      task.wait = Duration(body, Join(path, "wait"));
+      break;
+    case TaskKind::kListen:
+      Listen(value, &task);
+      break;
+    case TaskKind::kEmit:
+      Emit(body, &task);
+      break;
+    case TaskKind::kRun:
+      Run(body, &task);
+      break;
+    default:
+      Call(value, &task);
+      break;
   }
   return task;
 }

@@ -68,6 +68,10 @@ bool IsFlat(const Json& document);
 // places.
 Json CompileFlat(const Json& flat, Reader* reader);
 
+// A value of the flat form with `input`, `steps`, `item` and `index` in the words of the compiled
+// form. Steps that it refers to are added to `used`, which may be null.
+Json RewriteReferences(const Json& value, std::set<std::string>* used);
+
 // A JSON pointer with one more part.
 std::string Join(const std::string& path, std::string_view part);
 

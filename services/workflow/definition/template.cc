@@ -13,7 +13,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 bool IsNameStart(char c) { return absl::ascii_isalpha(static_cast<unsigned char>(c)) || c == '_'; }
-bool IsNamePart(char c) { return IsNameStart(c) || absl::ascii_isdigit(static_cast<unsigned char>(c)); }
+bool IsNamePart(char c) {
+  return IsNameStart(c) || absl::ascii_isdigit(static_cast<unsigned char>(c));
+}
 
 void AddVariables(std::string_view expression, std::set<std::string>* out) {
   for (size_t i = 0; i + 1 < expression.size(); ++i) {

@@ -44,7 +44,8 @@ bool IsFloat(std::string_view text) {
 
 // A plain scalar by the core schema of YAML 1.2.
 Json Typed(const std::string& text) {
-  if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") return nullptr;
+  if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL")
+    return nullptr;
   if (text == "true" || text == "True" || text == "TRUE") return true;
   if (text == "false" || text == "False" || text == "FALSE") return false;
   int64_t integer = 0;

@@ -18,8 +18,9 @@ constexpr std::chrono::milliseconds kRetryMax(2000);
 // A database that is away, or a commit of which nobody knows whether it took effect: every commit
 // may be applied again.
 bool Passes(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsUnknown(status) || absl::IsDeadlineExceeded(status) ||
-         absl::IsAborted(status) || absl::IsResourceExhausted(status);
+  return absl::IsUnavailable(status) || absl::IsUnknown(status) ||
+         absl::IsDeadlineExceeded(status) || absl::IsAborted(status) ||
+         absl::IsResourceExhausted(status);
 }
 
 }  // namespace

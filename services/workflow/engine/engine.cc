@@ -98,10 +98,11 @@ Awaitable<void> Engine::ClaimLoop() {
 Awaitable<absl::StatusOr<size_t>> Engine::Claim() {
   if (running_.size() >= options_.runs_max) co_return size_t{0};
   const int64_t now = NowMicros();
-  const auto limit = static_cast<int64_t>(std::min<size_t>(options_.runs_max - running_.size(), 64));
+  const auto limit =
+      static_cast<int64_t>(std::min<size_t>(options_.runs_max - running_.size(), 64));
   std::function<absl::StatusOr<std::vector<RunRow>>(db::Database&)> op =
-      [owner = options_.owner, now, until = now + Us(options_.lease),
-       limit](db::Database& database) { return SqlStore(database).Claim(owner, now, until, limit); };
+      [owner = options_.owner, now, until = now + Us(options_.lease), limit](
+          db::Database& database) { return SqlStore(database).Claim(owner, now, until, limit); };
   const CallContext ctx;
   auto running = database_.Run<std::vector<RunRow>>(ctx, std::move(op));
   auto runs = co_await std::move(running);
@@ -123,8 +124,7 @@ Awaitable<void> Engine::RenewLoop() {
 Awaitable<void> Engine::Renew() {
   if (running_.empty()) co_return;
   std::function<absl::StatusOr<std::vector<SqlStore::Owned>>(db::Database&)> op =
-      [owner = options_.owner,
-       until = NowMicros() + Us(options_.lease)](db::Database& database) {
+      [owner = options_.owner, until = NowMicros() + Us(options_.lease)](db::Database& database) {
         return SqlStore(database).Renew(owner, until);
       };
   // What is claimed meanwhile is not part of the answer.
@@ -133,7 +133,8 @@ Awaitable<void> Engine::Renew() {
   auto running = database_.Run<std::vector<SqlStore::Owned>>(ctx, std::move(op));
   const auto owned = co_await std::move(running);
   if (!owned.ok()) {
-    Log(LogLevel::kWarning, "workflow.renew_failed", {{"error", std::string(owned.status().message())}});
+    Log(LogLevel::kWarning, "workflow.renew_failed",
+        {{"error", std::string(owned.status().message())}});
     co_return;
   }
   std::map<std::string, const SqlStore::Owned*> mine;
@@ -151,7 +152,8 @@ Awaitable<void> Engine::Renew() {
 Awaitable<absl::StatusOr<std::shared_ptr<const Definition>>> Engine::Load(const RunRow& run) {
   using Result = absl::StatusOr<std::shared_ptr<const Definition>>;
   const std::string key = StrCat(run.tenant, "/", run.name_space, "/", run.name, "/", run.version);
-  if (const auto it = definitions_.find(key); it != definitions_.end()) co_return Result(it->second);
+  if (const auto it = definitions_.find(key); it != definitions_.end())
+    co_return Result(it->second);
   std::function<absl::StatusOr<DefinitionRow>(db::Database&)> op = [run](db::Database& database) {
     return SqlStore(database).GetDefinition(run.tenant, run.name_space, run.name, run.version);
   };
@@ -163,9 +165,10 @@ Awaitable<absl::StatusOr<std::shared_ptr<const Definition>>> Engine::Load(const 
   std::shared_ptr<const Definition> definition =
       ReadDefinition(row->document, options_.limits, &problems);
   if (definition == nullptr) {
-    co_return MakeError("WORKFLOW_INVALID", "workflow",
-                        StrCat(run.name, " ", run.version, ": ",
-                               problems.empty() ? "" : problems[0].path + " " + problems[0].message));
+    co_return MakeError(
+        "WORKFLOW_INVALID", "workflow",
+        StrCat(run.name, " ", run.version, ": ",
+               problems.empty() ? "" : problems[0].path + " " + problems[0].message));
   }
   if (definitions_.size() >= kDefinitionsMax) definitions_.clear();
   definitions_[key] = definition;
@@ -222,10 +225,9 @@ Awaitable<void> Engine::Work(Engine* self, RunRow run) {
 }
 
 Awaitable<absl::StatusOr<RunRow>> Engine::StartRun(NewRun run) {
-  std::function<absl::StatusOr<DefinitionRow>(db::Database&)> find =
-      [run](db::Database& database) {
-        return SqlStore(database).GetDefinition(run.tenant, run.name_space, run.name, run.version);
-      };
+  std::function<absl::StatusOr<DefinitionRow>(db::Database&)> find = [run](db::Database& database) {
+    return SqlStore(database).GetDefinition(run.tenant, run.name_space, run.name, run.version);
+  };
   const CallContext ctx;
   auto finding = database_.Run<DefinitionRow>(ctx, std::move(find));
   const auto definition = co_await std::move(finding);

@@ -6,9 +6,9 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <map>
-#include <optional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -91,7 +91,8 @@ inline FakeCaller::Handler Failing(std::string text) {
   return [text](const FakeCaller::Call&) -> absl::StatusOr<ToolResult> {
     ToolResult out;
     out.is_error = true;
-    out.result = StrCat("{\"content\":[{\"type\":\"text\",\"text\":\"", text, "\"}],\"isError\":true}");
+    out.result =
+        StrCat("{\"content\":[{\"type\":\"text\",\"text\":\"", text, "\"}],\"isError\":true}");
     return out;
   };
 }

@@ -34,7 +34,8 @@ class EngineTest : public ::testing::TestWithParam<db::TestBackend> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Backends, EngineTest,
-                         ::testing::Values(db::TestBackend::kSqliteFile, db::TestBackend::kPostgres),
+                         ::testing::Values(db::TestBackend::kSqliteFile,
+                                           db::TestBackend::kPostgres),
                          db::BackendName);
 
 TEST_P(EngineTest, StepsInOrderWithTheirResults) {
@@ -135,7 +136,8 @@ TEST_P(EngineTest, AnUnknownEffectNeedsADecision) {
   };
   caller().handlers["s.b"] = testing::Answer("2");
   const std::string name = engine->Store(
-      "name: t\nsteps:\n  - {id: a, tool: s.a}\n  - {id: b, tool: s.b, arguments: {a: '${steps.a.n}'}}\n");
+      "name: t\nsteps:\n  - {id: a, tool: s.a}\n  - {id: b, tool: s.b, arguments: {a: "
+      "'${steps.a.n}'}}\n");
   const std::string id = engine->Start(name);
   engine->WaitForState(id, {"needs-decision"});
   EXPECT_EQ(caller().Count("s.a"), 1u);
@@ -165,8 +167,8 @@ TEST_P(EngineTest, PauseResumeAndCancel) {
   caller().handlers["s.a"] = testing::Answer("1");
   caller().handlers["s.b"] = testing::Answer("2");
   caller().delay = std::chrono::milliseconds(200);
-  const std::string name =
-      engine->Store("name: t\nsteps:\n  - {id: a, tool: s.a}\n  - {id: b, tool: s.b, dependsOn: a}\n");
+  const std::string name = engine->Store(
+      "name: t\nsteps:\n  - {id: a, tool: s.a}\n  - {id: b, tool: s.b, dependsOn: a}\n");
   const std::string id = engine->Start(name);
   engine->TurnUntil([&] { return caller().Count("s.a") == 1; });
   ASSERT_TRUE(engine->store().SetControl("default", id, kPause, 0, NowMicros()).ok());
@@ -187,7 +189,7 @@ TEST_P(EngineTest, PauseResumeAndCancel) {
 TEST_P(EngineTest, AnApprovalSurvivesARestartAndIsConsumedOnce) {
   caller().handlers["s.a"] = testing::Answer("1");
   const std::string name = engine->Store(
-      "name: t\nsteps:\n  - {id: ok, approval: {title: Sure?}}\n"
+      "name: t\nsteps:\n  - {id: ok, approval: {title: Sure}}\n"
       "  - {id: a, tool: s.a, dependsOn: ok}\n");
   const std::string id = engine->Start(name);
   engine->WaitForState(id, {"waiting"});
@@ -204,7 +206,8 @@ TEST_P(EngineTest, AnApprovalSurvivesARestartAndIsConsumedOnce) {
 }
 
 TEST_P(EngineTest, ADeniedApprovalFails) {
-  const std::string name = engine->Store("name: t\nsteps:\n  - {id: ok, approval: {title: Sure?}}\n");
+  const std::string name =
+      engine->Store("name: t\nsteps:\n  - {id: ok, approval: {title: Sure}}\n");
   const std::string id = engine->Start(name);
   engine->WaitForState(id, {"waiting"});
   Answer(id, "/do/0/ok#approval", R"({"action":"deny","comment":"too early"})");
@@ -215,8 +218,9 @@ TEST_P(EngineTest, ADeniedApprovalFails) {
 
 TEST_P(EngineTest, ARunKeepsItsVersion) {
   caller().handlers["s.a"] = testing::Answer("1");
-  const std::string one = "name: t\nversion: 1.0.0\nsteps:\n  - {id: w, wait: {milliseconds: 300}}\n"
-                          "  - {id: a, tool: s.a, arguments: {v: 1}, dependsOn: w}\n";
+  const std::string one =
+      "name: t\nversion: 1.0.0\nsteps:\n  - {id: w, wait: {milliseconds: 300}}\n"
+      "  - {id: a, tool: s.a, arguments: {v: 1}, dependsOn: w}\n";
   const std::string id = engine->Start(engine->Store(one));
   engine->WaitForState(id, {"waiting"});
   engine->Store("name: t\nversion: 2.0.0\nsteps:\n  - {id: a, tool: s.a, arguments: {v: 2}}\n");
@@ -237,18 +241,18 @@ TEST_P(EngineTest, TryRetriesWithDelay) {
   caller().handlers["s.a"] = [&calls](const FakeCaller::Call& call) -> absl::StatusOr<ToolResult> {
     return ++calls < 3 ? Failing("busy")(call) : testing::Answer("1")(call);
   };
-  const RunRow run = engine->Run(Document(
-      "t",
-      "  - t:\n      try:\n        - a: {call: s.a@mcp}\n      catch:\n        retry:\n"
-      "          delay: {milliseconds: 10}\n          backoff: {exponential: {}}\n"
-      "          limit: {attempt: {count: 3}}\n"));
+  const RunRow run = engine->Run(
+      Document("t",
+               "  - t:\n      try:\n        - a: {call: s.a@mcp}\n      catch:\n        retry:\n"
+               "          delay: {milliseconds: 10}\n          backoff: {exponential: {}}\n"
+               "          limit: {attempt: {count: 3}}\n"));
   EXPECT_EQ(run.state, "completed") << run.error;
   EXPECT_EQ(calls, 3);
   calls = -10;
-  const RunRow exhausted = engine->Run(Document(
-      "u",
-      "  - t:\n      try:\n        - a: {call: s.a@mcp}\n      catch:\n        retry:\n"
-      "          delay: {milliseconds: 1}\n          limit: {attempt: {count: 2}}\n"));
+  const RunRow exhausted = engine->Run(
+      Document("u",
+               "  - t:\n      try:\n        - a: {call: s.a@mcp}\n      catch:\n        retry:\n"
+               "          delay: {milliseconds: 1}\n          limit: {attempt: {count: 2}}\n"));
   EXPECT_EQ(exhausted.state, "failed");
   EXPECT_EQ(calls, -8);
 }
@@ -268,12 +272,12 @@ TEST_P(EngineTest, TimeoutCancelsTheCallAndCanBeCaught) {
 }
 
 TEST_P(EngineTest, EventsReachListeners) {
-  const std::string listener = engine->Store(Document(
-      "l", "  - l: {listen: {to: {one: {with: {type: t.done}}}}}\n"));
+  const std::string listener =
+      engine->Store(Document("l", "  - l: {listen: {to: {one: {with: {type: t.done}}}}}\n"));
   const std::string id = engine->Start(listener);
   engine->WaitForState(id, {"waiting"});
-  const RunRow run = engine->Run(Document(
-      "e", "  - e: {emit: {event: {with: {source: x, type: t.done, data: {n: 4}}}}}\n"));
+  const RunRow run = engine->Run(
+      Document("e", "  - e: {emit: {event: {with: {source: x, type: t.done, data: {n: 4}}}}}\n"));
   EXPECT_EQ(run.state, "completed") << run.error;
   EXPECT_EQ(engine->WaitForEnd(id).output, R"([{"n":4}])");
 }
@@ -281,8 +285,9 @@ TEST_P(EngineTest, EventsReachListeners) {
 TEST_P(EngineTest, ARunOfAnotherWorkflow) {
   engine->Store(Document("child", "  - s: {set: {twice: '${ .n * 2 }'}}\n"));
   const RunRow run = engine->Run(
-      Document("parent", "  - c: {run: {workflow: {namespace: default, name: child, version: '1.0.0', "
-                         "input: {n: '${ .n }'}}}}\n"),
+      Document("parent",
+               "  - c: {run: {workflow: {namespace: default, name: child, version: '1.0.0', "
+               "input: {n: '${ .n }'}}}}\n"),
       R"({"n":21})");
   EXPECT_EQ(run.state, "completed") << run.error;
   EXPECT_EQ(run.output, R"({"twice":42})");
@@ -292,17 +297,20 @@ TEST_P(EngineTest, AForkOfAThousand) {
   caller().handlers["s.a"] = testing::Answer("1");
   std::string branches;
   for (int i = 0; i < 400; ++i) branches += StrCat("            - b", i, ": {call: s.a@mcp}\n");
-  const RunRow run = engine->Run(Document("t", StrCat("  - f:\n      fork:\n        branches:\n", branches)));
+  const RunRow run =
+      engine->Run(Document("t", StrCat("  - f:\n      fork:\n        branches:\n", branches)));
   EXPECT_EQ(run.state, "completed") << run.error;
   EXPECT_EQ(caller().calls.size(), 400u);
 }
 
 TEST_P(EngineTest, ExpressionsThatMisbehaveFailOnlyTheirStep) {
-  EXPECT_THAT(engine->Run(Document("a", "  - a: {set: {x: '${ error(\"no\") }'}}\n")).error, HasSubstr("no"));
+  EXPECT_THAT(engine->Run(Document("a", "  - a: {set: {x: '${ error(\"no\") }'}}\n")).error,
+              HasSubstr("no"));
   EXPECT_THAT(engine->Run(Document("b", "  - a: {set: {x: '${ [range(1e9)] | length }'}}\n")).error,
               HasSubstr("expression took"));
-  EXPECT_EQ(engine->Run(Document("c", "  - a: {set: {x: '${ $ENV | length }', y: '${ env }'}}\n")).output,
-            R"({"x":0,"y":{}})");
+  EXPECT_EQ(
+      engine->Run(Document("c", "  - a: {set: {x: '${ $ENV | length }', y: '${ env }'}}\n")).output,
+      R"({"x":0,"y":{}})");
   EXPECT_GE(engine->jq().replaced(), 1);
   EXPECT_THAT(engine->Run(Document("d", "  - a: {set: {x: '${ 1, 2 }'}}\n")).error,
               HasSubstr("several values"));
@@ -310,7 +318,8 @@ TEST_P(EngineTest, ExpressionsThatMisbehaveFailOnlyTheirStep) {
 
 TEST_P(EngineTest, ZombiesAreFenced) {
   caller().handlers["s.a"] = testing::Answer("1");
-  const std::string id = engine->Start(engine->Store("name: t\nsteps:\n  - {id: w, wait: {seconds: 30}}\n"));
+  const std::string id =
+      engine->Start(engine->Store("name: t\nsteps:\n  - {id: w, wait: {seconds: 30}}\n"));
   RunRow run = engine->WaitForState(id, {"waiting"});
   RunCommit commit;
   commit.run_id = id;

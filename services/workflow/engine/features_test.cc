@@ -136,7 +136,9 @@ class World {
   }
 
  private:
-  Json Output() const { return *json::ParseOrderedJson(run_.output.empty() ? "null" : run_.output); }
+  Json Output() const {
+    return *json::ParseOrderedJson(run_.output.empty() ? "null" : run_.output);
+  }
 
   // Names of tasks in the order in which they ended.
   std::vector<std::string> Order() {

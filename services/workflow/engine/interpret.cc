@@ -17,7 +17,8 @@
 namespace metamcp::workflow {
 namespace {
 
-constexpr std::string_view kErrorTypes = "https://open-workflow-specification.org/dsl/errors/types/";
+constexpr std::string_view kErrorTypes =
+    "https://open-workflow-specification.org/dsl/errors/types/";
 
 // A path as errors name it: without visits and attempts.
 std::string PlainPath(const std::string& path) {
@@ -99,9 +100,8 @@ Awaitable<Outcome> RunTask::RunList(const std::vector<Task>& tasks, std::string 
     }
     ++at;
     if (!outcome.next.empty()) {
-      const auto target = std::find_if(tasks.begin(), tasks.end(), [&](const Task& one) {
-        return one.name == outcome.next;
-      });
+      const auto target = std::find_if(tasks.begin(), tasks.end(),
+                                       [&](const Task& one) { return one.name == outcome.next; });
       at = static_cast<size_t>(target - tasks.begin());
     }
   }
@@ -165,7 +165,8 @@ Awaitable<Outcome> RunTask::RunOne(const Task& task, std::string path, std::stri
     // A later walk must not take the call for one that a crash left behind.
     if (StepRow* left = Find(path); left != nullptr && left->state == "started") {
       StepRow row = *left;
-      const Outcome fault = Fault("timeout", 408, "Timeout", "the task took longer than it may", path);
+      const Outcome fault =
+          Fault("timeout", 408, "Timeout", "the task took longer than it may", path);
       row.state = "failed";
       row.error = fault.error;
       row.ended_us = NowMicros();
@@ -287,7 +288,8 @@ Awaitable<Outcome> RunTask::Conclude(const Task& task, std::string path, Frame f
   if (row.compensable) {
     nlohmann::ordered_json names = nlohmann::ordered_json::object();
     for (const auto& [name, value] : frame.scope) {
-      if (auto parsed = json::ParseOrderedJson(value); parsed.ok()) names[name] = *std::move(parsed);
+      if (auto parsed = json::ParseOrderedJson(value); parsed.ok())
+        names[name] = *std::move(parsed);
     }
     row.detail = json::DumpJson(names);
   }
@@ -299,7 +301,8 @@ Awaitable<absl::StatusOr<std::string>> RunTask::Evaluate(const Template& body, s
                                                          const Task* task, std::string path,
                                                          const Frame& frame, std::string output) {
   if (body.constant) co_return body.text;
-  std::set<std::string> bound = {"context", "input", "workflow", "runtime", "secrets", "authorization"};
+  std::set<std::string> bound = {"context", "input",   "workflow",
+                                 "runtime", "secrets", "authorization"};
   json::ObjectWriter names;
   const auto wanted = [&](const char* name) { return body.variables.count(name) > 0; };
   if (wanted("context")) names.Add("context", frame.context);

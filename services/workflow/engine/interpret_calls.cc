@@ -1,5 +1,5 @@
-// Tasks with an effect outside. An effect that may not be repeated is on record before it begins; its
-// result is stored before anything is made of it.
+// Tasks with an effect outside. An effect that may not be repeated is on record before it begins;
+// its result is stored before anything is made of it.
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -92,7 +92,8 @@ Awaitable<Outcome> RunTask::DoTool(const Task& task, std::string path, Frame fra
   Effect effect;
   effect.tool = task.tool;
   effect.arguments = *std::move(arguments);
-  auto describing = parts_.caller.Describe(Context(), task.tool);
+  const CallContext ctx = Context();
+  auto describing = parts_.caller.Describe(ctx, task.tool);
   const auto info = co_await std::move(describing);
   // An unknown tool fails in the call, in the call chain's own words.
   if (info.ok()) {
@@ -122,38 +123,46 @@ Awaitable<Outcome> RunTask::DoHttp(const Task& task, std::string path, Frame fra
                     spec.body ? spec.body->text : "null", "\n), \"basic\": (",
                     spec.basic ? spec.basic->text : "null", "\n), \"bearer\": (",
                     spec.bearer ? spec.bearer->text : "null", "\n)}");
-  for (const Template* one : {&spec.uri, &spec.headers, &spec.query, spec.body ? &*spec.body : &none,
-                              spec.basic ? &*spec.basic : &none, spec.bearer ? &*spec.bearer : &none}) {
+  for (const Template* one :
+       {&spec.uri, &spec.headers, &spec.query, spec.body ? &*spec.body : &none,
+        spec.basic ? &*spec.basic : &none, spec.bearer ? &*spec.bearer : &none}) {
     all.variables.insert(one->variables.begin(), one->variables.end());
   }
   all.text = StrCat(
       all.text,
-      " | .uri += (if (.query | length) == 0 then \"\" else (if (.uri | contains(\"?\")) then \"&\" "
+      " | .uri += (if (.query | length) == 0 then \"\" else (if (.uri | contains(\"?\")) then "
+      "\"&\" "
       "else \"?\" end) + ([.query | to_entries[] | (.key | @uri) + \"=\" + (.value | tostring | "
-      "@uri)] | join(\"&\")) end) | .authorization = (if .basic then \"Basic \" + ((.basic.username "
-      "+ \":\" + .basic.password) | @base64) elif .bearer then \"Bearer \" + .bearer.token else null "
+      "@uri)] | join(\"&\")) end) | .authorization = (if .basic then \"Basic \" + "
+      "((.basic.username "
+      "+ \":\" + .basic.password) | @base64) elif .bearer then \"Bearer \" + .bearer.token else "
+      "null "
       "end)");
   auto evaluating = Evaluate(all, frame.input, &task, path, frame, "");
   const auto value = co_await std::move(evaluating);
   if (!value.ok()) co_return FaultOf(value.status(), path);
   const auto parsed = json::ParseOrderedJson(*value);
   if (!parsed.ok() || !(*parsed)["uri"].is_string() || !(*parsed)["headers"].is_object()) {
-    co_return Fault("validation", 400, "Not a request", "uri must be text, headers an object", path);
+    co_return Fault("validation", 400, "Not a request", "uri must be text, headers an object",
+                    path);
   }
   effect.request.url = (*parsed)["uri"].get<std::string>();
   for (auto it = (*parsed)["headers"].begin(); it != (*parsed)["headers"].end(); ++it) {
-    effect.request.headers.emplace_back(it.key(),
-                                        it->is_string() ? it->get<std::string>() : json::DumpJson(*it));
+    effect.request.headers.emplace_back(
+        it.key(), it->is_string() ? it->get<std::string>() : json::DumpJson(*it));
   }
   if ((*parsed)["authorization"].is_string()) {
-    effect.request.headers.emplace_back("Authorization", (*parsed)["authorization"].get<std::string>());
+    effect.request.headers.emplace_back("Authorization",
+                                        (*parsed)["authorization"].get<std::string>());
   }
   if (spec.body) {
     const Json& body = (*parsed)["body"];
     effect.request.body = body.is_string() ? body.get<std::string>() : json::DumpJson(body);
-    effect.request.content_type = body.is_string() ? "text/plain; charset=utf-8" : "application/json";
+    effect.request.content_type =
+        body.is_string() ? "text/plain; charset=utf-8" : "application/json";
   }
-  effect.tool = StrCat(spec.method, " ", effect.request.url.substr(0, effect.request.url.find('?')));
+  effect.tool =
+      StrCat(spec.method, " ", effect.request.url.substr(0, effect.request.url.find('?')));
   effect.repeatable = spec.method != "POST" && spec.method != "PATCH";
   if (task.repeatable) effect.repeatable = *task.repeatable;
   auto running = RunEffect(task, std::move(path), std::move(frame), std::move(effect));
@@ -164,8 +173,9 @@ Awaitable<Outcome> RunTask::DoHttp(const Task& task, std::string path, Frame fra
 Awaitable<Outcome> RunTask::Attempt(const Effect& effect, std::string path, std::string key,
                                     bool* unknown) {
   Outcome out;
+  const CallContext ctx = Context();
   if (!effect.http) {
-    auto calling = parts_.caller.CallTool(Context(), effect.tool, effect.arguments, key);
+    auto calling = parts_.caller.CallTool(ctx, effect.tool, effect.arguments, key);
     auto result = co_await std::move(calling);
     if (!result.ok()) {
       *unknown = EffectUnknown(result.status());
@@ -181,7 +191,7 @@ Awaitable<Outcome> RunTask::Attempt(const Effect& effect, std::string path, std:
   }
   HttpCall call = effect.request;
   call.headers.emplace_back("Idempotency-Key", key);
-  auto calling = parts_.caller.CallHttp(Context(), call);
+  auto calling = parts_.caller.CallHttp(ctx, call);
   auto reply = co_await std::move(calling);
   if (!reply.ok()) {
     *unknown = EffectUnknown(reply.status());
@@ -300,9 +310,10 @@ Awaitable<Outcome> RunTask::Decide(const Task& task, std::string path, const Fra
   question.compensable = false;
   question.attempt = row.attempt;
   question.tool = row.tool;
-  question.detail = StrCat("{\"tool\":", json::JsonQuote(row.tool),
-                           ",\"why\":\"the step was under way when contact was lost; whether it took "
-                           "effect is unknown\",\"actions\":[\"retry\",\"done\",\"skip\",\"rollback\"]}");
+  question.detail =
+      StrCat("{\"tool\":", json::JsonQuote(row.tool),
+             ",\"why\":\"the step was under way when contact was lost; whether it took "
+             "effect is unknown\",\"actions\":[\"retry\",\"done\",\"skip\",\"rollback\"]}");
   ++questions_;
   struct Counted {
     ~Counted() { --*count; }

@@ -246,8 +246,10 @@ Awaitable<absl::StatusOr<bool>> RunTask::Catches(const Task& task, std::string p
 }
 
 // How long to wait before the next attempt; none: there is none.
-Awaitable<absl::StatusOr<std::optional<int64_t>>> RunTask::RetryDelay(
-    const Task& task, std::string path, const Frame& frame, int64_t attempt) {
+Awaitable<absl::StatusOr<std::optional<int64_t>>> RunTask::RetryDelay(const Task& task,
+                                                                      std::string path,
+                                                                      const Frame& frame,
+                                                                      int64_t attempt) {
   using Result = absl::StatusOr<std::optional<int64_t>>;
   if (!task.retry) co_return Result(std::nullopt);
   const RetryPolicy& retry = *task.retry;
@@ -322,7 +324,8 @@ Awaitable<Outcome> RunTask::DoTry(const Task& task, std::string path, Frame fram
     out.output = frame.input;
     out.context = frame.context;
     if (!task.handler.empty()) {
-      auto handling = RunList(task.handler, path + "/catch/do", frame.input, frame.context, caught.scope);
+      auto handling =
+          RunList(task.handler, path + "/catch/do", frame.input, frame.context, caught.scope);
       out = co_await std::move(handling);
     }
     if (out.kind == Outcome::kDone && out.next.empty()) out.next = task.catch_then;
@@ -340,7 +343,8 @@ Awaitable<Outcome> RunTask::DoRaise(const Task& task, std::string path, Frame fr
   }
   std::string_view inner;
   if (const auto it = error->find("detail");
-      it != error->end() && it->is_string() && IsExpression(it->get_ref<const std::string&>(), &inner)) {
+      it != error->end() && it->is_string() &&
+      IsExpression(it->get_ref<const std::string&>(), &inner)) {
     const Template detail = CompileExpression(it->get_ref<const std::string&>());
     auto reading = Evaluate(detail, frame.input, &task, path, frame, "");
     const auto text = co_await std::move(reading);

@@ -1,5 +1,5 @@
-// Tasks that wait: for time, people, events and other runs. A wait is on record before it begins and
-// goes on after a crash.
+// Tasks that wait: for time, people, events and other runs. A wait is on record before it begins
+// and goes on after a crash.
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -26,7 +26,8 @@ const DecisionRow* RunTask::DecisionFor(const std::string& path, int64_t attempt
 Awaitable<RunTask::Answer> RunTask::WaitFor(StepRow row) {
   Answer answer;
   const StepRow* known = Find(row.path);
-  const bool on_record = known != nullptr && known->state == "waiting" && known->attempt == row.attempt;
+  const bool on_record =
+      known != nullptr && known->state == "waiting" && known->attempt == row.attempt;
   if (on_record) {
     row = *known;
   } else if (known != nullptr && known->state == "done" && known->attempt == row.attempt) {
@@ -321,8 +322,8 @@ Awaitable<Outcome> RunTask::DoRun(const Task& task, std::string path, Frame fram
         out.error = now->error;
         co_return out;
       }
-      co_return Fault("runtime", 500, StrCat("The run of ", task.child_name, " is ", now->state), "",
-                      path);
+      co_return Fault("runtime", 500, StrCat("The run of ", task.child_name, " is ", now->state),
+                      "", path);
     }
     if (lost_ || Paused()) co_return Stop();
     co_await changed_.Wait();

@@ -198,7 +198,7 @@ class RunTask {
   const std::shared_ptr<const Definition> definition_;
   std::map<std::string, StepRow> steps_;  // latest attempts by path
   std::vector<DecisionRow> decisions_;
-  std::vector<StepRow> deferred_;         // checkpoints that go with the next transaction
+  std::vector<StepRow> deferred_;  // checkpoints that go with the next transaction
   std::vector<EventRow> deferred_events_;
   int64_t control_ = 0;
   int64_t wake_ = 0;

@@ -1,6 +1,6 @@
-// The program meta-mcp-jq: evaluates jq expressions for the workflow service, apart from it, because
-// libjq cannot be interrupted, aborts without memory and shows the process environment. It is
-// started with an empty environment and one descriptor, a socket on 0; it limits itself, and is
+// The program meta-mcp-jq: evaluates jq expressions for the workflow service, apart from it,
+// because libjq cannot be interrupted, aborts without memory and shows the process environment. It
+// is started with an empty environment and one descriptor, a socket on 0; it limits itself, and is
 // killed when it does not answer in time.
 //
 // Frames both ways: 4 bytes length (big endian), then the payload.
@@ -76,7 +76,8 @@ bool Answer(char kind, const std::string& text) {
 
 std::string TextOf(jv value) {
   jv text = jv_get_kind(value) == JV_KIND_STRING ? value : jv_dump_string(value, 0);
-  std::string out(jv_string_value(text), static_cast<size_t>(jv_string_length_bytes(jv_copy(text))));
+  std::string out(jv_string_value(text),
+                  static_cast<size_t>(jv_string_length_bytes(jv_copy(text))));
   jv_free(text);
   return out;
 }

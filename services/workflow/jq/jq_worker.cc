@@ -37,10 +37,9 @@ void Reap(const asio::any_io_executor& executor, pid_t pid) {
     return;
   }
   auto descriptor = std::make_shared<asio::posix::stream_descriptor>(executor, fd);
-  descriptor->async_wait(asio::posix::stream_descriptor::wait_read,
-                         [descriptor, pid](const boost::system::error_code&) {
-                           ::waitpid(pid, nullptr, WNOHANG);
-                         });
+  descriptor->async_wait(
+      asio::posix::stream_descriptor::wait_read,
+      [descriptor, pid](const boost::system::error_code&) { ::waitpid(pid, nullptr, WNOHANG); });
 }
 
 class Worker {
@@ -76,14 +75,13 @@ class Worker {
     ::posix_spawnattr_setsigmask(&attributes, &none);
     ::posix_spawnattr_setsigdefault(&attributes, &all);
     ::posix_spawnattr_setpgroup(&attributes, 0);
-    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                POSIX_SPAWN_SETPGROUP);
+    ::posix_spawnattr_setflags(
+        &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     std::string path = program;
     char* argv[] = {path.data(), nullptr};
     char* environment[] = {nullptr};
     pid_t pid = 0;
-    const int error =
-        ::posix_spawn(&pid, path.c_str(), &actions, &attributes, argv, environment);
+    const int error = ::posix_spawn(&pid, path.c_str(), &actions, &attributes, argv, environment);
     ::posix_spawnattr_destroy(&attributes);
     ::posix_spawn_file_actions_destroy(&actions);
     ::close(fds[1]);
@@ -180,8 +178,7 @@ JqWorkers::~JqWorkers() = default;
 
 int JqWorkers::replaced() const { return core_->replaced; }
 
-Awaitable<absl::StatusOr<std::string>> JqWorkers::Evaluate(std::string program,
-                                                           std::string input) {
+Awaitable<absl::StatusOr<std::string>> JqWorkers::Evaluate(std::string program, std::string input) {
   const std::shared_ptr<Core> core = core_;
   while (core->running >= core->options.processes_max) co_await core->freed.Wait();
   ++core->running;
@@ -212,10 +209,10 @@ Awaitable<absl::StatusOr<std::string>> JqWorkers::Evaluate(std::string program,
     const bool late = absl::IsDeadlineExceeded(answer.status());
     Log(LogLevel::kWarning, "workflow.expression_killed",
         {{"why", late ? "took too long" : "took too much memory, or is gone"}});
-    co_return MakeError("EXPRESSION_FAILED", "workflow",
-                        late ? StrCat("the expression took longer than ",
-                                      core->options.timeout.count(), " ms")
-                             : std::string("the expression took too much memory"));
+    co_return MakeError(
+        "EXPRESSION_FAILED", "workflow",
+        late ? StrCat("the expression took longer than ", core->options.timeout.count(), " ms")
+             : std::string("the expression took too much memory"));
   }
   loan.spoiled = false;
   const std::string text = answer->substr(1);

@@ -48,9 +48,9 @@ struct RunRow {
   int64_t ended_us = 0;
 };
 
-// States of a step: started (its effect may be under way), effect (it has happened, the output is as
-// it came), done, waiting, skipped, failed, cancelled, unknown (begun by a process that is gone) or
-// retried (failed, to be run again).
+// States of a step: started (its effect may be under way), effect (it has happened, the output is
+// as it came), done, waiting, skipped, failed, cancelled, unknown (begun by a process that is gone)
+// or retried (failed, to be run again).
 struct StepRow {
   std::string path;
   int64_t attempt = 1;
@@ -84,7 +84,7 @@ struct RunCommit {
   std::optional<std::string> state, phase, output, error;
   bool mark_started_as = false;  // steps that are still started become `started_as`
   std::string started_as;
-  bool release = false;  // gives up the lease
+  bool release = false;           // gives up the lease
   std::optional<int64_t> due_us;  // with release: when a process is wanted again
   int64_t seen_wake = 0;          // with release: at once, where others changed something since
   bool ended = false;

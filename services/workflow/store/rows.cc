@@ -1,5 +1,6 @@
 #include "services/workflow/store/rows.h"
 
+#include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -129,6 +130,32 @@ absl::StatusOr<std::vector<EventRow>> ReadEvents(db::Transaction& tx, const db::
     out.push_back(std::move(event));
   }
   return out;
+}
+
+absl::StatusOr<RunRow> OneRun(db::Transaction& tx, const std::string& tenant,
+                              const std::string& id) {
+  METAMCP_ASSIGN_OR_RETURN(
+      const db::Rows rows,
+      tx.Query("SELECT * FROM workflow_runs WHERE id = :id AND tenant = :tenant",
+               {{"id", id}, {"tenant", tenant}}));
+  if (rows.empty()) return MakeError("NOT_FOUND", "workflow", StrCat("no run \"", id, "\""));
+  return ReadRun(tx, rows[0]);
+}
+
+absl::Status AddEvent(db::Transaction& tx, const std::string& run_id, int64_t seq,
+                      const EventRow& event) {
+  METAMCP_ASSIGN_OR_RETURN(const std::string data, StorePayload(tx, event.data));
+  return tx
+      .Execute(
+          "INSERT INTO workflow_events (run_id, seq, time_us, type, path, data) VALUES "
+          "(:run, :seq, :time, :type, :path, :data)",
+          {{"run", run_id},
+           {"seq", seq},
+           {"time", event.time_us},
+           {"type", event.type},
+           {"path", event.path},
+           {"data", data}})
+      .status();
 }
 
 bool IsFinal(const std::string& state) {
