@@ -20,8 +20,6 @@ namespace {
 constexpr int kPageDefault = 50;
 constexpr int kPageMax = 500;
 constexpr int64_t kEventsPage = 500;
-// Watchers on the same process are woken at once; this is for runs that another one works on.
-constexpr std::chrono::milliseconds kWatchPoll(500);
 
 std::string NameSpace(const std::string& asked) { return asked.empty() ? "default" : asked; }
 
@@ -227,7 +225,6 @@ Awaitable<absl::Status> WorkflowService::WatchRun(const CallContext& ctx,
     std::vector<EventRow> events;
   };
   int64_t after = request.after_seq();
-  const auto executor = co_await boost::asio::this_coro::executor;
   for (;;) {
     std::function<absl::StatusOr<Page>(db::Database&)> op =
         [tenant = ctx.tenant(), id = request.id(),
@@ -252,12 +249,8 @@ Awaitable<absl::Status> WorkflowService::WatchRun(const CallContext& ctx,
     }
     if (!page->events.empty()) continue;
     if (IsFinal(page->run.state)) co_return absl::OkStatus();
-    auto waiting = Sleep(kWatchPoll);
-    if (engine_.Holds(request.id())) {
-      co_await engine_.Changed();
-    } else {
-      (void)co_await std::move(waiting);
-    }
+    auto waiting = engine_.Changed();
+    co_await std::move(waiting);
   }
 }
 

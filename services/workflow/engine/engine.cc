@@ -16,6 +16,8 @@ namespace {
 
 constexpr size_t kDefinitionsMax = 256;
 constexpr int64_t kBusPage = 500;
+constexpr std::chrono::milliseconds kWatchPoll(500);
+constexpr std::chrono::seconds kDrain(10);
 constexpr int64_t kReadAgainUs = 5'000'000;
 
 int64_t Us(std::chrono::milliseconds time) { return time.count() * 1000; }
@@ -51,6 +53,9 @@ Awaitable<void> Engine::Stop() {
   stopping_ = true;
   loops_.CancelAll();
   co_await loops_.Join(std::chrono::seconds(5));
+  // What is under way may finish; what is not repeatable would need a person otherwise.
+  for (const auto& [id, task] : running_) task->Drain();
+  co_await runs_.Join(kDrain);
   for (const auto& [id, task] : running_) task->Lose();
   co_await runs_.Join(std::chrono::seconds(30));
   committer_.Stop();
@@ -67,12 +72,26 @@ Awaitable<void> Engine::Stop() {
   changed_.Notify();
 }
 
+Awaitable<void> Engine::Changed() {
+  boost::asio::steady_timer timer(executor_, kWatchPoll);
+  timer.async_wait([this](const boost::system::error_code& error) {
+    if (!error) changed_.Notify();
+  });
+  co_await changed_.Wait();
+}
+
 void Engine::LookNow() {
   look_ = true;
   due_.Notify();
 }
 
 Awaitable<void> Engine::ClaimLoop() {
+  std::function<absl::Status(db::Database&)> op = [owner = options_.owner](db::Database& database) {
+    return SqlStore(database).FreeLeftBehind(owner);
+  };
+  const CallContext ctx;
+  auto freeing = database_.RunStatus(ctx, std::move(op));
+  (void)co_await std::move(freeing);
   while (!stopping_) {
     auto claiming = Claim();
     const auto claimed = co_await std::move(claiming);

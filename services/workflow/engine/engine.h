@@ -21,7 +21,7 @@ namespace metamcp::workflow {
 struct EngineOptions {
   EngineOptions() = default;
   std::string owner;  // of leases: one run of this process
-  std::chrono::milliseconds lease{15'000};
+  std::chrono::milliseconds lease{8'000};
   std::chrono::milliseconds renew{2'000};
   std::chrono::milliseconds poll{1'000};
   size_t runs_max = 1'000;  // in memory
@@ -44,8 +44,9 @@ class Engine final : public RunHost {
   void LookNow();
   // Whether this process works on that run now.
   bool Holds(const std::string& run_id) const { return running_.count(run_id) > 0; }
-  // Returns at the next change of any run that this process works on.
-  Awaitable<void> Changed() { return changed_.Wait(); }
+  // Returns at the next change of any run that this process works on, or after half a second:
+  // others may work on the run.
+  Awaitable<void> Changed();
 
   // Stores a new run of a definition. Errors: NOT_FOUND, ARGUMENT_INVALID.
   struct NewRun {

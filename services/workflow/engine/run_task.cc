@@ -48,6 +48,17 @@ void RunTask::Changed(int64_t control, int64_t wake) {
   changed_.Notify();
 }
 
+void RunTask::Drain() {
+  draining_ = true;
+  changed_.Notify();
+}
+
+Awaitable<void> RunTask::RestStopped() {
+  const bool paused = (control_ & kPause) != 0;
+  auto resting = paused ? Rest(run_state::kPaused, std::nullopt) : Rest(state_, NowMicros());
+  co_await std::move(resting);
+}
+
 void RunTask::Lose() {
   lost_ = true;
   if (tasks_) tasks_->CancelAll();
@@ -174,6 +185,7 @@ bool RunTask::ShouldRollBack(const Outcome& outcome) const {
 
 // Runs a phase to its end; false where it was put down, cancelled or lost before.
 Awaitable<bool> RunTask::RunPhase(bool forward, Outcome* out) {
+  if (forward && (control_ & kCancel) != 0) co_return false;
   tasks_ = std::make_unique<TaskGroup>(parts_.executor);
   auto outcome = std::make_shared<Outcome>(Stop());
   auto ended = std::make_shared<bool>(false);
@@ -241,7 +253,7 @@ Awaitable<void> RunTask::Main() {
       auto beginning = BeginRollback("cancel", "");
       co_await std::move(beginning);
     } else if (outcome.kind == Outcome::kStop) {
-      auto resting = Rest(run_state::kPaused, std::nullopt);
+      auto resting = RestStopped();
       co_await std::move(resting);
       co_return;
     } else if (!ShouldRollBack(outcome)) {
@@ -258,7 +270,7 @@ Awaitable<void> RunTask::Main() {
   const bool ended = co_await std::move(phase);
   if (lost_ || !ended) co_return;
   if (outcome.kind == Outcome::kStop) {
-    auto resting = Rest(run_state::kPaused, std::nullopt);
+    auto resting = RestStopped();
     co_await std::move(resting);
     co_return;
   }

@@ -84,6 +84,8 @@ class RunTask {
   void Changed(int64_t control, int64_t wake);
   // What it waits for may have come.
   void Look() { changed_.Notify(); }
+  // Finishes what is under way, begins nothing, and gives the run up for others.
+  void Drain();
   // The lease is lost: stop at once, store nothing.
   void Lose();
 
@@ -102,6 +104,8 @@ class RunTask {
   bool ShouldRollBack(const Outcome& outcome) const;
   Awaitable<void> Finish(Outcome outcome);
   Awaitable<void> Rest(std::string state, std::optional<int64_t> due_us);
+  // Puts down a run that stopped before its end.
+  Awaitable<void> RestStopped();
   Awaitable<absl::Status> Durable(RunCommit commit);
   RunCommit MakeCommit();
   void Defer(StepRow row, std::string_view event);
@@ -191,7 +195,9 @@ class RunTask {
   Awaitable<Outcome> DoRun(const Task& task, std::string path, Frame frame);
 
   const DecisionRow* DecisionFor(const std::string& path, int64_t attempt) const;
-  bool Paused() const { return (control_ & kPause) != 0 && (control_ & kCancel) == 0; }
+  bool Paused() const {
+    return draining_ || ((control_ & kPause) != 0 && (control_ & kCancel) == 0);
+  }
 
   RunParts parts_;
   RunRow run_;
@@ -205,6 +211,7 @@ class RunTask {
   int64_t ord_ = 0;
   int64_t executed_ = 0;
   bool lost_ = false;
+  bool draining_ = false;
   bool reload_decisions_ = false;
   int calls_ = 0;      // effects under way
   int waits_ = 0;      // waits of any kind

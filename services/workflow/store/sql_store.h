@@ -57,6 +57,9 @@ class SqlStore {
   // Gives up what `owner` holds: it is due at once for others.
   absl::Status ReleaseAll(const std::string& owner, int64_t now_us);
 
+  // On a database that only this process uses, what others hold is what a crash left: frees it.
+  absl::Status FreeLeftBehind(const std::string& owner);
+
   // Applies all in one transaction. One element for each commit: OK, or ABORTED reason RUN_FENCED
   // for one whose run belongs to another (nothing of it is applied).
   absl::StatusOr<std::vector<absl::Status>> Apply(const std::vector<RunCommit>& commits);

@@ -244,6 +244,19 @@ absl::Status SqlStore::ReleaseAll(const std::string& owner, int64_t now_us) {
   });
 }
 
+absl::Status SqlStore::FreeLeftBehind(const std::string& owner) {
+  if (database_.backend() != db::Backend::kSqlite) return absl::OkStatus();
+  const db::TransactOptions options;
+  return database_.Transact(options, [&](Transaction& tx) -> absl::Status {
+    return tx
+        .Execute(
+            "UPDATE workflow_runs SET owner = '', lease_us = 0 WHERE owner <> '' AND owner <> "
+            ":owner",
+            {{"owner", owner}})
+        .status();
+  });
+}
+
 absl::StatusOr<std::vector<absl::Status>> SqlStore::Apply(const std::vector<RunCommit>& commits) {
   const db::TransactOptions options;
   return database_.Transact(
