@@ -54,9 +54,11 @@ Awaitable<void> Engine::Stop() {
   loops_.CancelAll();
   co_await loops_.Join(std::chrono::seconds(5));
   // What is under way may finish; what is not repeatable would need a person otherwise.
-  for (const auto& [id, task] : running_) task->Drain();
+  const auto drained = running_;
+  for (const auto& [id, task] : drained) task->Drain();
   co_await runs_.Join(kDrain);
-  for (const auto& [id, task] : running_) task->Lose();
+  const auto left = running_;
+  for (const auto& [id, task] : left) task->Lose();
   co_await runs_.Join(std::chrono::seconds(30));
   committer_.Stop();
   co_await commits_.Join(std::chrono::seconds(10));
