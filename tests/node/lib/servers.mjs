@@ -1,7 +1,7 @@
 // Starts what tests talk to: the fixture, the reference servers, and the gateway.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer, request as httpRequest } from 'node:http';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -155,7 +155,7 @@ export async function startGateway(config, { env } = {}) {
   }
 }
 
-const READY = /mcp=(\S+) admin=(\S+) pid=(\d+)/;
+const READY = /mcp=(\S+) admin=(\S+)(?: grpc=\S+)? pid=(\d+)/;
 const address = async () => `127.0.0.1:${await freePort()}`;
 
 // The same, in three programs. Resolves with the gateway's {child, ready}.
@@ -169,29 +169,35 @@ async function startProcesses(binary, start, stops) {
   return start(`${binary}-gateway`, '--listen', '127.0.0.1:0', ...peers);
 }
 
-// Two gateways and two connectors that find each other through one catalog and share their keys.
-// Each request goes to the other gateway than the one before it. Resolves with one gateway's child
-// and a ready line that names the proxy.
+// Two gateways and two connectors that find each other through one catalog and share their keys and
+// database. Each request goes to the other gateway than the one before it. Resolves with one
+// gateway's child and a ready line that names the proxy.
 async function startReplicas(binary, start, stops) {
   const keys = await mkdtemp(join(tmpdir(), 'metamcp-keys-'));
   stops.push(() => rm(keys, { recursive: true, force: true }));
   const shared = (program, ...args) =>
-    start(program, ...args, { META_MCP_SERVICES_KEYS_FILE: join(keys, 'keys.json') });
+    start(program, ...args, {
+      META_MCP_SERVICES_KEYS_FILE: join(keys, 'keys.json'),
+      META_MCP_GATEWAY_PUBLIC_URL: proxy.url,
+    });
+  const urls = [];
+  const proxy = await startRoundRobin(urls);
+  stops.push(proxy.stop);
   const catalog = await address();
   const database = await scratchDatabase();
   stops.push(database.drop);
-  await shared(`${binary}-catalog`, '--listen', catalog, '--database-url', database.url);
+  const stored = ['--database-url', database.url];
+  await shared(`${binary}-catalog`, '--listen', catalog, ...stored);
   for (let i = 0; i < 2; ++i) {
-    await shared(`${binary}-connector`, '--listen', await address(), '--catalog', catalog);
+    const listen = ['--listen', await address(), '--catalog', catalog];
+    await shared(`${binary}-connector`, ...listen, ...stored);
   }
   const gateways = [];
   for (let i = 0; i < 2; ++i) {
     const listen = ['--listen', '127.0.0.1:0', '--grpc-listen', await address()];
     gateways.push(await shared(`${binary}-gateway`, ...listen, '--catalog', catalog));
+    urls.push(gateways[i].ready[0].match(READY)[1]);
   }
-  const urls = gateways.map(({ ready }) => ready[0].match(READY)[1]);
-  const proxy = await startRoundRobin(urls);
-  stops.push(proxy.stop);
   const [line] = gateways[0].ready;
   return { child: gateways[0].child, ready: [line.replaceAll(new URL(urls[0]).origin, proxy.url)] };
 }
@@ -221,9 +227,25 @@ async function startRoundRobin(targets) {
     answer.on('close', () => onward.destroy());
     incoming.pipe(onward);
   });
+  const upgraded = new Set();
+  server.on('upgrade', (incoming, socket, head) => {
+    const { hostname, port, host } = new URL(targets[next++ % targets.length]);
+    const onward = connect(Number(port), hostname);
+    for (const each of [socket, onward]) {
+      upgraded.add(each);
+      each.on('error', () => {});
+      each.on('close', () => [socket, onward].forEach((other) => other.destroy()));
+    }
+    const headers = Object.entries({ ...incoming.headers, host });
+    const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`);
+    onward.write(`GET ${incoming.url} HTTP/1.1\r\n${lines.join('')}\r\n`);
+    onward.write(head);
+    socket.pipe(onward).pipe(socket);
+  });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   const stop = () => {
     server.closeAllConnections();
+    upgraded.forEach((each) => each.destroy());
     return new Promise((resolve) => server.close(resolve));
   };
   return { url: `http://127.0.0.1:${server.address().port}`, stop };
