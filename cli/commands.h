@@ -20,6 +20,7 @@ void AddConnectCommand(Command& root);
 void AddDoctorCommand(Command& root);
 void AddStdioCommand(Command& root);
 void AddServeCommand(Command& root);
+void AddMigrateCommand(Command& root);
 void AddTranslateCommand(Command& root);
 void AddShellCommand(Command& root);
 void AddCompletionCommand(Command& root);
