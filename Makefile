@@ -16,7 +16,7 @@ help:
 	@echo "  make format     clang-format on our files"
 	@echo
 	@echo "Prove it (longer)"
-	@echo "  make check      test, sanitizers, coverage, real servers, bare machines"
+	@echo "  make check      test, sanitizers, coverage, compatibility, real servers, bare machines"
 	@echo "  make fuzz       each fuzz target for FUZZ_SECONDS (60)"
 	@echo "  make coverage   lines covered by the unit tests"
 	@echo "  make bench      latency, throughput, CPU and memory"

@@ -310,7 +310,8 @@ void Suite::WatchKeys() {
 }
 
 void Suite::WatchFile() {
-  if (!Here("catalog") || ground_.config_path.empty()) return;
+  const bool reads = Here("catalog") || Here("gateway");
+  if (!reads || ground_.config_path.empty()) return;
   auto watcher = config::FileWatcher::Create(io_.get_executor(), ground_.config_path,
                                              config::FileWatcher::Options(),
                                              [this] { tasks_.Spawn("reload", ReloadTask(this)); });
@@ -325,7 +326,7 @@ void Suite::WatchFile() {
 Awaitable<void> Suite::ReloadTask(Suite* self) { (void)co_await self->Reload(); }
 
 Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
-  if (!Here("catalog")) {
+  if (!Here("catalog") && !Here("gateway")) {
     co_return MakeError("CONFIG_INVALID", "gateway",
                         "the configuration belongs to the catalog service; reload there");
   }
@@ -334,12 +335,19 @@ Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
   const CallContext ctx = SystemContext();
   const std::string path = ground_.config_path;
   const config::LoadOptions load = ground_.load_options;
-  std::function<absl::StatusOr<config::LoadResult>(db::Database&)> op =
-      [path, load](db::Database&) { return config::LoadConfigBlocking(path, load); };
-  absl::StatusOr<config::LoadResult> loaded =
-      co_await ground_.database_executor->Run<config::LoadResult>(ctx, std::move(op));
+  absl::StatusOr<config::LoadResult> loaded = absl::CancelledError();
+  if (ground_.database_executor) {
+    std::function<absl::StatusOr<config::LoadResult>(db::Database&)> op =
+        [path, load](db::Database&) { return config::LoadConfigBlocking(path, load); };
+    loaded = co_await ground_.database_executor->Run<config::LoadResult>(ctx, std::move(op));
+  } else {
+    // A process without a database has no thread that may block; the file is small and local.
+    loaded = config::LoadConfigBlocking(path, load);
+  }
   absl::Status status = loaded.status();
-  if (status.ok()) status = co_await ApplyConfig(loaded->config);
+  // First, as it depends on nobody: a key that is taken away must not wait for a database.
+  if (status.ok() && gateway_) status = gateway_->SetKeys(loaded->config);
+  if (status.ok() && Here("catalog")) status = co_await ApplyConfig(loaded->config);
   if (!status.ok()) {
     Log(LogLevel::kError, "config.reload_failed",
         {{"error", std::string(status.message())}, {"kept", "the configuration before"}});
@@ -348,6 +356,7 @@ Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
   const config::ConfigDiff diff = config::Diff(ground_.loaded.config, loaded->config);
   // What takes effect at the next start only stays as it runs, so that each reload names it again.
   ApplySettings(loaded->config);
+  if (!Here("catalog")) co_return DiffJson(diff);  // what else changed is the catalog's matter
   ground_.loaded.config.mcp_servers = loaded->config.mcp_servers;
   ground_.loaded.config.virtual_servers = loaded->config.virtual_servers;
   Log(LogLevel::kInfo, "config.reloaded",
@@ -362,6 +371,8 @@ void Suite::ApplySettings(const config::Config& config) {
   now.telemetry.log_level = config.telemetry.log_level;
   now.gateway.name_separator = config.gateway.name_separator;
   now.limits.servers_max = config.limits.servers_max;
+  now.auth.keys = config.auth.keys;
+  now.auth.anonymous_loopback = config.auth.anonymous_loopback;
   LogLevel level = LogLevel::kInfo;
   if (ParseLogLevel(config.telemetry.log_level, &level)) SetLogLevel(level);
 }

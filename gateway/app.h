@@ -68,6 +68,10 @@ class GatewayApp {
   // Stops accepting, lets calls finish for `grace`, ends streams and sessions.
   virtual Awaitable<void> Stop(std::chrono::steady_clock::duration grace) = 0;
 
+  // Takes auth.keys and auth.anonymousLoopback anew. Whoever has no valid key any more loses what
+  // it holds open: connections, streams, sessions. Errors: as Create; then nothing has changed.
+  virtual absl::Status SetKeys(const config::Config& config) = 0;
+
   // A connection of whoever runs this process to the virtual server "default". Its messages are
   // carried by the caller, which ends it with Gone. Errors: as DuplexFront::Open.
   virtual absl::StatusOr<std::shared_ptr<DuplexConnection>> OpenLocal(std::string transport) = 0;

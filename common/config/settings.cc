@@ -99,8 +99,8 @@ constexpr Field kSettings[] = {
     Time("gateway.drainMs", SLOT(gateway.drain_ms), 0, kHour,
          "Time for calls in flight to finish when the program stops."),
     // auth
-    Flag("auth.anonymousLoopback", SLOT(auth.anonymous_loopback),
-         "Clients on this machine need no key."),
+    Live(Flag("auth.anonymousLoopback", SLOT(auth.anonymous_loopback),
+              "Clients on this machine need no key. A change takes effect at once.")),
     Choice("auth.tokenStore", SLOT(auth.token_store), "database|memory",
            "Where logins at upstreams are kept: sealed in the database, or only as long as the "
            "program runs."),
