@@ -1,12 +1,13 @@
 # The thin front: every target calls a script or a CMake preset, which also work on their own.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test check bench fuzz coverage format lint clean distclean
+.PHONY: help setup build run cluster test check bench fuzz coverage format lint clean distclean
 
 help:
 	@echo "Meta-MCP"
 	@echo
 	@echo "Use it"
 	@echo "  make run        build it and serve the sample; Ctrl-C ends it (LISTEN=127.0.0.1:0 for another port)"
+	@echo "  make cluster    several of each service with PostgreSQL and mutual TLS; Ctrl-C ends it"
 	@echo "  make build      build/release/bin/meta-mcp"
 	@echo
 	@echo "Change it"
@@ -34,6 +35,9 @@ build:
 
 run:
 	@scripts/run_sample
+
+cluster:
+	@scripts/cluster $(CLUSTER)
 
 test:
 	@scripts/test

@@ -33,6 +33,7 @@ void AddCommands(CommandTree& tree) {
   AddPromptCommands(root);
   AddVirtualCommands(root);
   AddSessionCommands(root);
+  AddCertCommands(root);
   AddDoctorCommand(root);
   AddShellCommand(root);
   AddCompletionCommand(root);

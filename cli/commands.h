@@ -17,6 +17,7 @@ void AddSessionCommands(Command& root);
 void AddConfigCommands(Command& root);
 void AddInitCommand(Command& root);
 void AddConnectCommand(Command& root);
+void AddCertCommands(Command& root);
 void AddDoctorCommand(Command& root);
 void AddStdioCommand(Command& root);
 void AddServeCommand(Command& root);

@@ -1,7 +1,5 @@
 #include "cli/suite.h"
 
-#include <unistd.h>
-
 #include "cli/apply_config.h"
 #include "common/async/run.h"
 #include "common/base/error.h"
@@ -57,17 +55,6 @@ std::string DiffJson(const config::ConfigDiff& diff) {
   return std::move(out).Build();
 }
 
-// Where the others reach an address that we listen on.
-std::string Advertised(const config::ServicesConfig& services, const std::string& listening) {
-  if (!services.advertise.empty()) return services.advertise;
-  const size_t colon = listening.rfind(':');
-  const std::string host = listening.substr(0, colon);
-  if (colon == std::string::npos || (host != "0.0.0.0" && host != "[::]")) return listening;
-  char name[256] = "localhost";
-  (void)::gethostname(name, sizeof(name) - 1);
-  return StrCat(name, listening.substr(colon));
-}
-
 }  // namespace
 
 Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground& ground)
@@ -79,25 +66,16 @@ Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground&
       options_(options),
       ground_(ground),
       edge_(std::move(edge)),
+      side_(io, ground.loaded.config.services),
       reload_lock_(io.get_executor()),
       tasks_(io.get_executor()),
       lease_tasks_(io.get_executor()) {}
 
 Suite::~Suite() = default;
 
-absl::StatusOr<std::shared_ptr<rpc::Channel>> Suite::Dial(const std::string& service,
-                                                          const std::string& address) const {
-  if (address.empty()) {
-    return MakeError("CONFIG_INVALID", "gateway",
-                     StrCat("this process does not run ", service, ": set services.", service,
-                            ".address to where it runs"));
-  }
-  return rpc::Channel::Create(address, tls_);
-}
-
 Awaitable<absl::Status> Suite::StartCatalog() {
   if (!Here("catalog")) {
-    auto channel = Dial("catalog", ground_.loaded.config.services.catalog.address);
+    auto channel = side_.Dial("catalog", ground_.loaded.config.services.catalog.address);
     if (!channel.ok()) co_return channel.status();
     catalog_ = catalog::v1::MakeCatalogServiceClient(*channel);
     directory_ = catalog::v1::MakeDirectoryServiceClient(*std::move(channel));
@@ -138,7 +116,7 @@ absl::Status Suite::StartConnector() {
     // In a cluster connectors find their gateways; an address is for what is not part of one.
     const bool found = address.empty() && cluster_->members().clustered();
     if (!Here("gateway") || found) return absl::OkStatus();
-    METAMCP_ASSIGN_OR_RETURN(auto channel, Dial("connector", address));
+    METAMCP_ASSIGN_OR_RETURN(auto channel, side_.Dial("connector", address));
     connector_.provider = provider::v1::MakeProviderServiceClient(channel);
     connector_.connector = connector::v1::MakeConnectorServiceClient(channel);
     return absl::OkStatus();
@@ -214,30 +192,21 @@ Awaitable<absl::Status> Suite::OpenGateway() {
 }
 
 absl::Status Suite::StartGrpc() {
-  const std::string& listen = ground_.loaded.config.services.listen;
-  if (listen.empty()) {
-    if (Here("gateway")) return absl::OkStatus();
+  if (ground_.loaded.config.services.listen.empty() && !Here("gateway")) {
     return MakeError("CONFIG_INVALID", "gateway",
                      "a process without the gateway needs services.listen (host:port)");
   }
-  std::vector<rpc::Service*> services;
-  if (catalog_app_) {
-    services.push_back(&catalog_app_->service());
-    services.push_back(&catalog_app_->directory());
-  }
-  if (connector_app_) {
-    services.push_back(&connector_app_->provider());
-    services.push_back(&connector_app_->connector());
-  }
-  if (gateway_) {
-    services.push_back(&gateway_->calls());
-    services.push_back(&gateway_->edge_peer());
-  }
-  rpc::GrpcServer::Options options;
-  options.listen = listen;
-  options.tls = tls_;
-  METAMCP_ASSIGN_OR_RETURN(grpc_, rpc::GrpcServer::Create(io_.get_executor(), services, options));
-  grpc_address_ = grpc_->address();
+  std::vector<rpc::Service*> catalog, connector, gateway;
+  if (catalog_app_) catalog = {&catalog_app_->service(), &catalog_app_->directory()};
+  if (connector_app_) connector = {&connector_app_->provider(), &connector_app_->connector()};
+  if (gateway_) gateway = {&gateway_->calls(), &gateway_->edge_peer()};
+  std::vector<rpc::Service*> all = catalog;
+  all.insert(all.end(), connector.begin(), connector.end());
+  all.insert(all.end(), gateway.begin(), gateway.end());
+  METAMCP_RETURN_IF_ERROR(side_.Listen(all));
+  side_.Follow(catalog, [] { return true; });
+  side_.Follow(connector, [this] { return connector_app_->ready(); });
+  side_.Follow(gateway, [this] { return gateway_->ready(); });
   return absl::OkStatus();
 }
 
@@ -245,9 +214,7 @@ Awaitable<absl::Status> Suite::Start() {
   // A file that changes while the parts start is read again when they stand.
   const auto turn = co_await reload_lock_.Lock();
   WatchFile();
-  auto tls = process::ReadTlsBlocking(ground_.loaded.config.services);
-  if (!tls.ok()) co_return tls.status();
-  tls_ = *std::move(tls);
+  METAMCP_CO_RETURN_IF_ERROR(side_.Open(options_.services));
   METAMCP_CO_RETURN_IF_ERROR(co_await StartCatalog());
   StartCluster();
   METAMCP_CO_RETURN_IF_ERROR(StartConnector());
@@ -263,7 +230,7 @@ Awaitable<absl::Status> Suite::Start() {
 void Suite::StartCluster() {
   const bool takes_part = Here("gateway") || Here("connector");
   const bool clustered = takes_part && !ground_.loaded.config.services.listen.empty();
-  cluster_ = std::make_unique<Cluster>(clustered, tls_, *directory_);
+  cluster_ = std::make_unique<Cluster>(clustered, side_.channel_options(), *directory_);
 }
 
 Awaitable<absl::Status> Suite::JoinCluster() {
@@ -273,7 +240,7 @@ Awaitable<absl::Status> Suite::JoinCluster() {
     if (Here(role)) roles.push_back(role);
   }
   const absl::Status joined =
-      co_await cluster_->Join(Advertised(ground_.loaded.config.services, grpc_address_), roles);
+      co_await cluster_->Join(side_.advertised(), roles);
   if (!joined.ok()) {
     Log(LogLevel::kWarning, "cluster.directory_late", {{"error", std::string(joined.message())}});
   }
@@ -382,11 +349,21 @@ Awaitable<void> Suite::Stop() {
   keys_watcher_.reset();
   tasks_.CancelAll();
   co_await tasks_.Join(std::chrono::seconds(2));
-  const auto grace = std::chrono::milliseconds(ground_.loaded.config.gateway.drain_ms);
+  // First nobody is sent here any more, then nobody is let in, then what runs may finish.
+  if (gateway_) gateway_->NotReady();
+  co_await side_.NotReady();
+  const auto until = std::chrono::steady_clock::now() +
+                     std::chrono::milliseconds(ground_.loaded.config.gateway.drain_ms);
+  const auto left = [until] {
+    return std::max<std::chrono::steady_clock::duration>(
+        until - std::chrono::steady_clock::now(), std::chrono::seconds(2));
+  };
   // What a connector runs is given up when it has ended, so that nobody starts it twice.
   if (!connector_app_) co_await LeaveCluster();
-  if (gateway_) co_await gateway_->Stop(grace);
-  if (grpc_) co_await grpc_->Stop(std::chrono::seconds(2));
+  if (gateway_) co_await gateway_->Stop(left());
+  if (connector_app_) co_await HandOver(until);
+  side_.Refuse();
+  co_await side_.Stop(left());
   if (connector_app_) co_await connector_app_->Stop();
   co_await LeaveCluster();
   if (catalog_app_) {
@@ -395,6 +372,12 @@ Awaitable<void> Suite::Stop() {
       Log(LogLevel::kError, "catalog.not_stored", {{"error", std::string(stored.message())}});
     }
   }
+}
+
+// Where there are other connectors, they take over what runs here, each when it is idle.
+Awaitable<void> Suite::HandOver(std::chrono::steady_clock::time_point until) {
+  const bool others = cluster_ && co_await cluster_->Retire("connector");
+  if (others) co_await connector_app_->HandOver(until);
 }
 
 }  // namespace metamcp::cli

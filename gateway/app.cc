@@ -155,8 +155,11 @@ class GatewayAppImpl final : public GatewayApp {
     return endpoint.ToString();
   }
 
+  bool ready() const override { return mirror_.ready() && !ending_; }
+  void NotReady() override { ending_ = true; }
+
   Awaitable<void> Stop(std::chrono::steady_clock::duration grace) override {
-    stopping_ = true;
+    stopping_ = ending_ = true;
     duplex_.Drain();
     hub_.Close();
     admin_->Close();
@@ -315,11 +318,11 @@ class GatewayAppImpl final : public GatewayApp {
 
   Awaitable<void> Health(http::HttpRequest& request, http::HttpResponder& responder) {
     const bool catalog = mirror_.ready();
-    const bool ready = catalog && !stopping_;
+    const bool ready = catalog && !ending_;
     const bool is_ready_path = request.path == "/ready" || request.path == "/readyz";
     json::ObjectWriter checks;
     checks.AddString("catalog", catalog ? "ok" : "loading");
-    checks.AddString("gateway", stopping_ ? "stopping" : "ok");
+    checks.AddString("gateway", ending_ ? "stopping" : "ok");
     json::ObjectWriter body;
     body.AddString("status", ready ? "healthy" : "unready");
     if (is_ready_path) body.AddBool("ready", ready);
@@ -341,6 +344,7 @@ class GatewayAppImpl final : public GatewayApp {
   const bool cors_;
   const int64_t started_us_ = NowMicros();
   bool stopping_ = false;
+  bool ending_ = false;  // said to be, at least
   OneProvider providers_;
   CatalogMirror mirror_;
   CallChain chain_;

@@ -65,6 +65,10 @@ class GatewayApp {
   // Listens on gateway.listen and, if `unix_path` is not empty, on that socket. Returns the base
   // URL, for example http://127.0.0.1:8931.
   virtual absl::StatusOr<std::string> Listen(const std::string& unix_path) = 0;
+  // The catalog is known, and it does not end.
+  virtual bool ready() const = 0;
+  // Says so from now on, so that balancers send nobody here; serves all the same.
+  virtual void NotReady() = 0;
   // Stops accepting, lets calls finish for `grace`, ends streams and sessions.
   virtual Awaitable<void> Stop(std::chrono::steady_clock::duration grace) = 0;
 

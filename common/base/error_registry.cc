@@ -86,6 +86,8 @@ constexpr ErrorEntry kEntries[] = {
      "Try again after the time named in Retry-After."},
     {"RESOURCE_NOT_FOUND", StatusCode::kNotFound, kUser, -32002, -32602, 200,
      "Use a URI from resources/list or one that matches a template."},
+    {"SERVICE_UNREACHABLE", StatusCode::kUnavailable, kRetryable, -31010, -31010, 503,
+     "A service of the suite cannot be reached; look at its process, address and certificate."},
     {"SESSION_NOT_FOUND", StatusCode::kNotFound, kReconnect, -31004, -31004, 404,
      "The session ended; initialize again."},
     {"SESSION_REQUIRED", StatusCode::kInvalidArgument, kUser, -32600, -32600, 400,

@@ -190,6 +190,10 @@ struct ServicesConfig {
   ServiceConfig catalog;
   ServiceConfig connector;
   ServiceTlsConfig tls;
+  bool allow_plaintext = false;
+  std::string probe_listen;  // plain health for probes; empty: none
+  bool reflection = false;
+  int64_t drain_delay_ms = 0;
   std::string keys_file;  // empty: keys.json in the data directory
   bool operator==(const ServicesConfig&) const = default;
 };

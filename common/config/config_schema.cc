@@ -79,6 +79,7 @@ JsonNode TypeSchema(const Field& field, bool references) {
       return ObjectNode();
     case FieldType::kString:
     case FieldType::kAddress:
+    case FieldType::kTargets:
     case FieldType::kUrl:
       break;
   }
@@ -151,6 +152,8 @@ std::string TypeText(const Field& field) {
     }
     case FieldType::kAddress:
       return "host:port";
+    case FieldType::kTargets:
+      return "host:port, …";
     case FieldType::kUrl:
       return "URL";
     case FieldType::kJsonObject:

@@ -5,6 +5,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startClusterShape } from './cluster.mjs';
 import { FIXTURE, LOOPBACK_PRELOAD, NODE, gatewayBinary, packageFile } from './paths.mjs';
 import { Child, run } from './process.mjs';
 
@@ -141,9 +142,11 @@ export async function startGateway(config, { env } = {}) {
     return { child, ready: await child.line((line) => line.match(/^ready .*/)) };
   };
   try {
-    const begin = { processes: startProcesses, replicas: startReplicas }[process.env.METAMCP_SHAPE];
+    const begin = { processes: startProcesses, replicas: startReplicas, cluster: startCluster }[
+      process.env.METAMCP_SHAPE
+    ];
     const { child, ready } = await (begin
-      ? begin(binary, start, stops)
+      ? begin(binary, start, stops, directory)
       : start(binary, 'serve', '--listen', '127.0.0.1:0'));
     const [, mcpUrl, adminUrl, pid] = ready[0].match(READY);
     const at = (path) => new URL(path, mcpUrl).href;
@@ -168,6 +171,12 @@ async function startProcesses(binary, start, stops) {
   const peers = ['--catalog', catalog, '--connector', connector];
   return start(`${binary}-gateway`, '--listen', '127.0.0.1:0', ...peers);
 }
+
+const startCluster = (binary, start, stops, directory) =>
+  startClusterShape({
+    ...{ binary, directory, start, stops },
+    ...{ database: scratchDatabase, balance: startRoundRobin },
+  });
 
 // Two gateways and two connectors that find each other through one catalog and share their keys and
 // database. Each request goes to the other gateway than the one before it. Resolves with one
