@@ -109,14 +109,16 @@ export async function startClusterShape({ binary, directory, start, stops, datab
   stops.push(drop);
   const certificates = await makeCertificates(binary, join(directory, 'certs'));
   const plan = await planCluster({ databaseUrl, directory, certificates });
-  const gateways = [];
-  for (const { role, args, env } of plan) {
-    const started = await start(binary, ...args, env);
-    if (role === 'gateway') gateways.push(started);
-  }
-  const urls = gateways.map(({ ready }) => ready[0].match(READY)[1]);
+  const urls = [];
   const proxy = await balance(urls);
   stops.push(proxy.stop);
+  const gateways = [];
+  for (const { role, args, env } of plan) {
+    const started = await start(binary, ...args, { ...env, META_MCP_GATEWAY_PUBLIC_URL: proxy.url });
+    if (role !== 'gateway') continue;
+    gateways.push(started);
+    urls.push(started.ready[0].match(READY)[1]);
+  }
   const [line] = gateways[0].ready;
   return { child: gateways[0].child, ready: [line.replaceAll(new URL(urls[0]).origin, proxy.url)] };
 }

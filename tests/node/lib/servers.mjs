@@ -121,7 +121,7 @@ export async function startTranslate(args) {
 
 // Starts the gateway with `config` in a directory of its own, removed on stop: `meta-mcp serve`, or
 // with METAMCP_SHAPE=processes gateway, connector and catalog over gRPC and PostgreSQL, or with
-// METAMCP_SHAPE=replicas two gateways behind a proxy that takes turns, and two connectors.
+// METAMCP_SHAPE=cluster several of each with mutual TLS behind a proxy that takes turns.
 export async function startGateway(config, { env } = {}) {
   const binary = gatewayBinary();
   if (!binary) throw new Error('no gateway binary: build it or set METAMCP_BIN');
@@ -142,9 +142,7 @@ export async function startGateway(config, { env } = {}) {
     return { child, ready: await child.line((line) => line.match(/^ready .*/)) };
   };
   try {
-    const begin = { processes: startProcesses, replicas: startReplicas, cluster: startCluster }[
-      process.env.METAMCP_SHAPE
-    ];
+    const begin = { processes: startProcesses, cluster: startCluster }[process.env.METAMCP_SHAPE];
     const { child, ready } = await (begin
       ? begin(binary, start, stops, directory)
       : start(binary, 'serve', '--listen', '127.0.0.1:0'));
@@ -177,39 +175,6 @@ const startCluster = (binary, start, stops, directory) =>
     ...{ binary, directory, start, stops },
     ...{ database: scratchDatabase, balance: startRoundRobin },
   });
-
-// Two gateways and two connectors that find each other through one catalog and share their keys and
-// database. Each request goes to the other gateway than the one before it. Resolves with one
-// gateway's child and a ready line that names the proxy.
-async function startReplicas(binary, start, stops) {
-  const keys = await mkdtemp(join(tmpdir(), 'metamcp-keys-'));
-  stops.push(() => rm(keys, { recursive: true, force: true }));
-  const shared = (program, ...args) =>
-    start(program, ...args, {
-      META_MCP_SERVICES_KEYS_FILE: join(keys, 'keys.json'),
-      META_MCP_GATEWAY_PUBLIC_URL: proxy.url,
-    });
-  const urls = [];
-  const proxy = await startRoundRobin(urls);
-  stops.push(proxy.stop);
-  const catalog = await address();
-  const database = await scratchDatabase();
-  stops.push(database.drop);
-  const stored = ['--database-url', database.url];
-  await shared(`${binary}-catalog`, '--listen', catalog, ...stored);
-  for (let i = 0; i < 2; ++i) {
-    const listen = ['--listen', await address(), '--catalog', catalog];
-    await shared(`${binary}-connector`, ...listen, ...stored);
-  }
-  const gateways = [];
-  for (let i = 0; i < 2; ++i) {
-    const listen = ['--listen', '127.0.0.1:0', '--grpc-listen', await address()];
-    gateways.push(await shared(`${binary}-gateway`, ...listen, '--catalog', catalog));
-    urls.push(gateways[i].ready[0].match(READY)[1]);
-  }
-  const [line] = gateways[0].ready;
-  return { child: gateways[0].child, ready: [line.replaceAll(new URL(urls[0]).origin, proxy.url)] };
-}
 
 // Sends each request to the next of `targets`, on a connection of its own.
 async function startRoundRobin(targets) {
