@@ -20,22 +20,22 @@ prepare_root() { # prepare_root NAME ROOT: read-only, with what a runtime mounts
   mount -t tmpfs -o mode=1777 tmpfs "$place/tmp"
   mount --bind "$hosts" "$place/etc/hosts"
 }
-prepare_service() { # prepare_service NAME SERVICE
+prepare_service() { # prepare_service NAME IMAGE [SERVICE]: with the configuration of SERVICE
   local place=$work/run/$1
   prepare_root "$1" "$(cat "$work/$2.root")"
   mount -t tmpfs -o mode=0700,uid=10001,gid=10001 tmpfs "$place/var/lib/meta-mcp"
   mount -t tmpfs tmpfs "$place/etc/meta-mcp"
   mkdir -p "$place/etc/meta-mcp"/{services,tls,database,keys}
-  cp "$project/docker/config/$2.json" "$place/etc/meta-mcp/config.json"
+  cp "$project/docker/config/${3:-$2}.json" "$place/etc/meta-mcp/config.json"
   chmod 0644 "$place/etc/meta-mcp/config.json"
   for folder in services database keys; do mount --bind "$work/secrets/$folder" "$place/etc/meta-mcp/$folder"; done
-  mount --bind "$work/secrets/$2" "$place/etc/meta-mcp/tls"
+  mount --bind "$work/secrets/${3:-$2}" "$place/etc/meta-mcp/tls"
 }
-inside() { # inside NAME COMMAND...: as the image's user, without capabilities
+inside() { # inside NAME COMMAND...: as the image's user, who has no capabilities
   local name=$1
   shift
-  setpriv --reuid=10001 --regid=10001 --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \
-    unshare --user --map-user=10001 --map-group=10001 --root="$work/run/$name" -- env -i HOME=/var/lib/meta-mcp PATH=/usr/bin:/bin "$@"
+  setpriv --no-new-privs chroot --userspec=10001:10001 --groups= "$work/run/$name" \
+    env -i HOME=/var/lib/meta-mcp PATH=/usr/bin:/bin "$@"
 }
 run() { # run NAME SERVICE [VARIABLE=VALUE...]: the image's entry point
   local name=$1 service=$2
@@ -67,7 +67,8 @@ echo "== nothing is writable but what is meant to be"
 inside catalog sh -c 'echo x >/tmp/x && echo x >/var/lib/meta-mcp/x && id -u' | grep -qx 10001
 
 echo "== the migration job, then the services"
-inside catalog "$DATABASE" /opt/meta-mcp/libexec/migrate --config /etc/meta-mcp/config.json --data-dir /tmp/migrate
+prepare_service job meta-mcp catalog
+inside job "$DATABASE" /opt/meta-mcp/bin/meta-mcp migrate --config /etc/meta-mcp/config.json --data-dir /var/lib/meta-mcp
 psql --no-psqlrc -At -c "SELECT component, count(*) FROM schema_migrations GROUP BY 1" "$METAMCP_TEST_POSTGRES_URL" | grep -q '^catalog|'
 run catalog catalog "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.11:9101
 wait_for "the catalog" inside catalog bash -c 'exec 3<>/dev/tcp/127.0.0.11/9101'

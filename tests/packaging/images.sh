@@ -8,7 +8,7 @@ make_base() {
 }
 build_image() { # as `docker build --target`, with the programs that are there
   storage buildah build --quiet --format docker --layers --pull-never --file "$ROOT/docker/Dockerfile" --target "$1" \
-    --build-arg BASE=localhost/metamcp-test-base --build-arg PROGRAMS=built --tag "metamcp-test/$1" "$ROOT"
+    --ignorefile "$ROOT/docker/Dockerfile.dockerignore" --build-arg BASE=localhost/metamcp-test-base --build-arg PROGRAMS=built --tag "metamcp-test/$1" "$ROOT"
 }
 image_is_right() { # its user, health check, entry, SBOM; and what is in it belongs to root
   local container mount
