@@ -1,6 +1,6 @@
 # The thin front: every target calls a script or a CMake preset, which also work on their own.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run cluster test check bench fuzz coverage format lint clean distclean
+.PHONY: help setup build run cluster test check packaging bench fuzz coverage format lint clean distclean
 
 help:
 	@echo "Meta-MCP"
@@ -17,7 +17,8 @@ help:
 	@echo "  make format     clang-format on our files"
 	@echo
 	@echo "Prove it (longer)"
-	@echo "  make check      test, sanitizers, coverage, compatibility, real servers, bare machines"
+	@echo "  make check      test, sanitizers, coverage, compatibility, real servers, packaging, bare machines"
+	@echo "  make packaging  images, chart, compose, units, tarball, backup and restore"
 	@echo "  make fuzz       each fuzz target for FUZZ_SECONDS (60)"
 	@echo "  make coverage   lines covered by the unit tests"
 	@echo "  make bench      latency, throughput, CPU and memory"
@@ -44,6 +45,11 @@ test:
 
 check:
 	@scripts/check
+
+packaging:
+	@scripts/setup --yes --for check
+	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector
+	@scripts/test_packaging
 
 bench:
 	@scripts/setup --yes --for check

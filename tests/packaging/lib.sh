@@ -37,8 +37,9 @@ needs_root() {
   return 1
 }
 
-# A bare root of a Debian release, made once per run.
+# A bare root of a Debian release, made once per run, or taken from METAMCP_BARE_ROOTS/SUITE.tar.
 bare_root() { # bare_root SUITE FOLDER
+  [ ! -r "${METAMCP_BARE_ROOTS:-/nowhere}/$1.tar" ] || cp "$METAMCP_BARE_ROOTS/$1.tar" "$WORK/"
   [ -r "$WORK/$1.tar" ] || mmdebstrap --quiet --variant=minbase "$1" "$WORK/$1.tar" || return 1
   mkdir -p "$2" && tar --extract --file="$WORK/$1.tar" --directory="$2"
 }
@@ -60,7 +61,10 @@ clean_up() {
 # buildah with a store of its own, removed at the end.
 storage() {
   mkdir -p "$WORK/containers/run"
-  printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' "$WORK/containers/store" "$WORK/containers/run" >"$WORK/containers/storage.conf"
+  # Layers on a file system that can stack them; else each is a copy.
+  local driver=vfs
+  [ "$(stat -f -c %T "$WORK")" = overlayfs ] || driver=overlay
+  printf '[storage]\ndriver = "'"$driver"'"\ngraphroot = "%s"\nrunroot = "%s"\n' "$WORK/containers/store" "$WORK/containers/run" >"$WORK/containers/storage.conf"
   CONTAINERS_STORAGE_CONF=$WORK/containers/storage.conf BUILDAH_ISOLATION=chroot "$@"
 }
 

@@ -6,10 +6,14 @@
 {{- $grpc := include "meta-mcp.grpcPort" $root -}}
 {{- $services := dict
       "listen" (printf "%s:%s" (include "meta-mcp.any" $root) $grpc)
+      "drainDelayMs" (mul $root.Values.drainSeconds 1000)
       "keysFile" "/etc/meta-mcp/secrets/keys.json"
       "tls" (dict "certificate" "/etc/meta-mcp/tls/tls.crt" "key" "/etc/meta-mcp/tls/tls.key" "ca" "/etc/meta-mcp/tls/ca.crt") -}}
+{{- if ne .component "gateway" -}}
+{{- $_ := set $services "probeListen" (printf "%s:%s" (include "meta-mcp.any" $root) (include "meta-mcp.probePort" $root)) -}}
+{{- end -}}
 {{- if ne .component "catalog" -}}
-{{- $_ := set $services "catalog" (dict "address" (printf "%s:%s" (include "meta-mcp.headless" (dict "root" $root "component" "catalog")) $grpc)) -}}
+{{- $_ := set $services "catalog" (dict "address" (printf "dns:///%s:%s" (include "meta-mcp.headless" (dict "root" $root "component" "catalog")) $grpc)) -}}
 {{- end -}}
 {{- $_ := set $config "version" 1 -}}
 {{- $_ := set $config "services" $services -}}

@@ -62,13 +62,11 @@ spec:
       livenessProbe: { httpGet: { path: /healthz, port: http }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }
       readinessProbe: { httpGet: { path: /readyz, port: http }, periodSeconds: 3, timeoutSeconds: 2, failureThreshold: 2 }
       {{- else }}
-      # Its gRPC asks for a certificate, which the kubelet has not; it listens once it can serve.
-      startupProbe: { tcpSocket: { port: grpc }, periodSeconds: 2, failureThreshold: 60 }
-      livenessProbe: { tcpSocket: { port: grpc }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }
-      readinessProbe: { tcpSocket: { port: grpc }, periodSeconds: 3, timeoutSeconds: 2, failureThreshold: 2 }
+      # gRPC asks for a certificate, which the kubelet has not: health has a port of its own.
+      startupProbe: { grpc: { port: {{ include "meta-mcp.probePort" $root }} }, periodSeconds: 2, failureThreshold: 60 }
+      livenessProbe: { tcpSocket: { port: {{ include "meta-mcp.probePort" $root }} }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }
+      readinessProbe: { grpc: { port: {{ include "meta-mcp.probePort" $root }} }, periodSeconds: 3, timeoutSeconds: 2, failureThreshold: 2 }
       {{- end }}
-      lifecycle:
-        preStop: { sleep: { seconds: {{ $root.Values.drainSeconds }} } }
       resources:
         {{- toYaml $values.resources | nindent 8 }}
       volumeMounts:
