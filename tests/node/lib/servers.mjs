@@ -173,10 +173,7 @@ async function startProcesses(binary, start, stops) {
 }
 
 const startCluster = (binary, start, stops, directory) =>
-  startClusterShape({
-    ...{ binary, directory, start, stops },
-    ...{ database: scratchDatabase, balance: startRoundRobin },
-  });
+  startClusterShape({ binary, directory, start, stops, database: scratchDatabase });
 
 // Two gateways and two connectors that find each other through one catalog and share their keys and
 // database. Each request goes to the other gateway than the one before it. Resolves with one
