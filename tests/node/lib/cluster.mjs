@@ -1,4 +1,5 @@
 // Several of each service on one machine, as scripts/cluster and METAMCP_SHAPE=cluster run them.
+import { createServer as createHttpServer, request as httpRequest } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { run } from './process.mjs';
@@ -102,15 +103,67 @@ export async function startTcpBalancer(targets, listen = '127.0.0.1:0') {
   return { url: `http://${host}:${server.address().port}`, stop };
 }
 
+// A balancer of requests: each goes to the next of `origins` on a connection of its own, which no
+// client can hold on to; a WebSocket is one request.
+export async function startRequestBalancer(origins) {
+  let next = 0;
+  const upgraded = new Set();
+  const server = createHttpServer();
+  const forward = (incoming) => {
+    const { hostname, port, host } = new URL(origins[next++ % origins.length]);
+    const { method, url: path, headers } = incoming;
+    return httpRequest({
+      ...{ hostname, port, method, path, agent: false },
+      headers: { ...headers, host },
+    });
+  };
+  server.on('request', (incoming, answer) => {
+    const onward = forward(incoming);
+    onward.on('response', (reply) => {
+      answer.writeHead(reply.statusCode, reply.headers);
+      answer.flushHeaders();
+      reply.on('error', () => answer.destroy());
+      reply.pipe(answer);
+    });
+    onward.on('error', () => answer.destroy());
+    answer.on('close', () => onward.destroy());
+    incoming.pipe(onward);
+  });
+  server.on('upgrade', (incoming, socket) => {
+    const onward = forward(incoming);
+    onward.on('upgrade', (reply, other, head) => {
+      const lines = Object.entries(reply.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+      socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join('')}\r\n`);
+      socket.write(head);
+      socket.pipe(other).pipe(socket);
+      upgraded.add(socket);
+      for (const [one, its] of [[socket, other], [other, socket]]) {
+        one.on('error', () => its.destroy());
+        one.on('close', () => its.destroy());
+      }
+    });
+    onward.on('response', () => socket.destroy());
+    onward.on('error', () => socket.destroy());
+    onward.end();
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const stop = () => {
+    server.closeAllConnections();
+    for (const socket of upgraded) socket.destroy();
+    return new Promise((resolve) => server.close(resolve));
+  };
+  return { url: `http://127.0.0.1:${server.address().port}`, stop };
+}
+
 // For startGateway: the cluster with mutual TLS behind a proxy that sends each request to the next
 // gateway. Resolves with one gateway's child and a ready line that names the proxy.
-export async function startClusterShape({ binary, directory, start, stops, database, balance }) {
+export async function startClusterShape({ binary, directory, start, stops, database }) {
   const { url: databaseUrl, drop } = await database();
   stops.push(drop);
   const certificates = await makeCertificates(binary, join(directory, 'certs'));
   const plan = await planCluster({ databaseUrl, directory, certificates });
   const urls = [];
-  const proxy = await balance(urls);
+  const proxy = await startRequestBalancer(urls);
   stops.push(proxy.stop);
   const gateways = [];
   for (const { role, args, env } of plan) {
@@ -119,6 +172,6 @@ export async function startClusterShape({ binary, directory, start, stops, datab
     gateways.push(started);
     urls.push(started.ready[0].match(READY)[1]);
   }
-  const [line] = gateways[0].ready;
+  const line = gateways[0].ready[0].replace(/ grpc=\S+/, '');
   return { child: gateways[0].child, ready: [line.replaceAll(new URL(urls[0]).origin, proxy.url)] };
 }

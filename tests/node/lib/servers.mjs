@@ -1,7 +1,6 @@
 // Starts what tests talk to: the fixture, the reference servers, and the gateway.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer as createHttpServer, request as httpRequest } from 'node:http';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -171,59 +170,7 @@ async function startProcesses(binary, start, stops) {
 }
 
 const startCluster = (binary, start, stops, directory) =>
-  startClusterShape({
-    ...{ binary, directory, start, stops },
-    ...{ database: scratchDatabase, balance: startRoundRobin },
-  });
-
-// Sends each request to the next of `targets`, on a connection of its own.
-async function startRoundRobin(targets) {
-  let next = 0;
-  const server = createHttpServer((incoming, answer) => {
-    const { hostname, port, host } = new URL(targets[next++ % targets.length]);
-    const onward = httpRequest(
-      {
-        hostname,
-        port,
-        method: incoming.method,
-        path: incoming.url,
-        headers: { ...incoming.headers, host },
-        agent: false,
-      },
-      (reply) => {
-        answer.writeHead(reply.statusCode, reply.headers);
-        answer.flushHeaders();
-        reply.on('error', () => answer.destroy());
-        reply.pipe(answer);
-      },
-    );
-    onward.on('error', () => answer.destroy());
-    answer.on('close', () => onward.destroy());
-    incoming.pipe(onward);
-  });
-  const upgraded = new Set();
-  server.on('upgrade', (incoming, socket, head) => {
-    const { hostname, port, host } = new URL(targets[next++ % targets.length]);
-    const onward = connect(Number(port), hostname);
-    for (const each of [socket, onward]) {
-      upgraded.add(each);
-      each.on('error', () => {});
-      each.on('close', () => [socket, onward].forEach((other) => other.destroy()));
-    }
-    const headers = Object.entries({ ...incoming.headers, host });
-    const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`);
-    onward.write(`GET ${incoming.url} HTTP/1.1\r\n${lines.join('')}\r\n`);
-    onward.write(head);
-    socket.pipe(onward).pipe(socket);
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const stop = () => {
-    server.closeAllConnections();
-    upgraded.forEach((each) => each.destroy());
-    return new Promise((resolve) => server.close(resolve));
-  };
-  return { url: `http://127.0.0.1:${server.address().port}`, stop };
-}
+  startClusterShape({ binary, directory, start, stops, database: scratchDatabase });
 
 // An empty database on the test's PostgreSQL server (scripts/with_postgres).
 async function scratchDatabase() {
