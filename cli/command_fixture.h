@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/serve.h"
 #include "cli/command.h"
+#include "cli/serve.h"
 #include "cli/translate.h"
 #include "common/base/error.h"
 #include "common/base/strings.h"

@@ -20,8 +20,8 @@ absl::Status Refuse(std::string_view component, std::string_view message) {
 absl::Status CheckList(std::string_view component, std::span<const Migration> steps) {
   for (size_t i = 0; i < steps.size(); ++i) {
     if (steps[i].needs < 0 || steps[i].needs > steps[i].number) {
-      return absl::InvalidArgumentError(Av(StrCat("step ", steps[i].number, " of \"", component,
-                                                  "\" needs a step after itself")));
+      return absl::InvalidArgumentError(Av(
+          StrCat("step ", steps[i].number, " of \"", component, "\" needs a step after itself")));
     }
     if (steps[i].number != static_cast<int>(i) + 1) {
       return absl::InvalidArgumentError(
@@ -93,13 +93,12 @@ absl::Status Apply(Transaction& tx, std::string_view component, const Migration&
     return Annotate(status, StrCat("while applying step ", step.number, " (", step.name, ") of \"",
                                    component, "\": "));
   }
-  METAMCP_RETURN_IF_ERROR(
-      tx.Execute("INSERT INTO schema_needs (component, number, needs)"
-                 " VALUES (:component, :number, :needs)",
-                 {{"component", component},
-                  {"number", step.number},
-                  {"needs", step.needs == 0 ? step.number : step.needs}})
-          .status());
+  METAMCP_RETURN_IF_ERROR(tx.Execute("INSERT INTO schema_needs (component, number, needs)"
+                                     " VALUES (:component, :number, :needs)",
+                                     {{"component", component},
+                                      {"number", step.number},
+                                      {"needs", step.needs == 0 ? step.number : step.needs}})
+                              .status());
   return tx
       .Execute(
           "INSERT INTO schema_migrations (component, number, name, checksum, applied_us)"

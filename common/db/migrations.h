@@ -28,10 +28,10 @@ struct Migration {
 // steps are recorded in schema_migrations(component, number, name, checksum, applied_us). Returns
 // how many were applied. Blocks.
 // A database that a newer program has brought further is taken where every later step says that it
-// needs no more than this program knows (`needs`, recorded in schema_needs), so that the replicas of
-// two releases can run side by side and the newer one can be taken back.
-// Errors: FAILED_PRECONDITION when an applied step has another text now, or when the database needs
-// a step that this program does not know; INVALID_ARGUMENT for a list with gaps.
+// needs no more than this program knows (`needs`, recorded in schema_needs), so that the replicas
+// of two releases can run side by side and the newer one can be taken back. Errors:
+// FAILED_PRECONDITION when an applied step has another text now, or when the database needs a step
+// that this program does not know; INVALID_ARGUMENT for a list with gaps.
 absl::StatusOr<int> MigrateBlocking(Database& database, std::string_view component,
                                     std::span<const Migration> migrations);
 
