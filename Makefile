@@ -1,12 +1,13 @@
 # The thin front: every target calls a script or a CMake preset, which also work on their own.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run test check bench fuzz coverage format lint clean distclean
+.PHONY: help setup build run cluster test check packaging bench fuzz coverage format lint clean distclean
 
 help:
 	@echo "Meta-MCP"
 	@echo
 	@echo "Use it"
 	@echo "  make run        build it and serve the sample; Ctrl-C ends it (LISTEN=127.0.0.1:0 for another port)"
+	@echo "  make cluster    several of each service with PostgreSQL and mutual TLS; Ctrl-C ends it"
 	@echo "  make build      build/release/bin/meta-mcp"
 	@echo
 	@echo "Change it"
@@ -16,7 +17,8 @@ help:
 	@echo "  make format     clang-format on our files"
 	@echo
 	@echo "Prove it (longer)"
-	@echo "  make check      test, sanitizers, coverage, real servers, bare machines"
+	@echo "  make check      test, sanitizers, coverage, compatibility, real servers, packaging, bare machines"
+	@echo "  make packaging  images, chart, compose, units, tarball, backup and restore"
 	@echo "  make fuzz       each fuzz target for FUZZ_SECONDS (60)"
 	@echo "  make coverage   lines covered by the unit tests"
 	@echo "  make bench      latency, throughput, CPU and memory"
@@ -35,11 +37,19 @@ build:
 run:
 	@scripts/run_sample
 
+cluster:
+	@scripts/cluster $(CLUSTER)
+
 test:
 	@scripts/test
 
 check:
 	@scripts/check
+
+packaging:
+	@scripts/setup --yes --for check
+	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector
+	@scripts/test_packaging
 
 bench:
 	@scripts/setup --yes --for check

@@ -1,5 +1,7 @@
 #include "cli/cluster.h"
 
+#include <algorithm>
+
 #include "common/async/run.h"
 #include "common/base/status_macros.h"
 #include "common/telemetry/log.h"
@@ -22,10 +24,11 @@ CallContext DirectoryContext() {
 
 }  // namespace
 
-Cluster::Cluster(bool clustered, rpc::TlsMaterial tls, catalog::v1::DirectoryService& directory)
+Cluster::Cluster(bool clustered, rpc::ChannelOptions channels,
+                 catalog::v1::DirectoryService& directory)
     : directory_(directory),
       members_(cluster::NewInstanceId(), clustered),
-      channels_(members_, std::move(tls)),
+      channels_(members_, std::move(channels)),
       edge_peers_(members_, &directory,
                   [this](const cluster::Member& member)
                       -> absl::StatusOr<std::shared_ptr<gateway::v1::EdgePeerService>> {
@@ -96,6 +99,22 @@ Awaitable<void> Cluster::Run() {
     }
     known = announced.ok();
   }
+}
+
+Awaitable<bool> Cluster::Retire(std::string role) {
+  if (!joined_) co_return false;
+  std::vector<std::string> kept;
+  for (const std::string& one : self_.roles()) {
+    if (one != role) kept.push_back(one);
+  }
+  self_.mutable_roles()->Assign(kept.begin(), kept.end());
+  auto announcing = Announce(false);
+  const absl::Status announced = co_await std::move(announcing);
+  if (!announced.ok()) co_return false;
+  const std::vector<cluster::Member> others = members_.With(role);
+  co_return std::any_of(others.begin(), others.end(), [this](const cluster::Member& member) {
+    return member.instance != members_.self();
+  });
 }
 
 Awaitable<void> Cluster::Leave() {

@@ -19,7 +19,8 @@ class Cluster {
  public:
   // A process that listens for services (`clustered`) can have others beside it. `directory` must
   // outlive this.
-  Cluster(bool clustered, rpc::TlsMaterial tls, catalog::v1::DirectoryService& directory);
+  Cluster(bool clustered, rpc::ChannelOptions channels,
+          catalog::v1::DirectoryService& directory);
 
   cluster::Members& members() { return members_; }
   catalog::v1::DirectoryService& directory() { return directory_; }
@@ -31,6 +32,9 @@ class Cluster {
   Awaitable<absl::Status> Join(std::string address, std::vector<std::string> roles);
   // Keeps the lease until cancelled.
   Awaitable<void> Run();
+  // From now on this process is no `role` any more, which the others learn with their next
+  // heartbeat. Whether others have it.
+  Awaitable<bool> Retire(std::string role);
   // Gives it up: others need not wait for it to expire.
   Awaitable<void> Leave();
 

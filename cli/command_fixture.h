@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/serve.h"
 #include "cli/translate.h"
 #include "common/base/error.h"
 #include "common/base/strings.h"
@@ -92,6 +93,10 @@ class CommandTest : public ::testing::Test {
       translated_.push_back(options);
       return 0;
     };
+    ctx.run_migrate = [this](const ServeOptions& options) {
+      migrated_.push_back(options);
+      return 0;
+    };
     ctx.start_gateway = start_gateway_;
     ctx.make_rest = [this](const RestTarget& target) {
       return std::make_unique<FakeRestClient>(&rest_, target);
@@ -119,6 +124,7 @@ class CommandTest : public ::testing::Test {
   }
 
   std::vector<TranslateOptions> translated_;
+  std::vector<ServeOptions> migrated_;
   std::string home_;
   config::Environment env_;
   std::string program_ = "meta-mcp";

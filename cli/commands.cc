@@ -21,6 +21,7 @@ void AddCommands(CommandTree& tree) {
       .Flag("--non-interactive", &global.non_interactive, "never ask anything")
       .Flag("--plain", &global.plain, "linear text without colours and columns");
   AddServeCommand(root);
+  AddMigrateCommand(root);
   AddTranslateCommand(root);
   AddStdioCommand(root);
   AddInitCommand(root);
@@ -33,6 +34,7 @@ void AddCommands(CommandTree& tree) {
   AddVirtualCommands(root);
   AddWorkflowCommands(root);
   AddSessionCommands(root);
+  AddCertCommands(root);
   AddDoctorCommand(root);
   AddShellCommand(root);
   AddCompletionCommand(root);

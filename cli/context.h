@@ -68,6 +68,7 @@ class CommandContext {
   bool out_is_terminal = false;
   RestFactory make_rest = NewRestClient;
   std::function<int(const ServeOptions&)> run_serve;          // cli/serve.h
+  std::function<int(const ServeOptions&)> run_migrate;        // cli/serve.h
   std::function<int(const TranslateOptions&)> run_translate;  // cli/translate.h
   // Starts a gateway on this machine that ends when it is not used; empty: commands do not.
   std::function<absl::Status(const CommandContext&)> start_gateway;

@@ -9,11 +9,15 @@
 
 namespace {
 
-// The path of this program, for starting it again from anywhere.
-std::string OwnPath() {
+// The path of this program, for starting it again from anywhere. A release brings the loader of its
+// own C library, which is then what runs; its launcher gives the path of itself as argv[0].
+std::string OwnPath(const char* argv0) {
   char path[4096];
   const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
-  return n > 0 ? std::string(path, static_cast<size_t>(n)) : "meta-mcp";
+  const std::string_view exe(path, n > 0 ? static_cast<size_t>(n) : 0);
+  const std::string_view name = exe.substr(exe.rfind('/') + 1);
+  if (name.starts_with("ld-linux") && argv0 != nullptr && argv0[0] == '/') return argv0;
+  return exe.empty() ? "meta-mcp" : std::string(exe);
 }
 
 }  // namespace
@@ -26,8 +30,9 @@ int main(int argc, char** argv) {
   context.in_is_terminal = ::isatty(STDIN_FILENO) == 1;
   context.out_is_terminal = ::isatty(STDOUT_FILENO) == 1;
   context.env = metamcp::config::ProcessEnvironment();
-  context.program = OwnPath();
+  context.program = OwnPath(argc > 0 ? argv[0] : nullptr);
   context.run_serve = metamcp::cli::RunServe;
+  context.run_migrate = metamcp::cli::RunMigrate;
   context.run_translate = metamcp::cli::RunTranslate;
   context.start_gateway = metamcp::cli::StartOnDemandBlocking;
   const int code =

@@ -8,6 +8,7 @@
 
 #include "cli/suite.h"
 #include "common/async/run.h"
+#include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/telemetry/log.h"
 
@@ -70,9 +71,7 @@ Awaitable<int> Main(asio::io_context& io, process::WaitSignal wait, ServeOptions
   co_return status.ok() ? 0 : process::ExitCodeOf(status);
 }
 
-}  // namespace
-
-int RunServe(const ServeOptions& options) {
+absl::StatusOr<process::Ground> OpenBlocking(const ServeOptions& options) {
   SetLogService(options.program);
   process::StartOptions start;
   start.service = options.program;
@@ -82,18 +81,41 @@ int RunServe(const ServeOptions& options) {
   for (const char* service : {"catalog", "connector", "workflow"}) {
     if (options.services.count(service) > 0) start.database = true;
   }
-  auto ground = process::OpenGroundBlocking(start);
+  return process::OpenGroundBlocking(start);
+}
+
+absl::Status MigrateBlocking(db::Database& database, const std::set<std::string>& services) {
+  if (services.count("catalog") > 0) {
+    METAMCP_RETURN_IF_ERROR(catalog::CatalogApp::MigrateBlocking(database));
+  }
+  if (services.count("connector") > 0) {
+    METAMCP_RETURN_IF_ERROR(connector::App::MigrateBlocking(database));
+  }
+  if (services.count("workflow") > 0) {
+    METAMCP_RETURN_IF_ERROR(workflow::App::MigrateBlocking(database));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int RunMigrate(const ServeOptions& options) {
+  auto ground = OpenBlocking(options);
+  absl::Status status = ground.status();
+  if (status.ok()) status = MigrateBlocking(*ground->database, options.services);
+  if (!status.ok()) {
+    std::cerr << options.program << ": " << status.message() << std::endl;
+    return process::ExitCodeOf(status);
+  }
+  std::cout << "the database is up to date" << std::endl;
+  return 0;
+}
+
+int RunServe(const ServeOptions& options) {
+  auto ground = OpenBlocking(options);
   absl::Status status = ground.status();
   if (status.ok() && ground->database) {
-    if (options.services.count("catalog") > 0) {
-      status = catalog::CatalogApp::MigrateBlocking(*ground->database);
-    }
-    if (status.ok() && options.services.count("connector") > 0) {
-      status = connector::App::MigrateBlocking(*ground->database);
-    }
-    if (status.ok() && options.services.count("workflow") > 0) {
-      status = workflow::App::MigrateBlocking(*ground->database);
-    }
+    status = MigrateBlocking(*ground->database, options.services);
     if (status.ok()) {
       db::ExecutorOptions executor;
       ground->database_executor = std::make_unique<db::DbExecutor>(*ground->database, executor);

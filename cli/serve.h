@@ -24,4 +24,8 @@ struct ServeOptions {
 // code: 0, 1 failed, 2 configuration.
 int RunServe(const ServeOptions& options);
 
+// Brings the tables of `options.services` up to date, says so on stdout and ends.
+// Blocks. Returns the exit code: 0, 1 failed, 2 configuration.
+int RunMigrate(const ServeOptions& options);
+
 }  // namespace metamcp::cli

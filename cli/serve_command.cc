@@ -46,7 +46,31 @@ absl::Status Serve(CommandContext& ctx, const ServeCommandOptions& o) {
   return absl::OkStatus();
 }
 
+absl::Status Migrate(CommandContext& ctx, const std::string& database_url) {
+  if (ctx.remote()) return UsageError("migrate takes no --url", "It opens the database itself.");
+  ServeOptions options;
+  options.data_dir = ctx.DataDir();
+  options.config_path = ctx.GivenConfig();
+  if (!database_url.empty()) options.flags["database.url"] = database_url;
+  ctx.exit_code = ctx.run_migrate(options);
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+void AddMigrateCommand(Command& root) {
+  CommandContext& ctx = root.context();
+  auto database_url = std::make_shared<std::string>();
+  Command migrate = root.Sub("migrate", "Brings the database up to date and ends");
+  migrate.Example("meta-mcp migrate")
+      .Example("meta-mcp migrate --database-url postgresql://metamcp@db.example.com/metamcp")
+      .More(
+          "The programs do it at their start, too; this is for a deployment that does it once "
+          "before. Steps are applied in one transaction under a lock; running programs of the "
+          "release before go on.");
+  migrate.Option("--database-url", database_url.get(), "sqlite:PATH or postgresql://...", "URL");
+  migrate.Run([&ctx, database_url] { return Migrate(ctx, *database_url); });
+}
 
 void AddServeCommand(Command& root) {
   CommandContext& ctx = root.context();
@@ -61,7 +85,8 @@ void AddServeCommand(Command& root) {
   serve.Option("--listen", &o->listen, "address of the gateway", "HOST:PORT")
       .Option("--database-url", &o->database_url, "sqlite:PATH or postgresql://...", "URL")
       .Option("--services", &o->services,
-              "which to run here, by commas: gateway, catalog, connector, workflow (default all)", "LIST")
+              "which to run here, by commas: gateway, catalog, connector, workflow (default all)",
+              "LIST")
       .Flag("--on-demand", &o->on_demand, "end a minute after the last client has gone");
   serve.Run([&ctx, o] { return Serve(ctx, *o); });
 }

@@ -66,17 +66,6 @@ std::string ProgramBeside(const std::string& name) {
   return own.substr(0, own.rfind('/') + 1) + name;
 }
 
-// Where the others reach an address that we listen on.
-std::string Advertised(const config::ServicesConfig& services, const std::string& listening) {
-  if (!services.advertise.empty()) return services.advertise;
-  const size_t colon = listening.rfind(':');
-  const std::string host = listening.substr(0, colon);
-  if (colon == std::string::npos || (host != "0.0.0.0" && host != "[::]")) return listening;
-  char name[256] = "localhost";
-  (void)::gethostname(name, sizeof(name) - 1);
-  return StrCat(name, listening.substr(colon));
-}
-
 }  // namespace
 
 Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground& ground)
@@ -88,25 +77,16 @@ Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground&
       options_(options),
       ground_(ground),
       edge_(std::move(edge)),
+      side_(io, ground.loaded.config.services),
       reload_lock_(io.get_executor()),
       tasks_(io.get_executor()),
       lease_tasks_(io.get_executor()) {}
 
 Suite::~Suite() = default;
 
-absl::StatusOr<std::shared_ptr<rpc::Channel>> Suite::Dial(const std::string& service,
-                                                          const std::string& address) const {
-  if (address.empty()) {
-    return MakeError("CONFIG_INVALID", "gateway",
-                     StrCat("this process does not run ", service, ": set services.", service,
-                            ".address to where it runs"));
-  }
-  return rpc::Channel::Create(address, tls_);
-}
-
 Awaitable<absl::Status> Suite::StartCatalog() {
   if (!Here("catalog")) {
-    auto channel = Dial("catalog", ground_.loaded.config.services.catalog.address);
+    auto channel = side_.Dial("catalog", ground_.loaded.config.services.catalog.address);
     if (!channel.ok()) co_return channel.status();
     catalog_ = catalog::v1::MakeCatalogServiceClient(*channel);
     directory_ = catalog::v1::MakeDirectoryServiceClient(*std::move(channel));
@@ -147,7 +127,7 @@ absl::Status Suite::StartConnector() {
     // In a cluster connectors find their gateways; an address is for what is not part of one.
     const bool found = address.empty() && cluster_->members().clustered();
     if (!Here("gateway") || found) return absl::OkStatus();
-    METAMCP_ASSIGN_OR_RETURN(auto channel, Dial("connector", address));
+    METAMCP_ASSIGN_OR_RETURN(auto channel, side_.Dial("connector", address));
     connector_.provider = provider::v1::MakeProviderServiceClient(channel);
     connector_.connector = connector::v1::MakeConnectorServiceClient(channel);
     return absl::OkStatus();
@@ -224,31 +204,21 @@ Awaitable<absl::Status> Suite::OpenGateway() {
 }
 
 absl::Status Suite::StartGrpc() {
-  const std::string& listen = ground_.loaded.config.services.listen;
-  if (listen.empty()) {
-    if (Here("gateway")) return absl::OkStatus();
+  if (ground_.loaded.config.services.listen.empty() && !Here("gateway")) {
     return MakeError("CONFIG_INVALID", "gateway",
                      "a process without the gateway needs services.listen (host:port)");
   }
-  std::vector<rpc::Service*> services;
-  if (catalog_app_) {
-    services.push_back(&catalog_app_->service());
-    services.push_back(&catalog_app_->directory());
-  }
-  if (connector_app_) {
-    services.push_back(&connector_app_->provider());
-    services.push_back(&connector_app_->connector());
-  }
-  if (workflow_app_) services.push_back(&workflow_app_->service());
-  if (gateway_) {
-    services.push_back(&gateway_->calls());
-    services.push_back(&gateway_->edge_peer());
-  }
-  rpc::GrpcServer::Options options;
-  options.listen = listen;
-  options.tls = tls_;
-  METAMCP_ASSIGN_OR_RETURN(grpc_, rpc::GrpcServer::Create(io_.get_executor(), services, options));
-  grpc_address_ = grpc_->address();
+  std::vector<rpc::Service*> catalog, connector, gateway;
+  if (catalog_app_) catalog = {&catalog_app_->service(), &catalog_app_->directory()};
+  if (connector_app_) connector = {&connector_app_->provider(), &connector_app_->connector()};
+  if (gateway_) gateway = {&gateway_->calls(), &gateway_->edge_peer()};
+  std::vector<rpc::Service*> all = catalog;
+  all.insert(all.end(), connector.begin(), connector.end());
+  all.insert(all.end(), gateway.begin(), gateway.end());
+  METAMCP_RETURN_IF_ERROR(side_.Listen(all));
+  side_.Follow(catalog, [] { return true; });
+  side_.Follow(connector, [this] { return connector_app_->ready(); });
+  side_.Follow(gateway, [this] { return gateway_->ready(); });
   return absl::OkStatus();
 }
 
@@ -256,9 +226,7 @@ Awaitable<absl::Status> Suite::Start() {
   // A file that changes while the parts start is read again when they stand.
   const auto turn = co_await reload_lock_.Lock();
   WatchFile();
-  auto tls = process::ReadTlsBlocking(ground_.loaded.config.services);
-  if (!tls.ok()) co_return tls.status();
-  tls_ = *std::move(tls);
+  METAMCP_CO_RETURN_IF_ERROR(side_.Open(options_.services));
   METAMCP_CO_RETURN_IF_ERROR(co_await StartCatalog());
   StartCluster();
   METAMCP_CO_RETURN_IF_ERROR(StartConnector());
@@ -269,7 +237,7 @@ Awaitable<absl::Status> Suite::Start() {
   // Last: a program that cannot listen, as when another runs here, starts no server.
   if (connector_app_) connector_app_->Start();
   if (workflow_app_) {
-    if (gateway_) calls_ = gateway::v1::MakeCallsServiceDirect(gateway_->calls());
+    calls_ = gateway::v1::MakeCallsServiceDirect(gateway_->calls());
     workflow_app_->Start(*calls_);
   }
   WatchKeys();
@@ -277,17 +245,11 @@ Awaitable<absl::Status> Suite::Start() {
 }
 
 absl::Status Suite::StartWorkflow() {
-  if (!Here("workflow")) {
-    const std::string& address = ground_.loaded.config.services.workflow.address;
-    if (!Here("gateway") || address.empty()) return absl::OkStatus();
-    METAMCP_ASSIGN_OR_RETURN(auto channel, Dial("workflow", address));
-    workflow_ = workflow::v1::MakeWorkflowServiceClient(std::move(channel));
-    return absl::OkStatus();
-  }
+  if (!Here("workflow")) return absl::OkStatus();
   if (!Here("gateway")) {
-    METAMCP_ASSIGN_OR_RETURN(auto channel,
-                             Dial("gateway", ground_.loaded.config.services.gateway.address));
-    calls_ = gateway::v1::MakeCallsServiceClient(std::move(channel));
+    return MakeError(
+        "CONFIG_INVALID", "gateway",
+        "the workflow service runs in a process with a gateway, by which it calls tools");
   }
   workflow_http_ = http::NewHttpClient(io_.get_executor(), http::HttpClientOptions());
   workflow::AppOptions options;
@@ -302,7 +264,7 @@ absl::Status Suite::StartWorkflow() {
 void Suite::StartCluster() {
   const bool takes_part = Here("gateway") || Here("connector");
   const bool clustered = takes_part && !ground_.loaded.config.services.listen.empty();
-  cluster_ = std::make_unique<Cluster>(clustered, tls_, *directory_);
+  cluster_ = std::make_unique<Cluster>(clustered, side_.channel_options(), *directory_);
 }
 
 Awaitable<absl::Status> Suite::JoinCluster() {
@@ -311,8 +273,7 @@ Awaitable<absl::Status> Suite::JoinCluster() {
   for (const char* role : {"gateway", "connector"}) {
     if (Here(role)) roles.push_back(role);
   }
-  const absl::Status joined =
-      co_await cluster_->Join(Advertised(ground_.loaded.config.services, grpc_address_), roles);
+  const absl::Status joined = co_await cluster_->Join(side_.advertised(), roles);
   if (!joined.ok()) {
     Log(LogLevel::kWarning, "cluster.directory_late", {{"error", std::string(joined.message())}});
   }
@@ -349,7 +310,8 @@ void Suite::WatchKeys() {
 }
 
 void Suite::WatchFile() {
-  if (!Here("catalog") || ground_.config_path.empty()) return;
+  const bool reads = Here("catalog") || Here("gateway");
+  if (!reads || ground_.config_path.empty()) return;
   auto watcher = config::FileWatcher::Create(io_.get_executor(), ground_.config_path,
                                              config::FileWatcher::Options(),
                                              [this] { tasks_.Spawn("reload", ReloadTask(this)); });
@@ -364,7 +326,7 @@ void Suite::WatchFile() {
 Awaitable<void> Suite::ReloadTask(Suite* self) { (void)co_await self->Reload(); }
 
 Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
-  if (!Here("catalog")) {
+  if (!Here("catalog") && !Here("gateway")) {
     co_return MakeError("CONFIG_INVALID", "gateway",
                         "the configuration belongs to the catalog service; reload there");
   }
@@ -373,12 +335,19 @@ Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
   const CallContext ctx = SystemContext();
   const std::string path = ground_.config_path;
   const config::LoadOptions load = ground_.load_options;
-  std::function<absl::StatusOr<config::LoadResult>(db::Database&)> op =
-      [path, load](db::Database&) { return config::LoadConfigBlocking(path, load); };
-  absl::StatusOr<config::LoadResult> loaded =
-      co_await ground_.database_executor->Run<config::LoadResult>(ctx, std::move(op));
+  absl::StatusOr<config::LoadResult> loaded = absl::CancelledError();
+  if (ground_.database_executor) {
+    std::function<absl::StatusOr<config::LoadResult>(db::Database&)> op =
+        [path, load](db::Database&) { return config::LoadConfigBlocking(path, load); };
+    loaded = co_await ground_.database_executor->Run<config::LoadResult>(ctx, std::move(op));
+  } else {
+    // A process without a database has no thread that may block; the file is small and local.
+    loaded = config::LoadConfigBlocking(path, load);
+  }
   absl::Status status = loaded.status();
-  if (status.ok()) status = co_await ApplyConfig(loaded->config);
+  // First, as it depends on nobody: a key that is taken away must not wait for a database.
+  if (status.ok() && gateway_) status = gateway_->SetKeys(loaded->config);
+  if (status.ok() && Here("catalog")) status = co_await ApplyConfig(loaded->config);
   if (!status.ok()) {
     Log(LogLevel::kError, "config.reload_failed",
         {{"error", std::string(status.message())}, {"kept", "the configuration before"}});
@@ -387,6 +356,7 @@ Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
   const config::ConfigDiff diff = config::Diff(ground_.loaded.config, loaded->config);
   // What takes effect at the next start only stays as it runs, so that each reload names it again.
   ApplySettings(loaded->config);
+  if (!Here("catalog")) co_return DiffJson(diff);  // what else changed is the catalog's matter
   ground_.loaded.config.mcp_servers = loaded->config.mcp_servers;
   ground_.loaded.config.virtual_servers = loaded->config.virtual_servers;
   Log(LogLevel::kInfo, "config.reloaded",
@@ -401,6 +371,8 @@ void Suite::ApplySettings(const config::Config& config) {
   now.telemetry.log_level = config.telemetry.log_level;
   now.gateway.name_separator = config.gateway.name_separator;
   now.limits.servers_max = config.limits.servers_max;
+  now.auth.keys = config.auth.keys;
+  now.auth.anonymous_loopback = config.auth.anonymous_loopback;
   LogLevel level = LogLevel::kInfo;
   if (ParseLogLevel(config.telemetry.log_level, &level)) SetLogLevel(level);
 }
@@ -410,13 +382,23 @@ Awaitable<void> Suite::Stop() {
   keys_watcher_.reset();
   tasks_.CancelAll();
   co_await tasks_.Join(std::chrono::seconds(2));
-  const auto grace = std::chrono::milliseconds(ground_.loaded.config.gateway.drain_ms);
+  // First nobody is sent here any more, then nobody is let in, then what runs may finish.
+  if (gateway_) gateway_->NotReady();
+  co_await side_.NotReady();
+  const auto until = std::chrono::steady_clock::now() +
+                     std::chrono::milliseconds(ground_.loaded.config.gateway.drain_ms);
+  const auto left = [until] {
+    return std::max<std::chrono::steady_clock::duration>(until - std::chrono::steady_clock::now(),
+                                                         std::chrono::seconds(2));
+  };
   // What a connector runs is given up when it has ended, so that nobody starts it twice.
   if (!connector_app_) co_await LeaveCluster();
   // Runs go on at the next start; their calls end before those they call.
   if (workflow_app_) co_await workflow_app_->Stop();
-  if (gateway_) co_await gateway_->Stop(grace);
-  if (grpc_) co_await grpc_->Stop(std::chrono::seconds(2));
+  if (gateway_) co_await gateway_->Stop(left());
+  if (connector_app_) co_await HandOver(until);
+  side_.Refuse();
+  co_await side_.Stop(left());
   if (connector_app_) co_await connector_app_->Stop();
   co_await LeaveCluster();
   if (catalog_app_) {
@@ -425,6 +407,12 @@ Awaitable<void> Suite::Stop() {
       Log(LogLevel::kError, "catalog.not_stored", {{"error", std::string(stored.message())}});
     }
   }
+}
+
+// Where there are other connectors, they take over what runs here, each when it is idle.
+Awaitable<void> Suite::HandOver(std::chrono::steady_clock::time_point until) {
+  const bool others = cluster_ && co_await cluster_->Retire("connector");
+  if (others) co_await connector_app_->HandOver(until);
 }
 
 }  // namespace metamcp::cli

@@ -6,11 +6,11 @@
 
 #include "cli/cluster.h"
 #include "cli/serve.h"
+#include "cli/service_side.h"
 #include "common/async/async_lock.h"
 #include "common/async/task_group.h"
 #include "common/config/watch.h"
 #include "common/process/process.h"
-#include "common/rpc/server.h"
 #include "gateway/app.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
 #include "services/catalog/app.h"
@@ -43,7 +43,7 @@ class Suite {
   Awaitable<void> Stop();
 
   const std::string& base_url() const { return base_url_; }
-  const std::string& grpc_address() const { return grpc_address_; }
+  const std::string& grpc_address() const { return side_.address(); }
   // Null for a process without the gateway, and before Start.
   gateway::GatewayApp* gateway() { return gateway_.get(); }
   // Clients connected now (0 for a process without the gateway).
@@ -51,12 +51,11 @@ class Suite {
 
  private:
   bool Here(const std::string& service) const { return options_.services.count(service) > 0; }
-  absl::StatusOr<std::shared_ptr<rpc::Channel>> Dial(const std::string& service,
-                                                     const std::string& address) const;
   Awaitable<absl::Status> StartCatalog();
   void StartCluster();
   Awaitable<absl::Status> JoinCluster();
   Awaitable<void> LeaveCluster();
+  Awaitable<void> HandOver(std::chrono::steady_clock::time_point until);
   absl::Status StartConnector();
   absl::Status StartWorkflow();
   absl::Status StartGrpc();
@@ -72,7 +71,7 @@ class Suite {
   const ServeOptions options_;
   process::Ground& ground_;
   const SuiteEdge edge_;
-  rpc::TlsMaterial tls_;
+  ServiceSide side_;
   AsyncLock reload_lock_;  // one reload after the other, and after the start
   TaskGroup tasks_;
   TaskGroup lease_tasks_;  // go on while the rest ends
@@ -88,11 +87,9 @@ class Suite {
   std::unique_ptr<workflow::v1::WorkflowService> workflow_;
   std::unique_ptr<gateway::GatewayApp> gateway_;
   std::unique_ptr<gateway::v1::CallsService> calls_;  // for the workflow service
-  std::unique_ptr<rpc::GrpcServer> grpc_;
   std::unique_ptr<config::FileWatcher> watcher_;
   std::unique_ptr<config::FileWatcher> keys_watcher_;
   std::string base_url_;
-  std::string grpc_address_;
 };
 
 }  // namespace metamcp::cli

@@ -1,7 +1,9 @@
 # metamcp_migrations(<target> <component> FILES 0001.sqlite.sql 0001.postgres.sql ...)
 # Embeds a component's schema steps in <target>, whose code then includes
 # "migrations/<component>.h" and calls metamcp::<component>::Migrations(). Every number needs both
-# files; the step's name is the first line of the SQLite file, "-- name of the step".
+# files; the step's name is the first line of the SQLite file, "-- name of the step". Its second line
+# may be "-- needs: K": the last step that a program must know to work with this one (K below the
+# step's own number where it only adds; see common/db/migrations.h).
 function(metamcp_migrations TARGET COMPONENT)
   cmake_parse_arguments(A "" "" "FILES" ${ARGN})
   set(OUT ${CMAKE_BINARY_DIR}/gen/migrations)
@@ -30,9 +32,13 @@ function(metamcp_migrations TARGET COMPONENT)
       message(FATAL_ERROR "metamcp_migrations(${COMPONENT}): ${N} must begin with '-- name'")
     endif()
     set(NAME "${CMAKE_MATCH_1}")
+    set(NEEDS 0)
+    if("${TEXT_${N}_sqlite}" MATCHES "^[^\n]*\n-- needs: ([0-9]+)\n")
+      set(NEEDS ${CMAKE_MATCH_1})
+    endif()
     string(REGEX REPLACE "^0+" "" NUMBER ${N})
     string(APPEND ROWS "    {${NUMBER}, \"${NAME}\", R\"metamcp(${TEXT_${N}_sqlite})metamcp\",\n"
-                       "     R\"metamcp(${TEXT_${N}_postgres})metamcp\"},\n")
+                       "     R\"metamcp(${TEXT_${N}_postgres})metamcp\", ${NEEDS}},\n")
   endforeach()
 
   set(HEADER "#pragma once

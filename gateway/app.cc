@@ -61,6 +61,22 @@ class MirrorSink final : public Sink<catalog::v1::WatchCatalogResponse> {
   asio::steady_timer& ready_;
 };
 
+std::vector<auth::StaticKey> KeysOf(const config::Config& config) {
+  std::vector<auth::StaticKey> keys;
+  for (const auto& key : config.auth.keys) {
+    keys.push_back({key.name, key.key, key.tenant, key.roles});
+  }
+  return keys;
+}
+
+absl::Status CheckReach(const config::Config& config, const std::string& host) {
+  if (!config.auth.keys.empty() || IsLoopbackHost(host)) return absl::OkStatus();
+  return MakeError("CONFIG_INVALID", "gateway",
+                   StrCat("gateway.listen ", config.gateway.listen,
+                          " can be reached from other machines but nobody needs a key: add "
+                          "auth.keys, or listen on 127.0.0.1"));
+}
+
 class GatewayAppImpl final : public GatewayApp {
  public:
   GatewayAppImpl(asio::any_io_executor executor, const config::Config& config, GatewayDeps deps,
@@ -107,7 +123,7 @@ class GatewayAppImpl final : public GatewayApp {
     options.connections = [this] { return server_->connections(); };
     options.sessions = [this] { return sessions_.List().size(); };
     options.public_url = config.gateway.public_url;
-    options.needs_key = authenticator_->has_keys();
+    options.needs_key = [this] { return authenticator_->has_keys(); };
     options.keep_alive = milliseconds(config.gateway.sse_keep_alive_ms);
     options.timeout = front_.request_timeout;
     METAMCP_ASSIGN_OR_RETURN(admin_, admin::AdminEdge::Create(executor_, std::move(options)));
@@ -140,8 +156,11 @@ class GatewayAppImpl final : public GatewayApp {
     return endpoint.ToString();
   }
 
+  bool ready() const override { return mirror_.ready() && !ending_; }
+  void NotReady() override { ending_ = true; }
+
   Awaitable<void> Stop(std::chrono::steady_clock::duration grace) override {
-    stopping_ = true;
+    stopping_ = ending_ = true;
     duplex_.Drain();
     hub_.Close();
     admin_->Close();
@@ -150,6 +169,23 @@ class GatewayAppImpl final : public GatewayApp {
     tasks_.CancelAll();
     co_await hub_.Stop();
     co_await tasks_.Join(std::chrono::seconds(5));
+  }
+
+  absl::Status SetKeys(const config::Config& config) override {
+    METAMCP_RETURN_IF_ERROR(CheckReach(config, host_));
+    METAMCP_ASSIGN_OR_RETURN(
+        const auto gone, authenticator_->SetKeys(KeysOf(config), config.auth.anonymous_loopback));
+    for (const auto& principal : gone) {
+      duplex_.CloseOf(principal);
+      hub_.CloseOf(principal);
+      for (const auto& session : sessions_.List()) {
+        const bool theirs =
+            session->tenant == principal->tenant && session->subject == principal->subject;
+        if (theirs) sessions_.Remove(session);
+      }
+      Log(LogLevel::kInfo, "auth.key_gone", {{"subject", principal->subject}});
+    }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::shared_ptr<DuplexConnection>> OpenLocal(std::string transport) override {
@@ -283,11 +319,11 @@ class GatewayAppImpl final : public GatewayApp {
 
   Awaitable<void> Health(http::HttpRequest& request, http::HttpResponder& responder) {
     const bool catalog = mirror_.ready();
-    const bool ready = catalog && !stopping_;
+    const bool ready = catalog && !ending_;
     const bool is_ready_path = request.path == "/ready" || request.path == "/readyz";
     json::ObjectWriter checks;
     checks.AddString("catalog", catalog ? "ok" : "loading");
-    checks.AddString("gateway", stopping_ ? "stopping" : "ok");
+    checks.AddString("gateway", ending_ ? "stopping" : "ok");
     json::ObjectWriter body;
     body.AddString("status", ready ? "healthy" : "unready");
     if (is_ready_path) body.AddBool("ready", ready);
@@ -309,6 +345,7 @@ class GatewayAppImpl final : public GatewayApp {
   const bool cors_;
   const int64_t started_us_ = NowMicros();
   bool stopping_ = false;
+  bool ending_ = false;  // said to be, at least
   OneProvider providers_;
   CatalogMirror mirror_;
   CallChain chain_;
@@ -336,19 +373,10 @@ absl::StatusOr<std::unique_ptr<GatewayApp>> GatewayApp::Create(asio::any_io_exec
                                                                const config::Config& config,
                                                                GatewayDeps deps) {
   METAMCP_ASSIGN_OR_RETURN(auto listen, SplitListen(config.gateway.listen));
-  std::vector<auth::StaticKey> keys;
-  for (const auto& key : config.auth.keys) {
-    keys.push_back({key.name, key.key, key.tenant, key.roles});
-  }
-  if (keys.empty() && !IsLoopbackHost(listen.first)) {
-    return MakeError("CONFIG_INVALID", "gateway",
-                     StrCat("gateway.listen ", config.gateway.listen,
-                            " can be reached from other machines but nobody needs a key: add "
-                            "auth.keys, or listen on 127.0.0.1"));
-  }
+  METAMCP_RETURN_IF_ERROR(CheckReach(config, listen.first));
   METAMCP_ASSIGN_OR_RETURN(
       auto authenticator,
-      auth::Authenticator::Create(keys, config.auth.anonymous_loopback, deps.keys));
+      auth::Authenticator::Create(KeysOf(config), config.auth.anonymous_loopback, deps.keys));
   auto app = std::make_unique<GatewayAppImpl>(
       executor, config, std::move(deps), std::move(authenticator), listen.first, listen.second);
   METAMCP_RETURN_IF_ERROR(app->MakeAdmin(config));

@@ -67,8 +67,16 @@ class GatewayApp {
   // Listens on gateway.listen and, if `unix_path` is not empty, on that socket. Returns the base
   // URL, for example http://127.0.0.1:8931.
   virtual absl::StatusOr<std::string> Listen(const std::string& unix_path) = 0;
+  // The catalog is known, and it does not end.
+  virtual bool ready() const = 0;
+  // Says so from now on, so that balancers send nobody here; serves all the same.
+  virtual void NotReady() = 0;
   // Stops accepting, lets calls finish for `grace`, ends streams and sessions.
   virtual Awaitable<void> Stop(std::chrono::steady_clock::duration grace) = 0;
+
+  // Takes auth.keys and auth.anonymousLoopback anew. Whoever has no valid key any more loses what
+  // it holds open: connections, streams, sessions. Errors: as Create; then nothing has changed.
+  virtual absl::Status SetKeys(const config::Config& config) = 0;
 
   // A connection of whoever runs this process to the virtual server "default". Its messages are
   // carried by the caller, which ends it with Gone. Errors: as DuplexFront::Open.

@@ -3,8 +3,10 @@
 #include <openssl/crypto.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "common/base/error.h"
+#include "common/base/status_macros.h"
 #include "common/base/strings.h"
 
 namespace metamcp::auth {
@@ -44,9 +46,9 @@ int Rank(std::string_view role) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Authenticator>> Authenticator::Create(
-    const std::vector<StaticKey>& keys, bool anonymous_loopback, const KeyRing& ring) {
-  std::unique_ptr<Authenticator> out(new Authenticator(ring));
+absl::StatusOr<std::vector<Authenticator::Key>> Authenticator::MakeKeys(
+    const std::vector<StaticKey>& keys) const {
+  std::vector<Key> out;
   for (const StaticKey& key : keys) {
     if (key.secret.size() < kSecretBytesMin) {
       return MakeError("CONFIG_INVALID", "gateway",
@@ -54,9 +56,9 @@ absl::StatusOr<std::unique_ptr<Authenticator>> Authenticator::Create(
                               " characters"));
     }
     Key entry;
-    entry.mac = ring.Mac(SealPurpose::kToken, key.secret);
-    const bool duplicate = std::any_of(out->keys_.begin(), out->keys_.end(),
-                                       [&](const Key& k) { return k.mac == entry.mac; });
+    entry.mac = ring_.Mac(SealPurpose::kToken, key.secret);
+    const bool duplicate =
+        std::any_of(out.begin(), out.end(), [&](const Key& k) { return k.mac == entry.mac; });
     if (duplicate) {
       return MakeError("CONFIG_INVALID", "gateway",
                        StrCat("auth.keys: key \"", key.name, "\" is listed twice"));
@@ -68,11 +70,40 @@ absl::StatusOr<std::unique_ptr<Authenticator>> Authenticator::Create(
     principal->roles = key.roles;
     principal->method = StrCat("key:", key.name);
     entry.principal = std::move(principal);
-    out->keys_.push_back(std::move(entry));
+    out.push_back(std::move(entry));
   }
+  return out;
+}
+
+absl::StatusOr<std::unique_ptr<Authenticator>> Authenticator::Create(
+    const std::vector<StaticKey>& keys, bool anonymous_loopback, const KeyRing& ring) {
+  std::unique_ptr<Authenticator> out(new Authenticator(ring));
+  METAMCP_ASSIGN_OR_RETURN(out->keys_, out->MakeKeys(keys));
   if (anonymous_loopback) out->loopback_ = MakePrincipal("local", "loopback", {"admin"});
   out->socket_ = MakePrincipal("local", "socket", {"admin"});
   return out;
+}
+
+absl::StatusOr<std::vector<std::shared_ptr<const Principal>>> Authenticator::SetKeys(
+    const std::vector<StaticKey>& keys, bool anonymous_loopback) {
+  METAMCP_ASSIGN_OR_RETURN(std::vector<Key> made, MakeKeys(keys));
+  std::vector<std::shared_ptr<const Principal>> gone;
+  for (const Key& old : keys_) {
+    const auto same = std::find_if(made.begin(), made.end(), [&old](const Key& key) {
+      return key.mac == old.mac && key.principal->tenant == old.principal->tenant &&
+             key.principal->subject == old.principal->subject &&
+             key.principal->roles == old.principal->roles;
+    });
+    if (same == made.end()) {
+      gone.push_back(old.principal);
+    } else {
+      same->principal = old.principal;
+    }
+  }
+  keys_ = std::move(made);
+  if (loopback_ && !anonymous_loopback) gone.push_back(std::exchange(loopback_, nullptr));
+  if (!loopback_ && anonymous_loopback) loopback_ = MakePrincipal("local", "loopback", {"admin"});
+  return gone;
 }
 
 absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::Authenticate(

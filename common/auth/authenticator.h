@@ -33,7 +33,7 @@ struct Credentials {
 // The chain of authenticators: unix socket (its permissions are the credential), static bearer
 // keys, anonymous loopback. What came through a proxy counts as coming from elsewhere. A credential
 // that is shown and wrong is refused even where none is needed. Keys are compared as HMACs in
-// constant time; they are not kept in clear. Immutable; thread: any.
+// constant time; they are not kept in clear. Thread: one, or any as long as SetKeys is not called.
 class Authenticator {
  public:
   // `ring` gives the HMAC key, as it is now. Errors: INVALID_ARGUMENT for a
@@ -46,6 +46,12 @@ class Authenticator {
   absl::StatusOr<std::shared_ptr<const Principal>> Authenticate(
       const Credentials& credentials) const;
 
+  // Takes other keys. Returns whom no key speaks for any more: whose key is gone, or has another
+  // secret, tenant or roles. What they hold open must be ended. Errors: as Create; then nothing has
+  // changed.
+  absl::StatusOr<std::vector<std::shared_ptr<const Principal>>> SetKeys(
+      const std::vector<StaticKey>& keys, bool anonymous_loopback);
+
   bool has_keys() const { return !keys_.empty(); }
 
  private:
@@ -54,6 +60,7 @@ class Authenticator {
     std::shared_ptr<const Principal> principal;
   };
   explicit Authenticator(const KeyRing& ring) : ring_(ring) {}
+  absl::StatusOr<std::vector<Key>> MakeKeys(const std::vector<StaticKey>& keys) const;
   const KeyRing ring_;  // a copy: the keys were hashed with it
   std::vector<Key> keys_;
   std::shared_ptr<const Principal> loopback_;

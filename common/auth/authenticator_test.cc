@@ -76,5 +76,43 @@ TEST_F(AuthenticatorTest, RefusesWeakAndDoubleKeys) {
   EXPECT_FALSE(Authenticator::Create({key, key}, true, ring_).ok());
 }
 
+TEST_F(AuthenticatorTest, OtherKeysTakeEffectAndSayWhoIsGone) {
+  auto all = Make(true);
+  const auto ci = *all->Authenticate(Show("Bearer 0123456789abcdef0123", true));
+  const auto local = *all->Authenticate(Show("", true));
+  StaticKey same;
+  same.name = "ci";
+  same.secret = kSecret;
+  same.roles = {"operator"};
+  StaticKey other = same;
+  other.name = "other";
+  other.secret = "another secret of 27 bytes!";
+  auto gone = all->SetKeys({other, same}, false);
+  ASSERT_TRUE(gone.ok());
+  ASSERT_EQ(gone->size(), 1u);
+  EXPECT_EQ(gone->front(), local);
+  EXPECT_EQ(*all->Authenticate(Show("Bearer 0123456789abcdef0123", false)), ci);
+  EXPECT_FALSE(all->Authenticate(Show("", true)).ok());
+
+  EXPECT_FALSE(all->SetKeys({same, same}, true).ok());
+  EXPECT_FALSE(all->Authenticate(Show("", true)).ok()) << "a mistake changes nothing";
+
+  for (const bool less : {true, false}) {
+    StaticKey changed = same;
+    if (less) {
+      changed.roles = {"viewer"};
+    } else {
+      changed.secret = "a new secret of some length";
+    }
+    all = Make(false);
+    const auto before = *all->Authenticate(Show("Bearer 0123456789abcdef0123", false));
+    gone = all->SetKeys({changed}, false);
+    ASSERT_TRUE(gone.ok());
+    ASSERT_EQ(gone->size(), 1u);
+    EXPECT_EQ(gone->front(), before);
+  }
+  EXPECT_FALSE(all->Authenticate(Show("Bearer 0123456789abcdef0123", false)).ok());
+}
+
 }  // namespace
 }  // namespace metamcp::auth

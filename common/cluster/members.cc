@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/async/run.h"
 #include "common/base/ids.h"
 #include "common/base/strings.h"
 
@@ -42,18 +43,26 @@ const Member* Members::Find(std::string_view instance) const {
 }
 
 Awaitable<std::optional<Member>> Members::Look(std::string instance) {
+  if (Find(instance) == nullptr && IsInstanceId(instance)) co_await Ask();
   const Member* known = Find(instance);
-  if (known == nullptr && clustered_ && refresh && IsInstanceId(instance)) {
-    const auto now = std::chrono::steady_clock::now();
-    if (!asked_ || now - *asked_ >= kAskEvery) {
-      asked_ = now;
-      auto asking = refresh();
-      co_await std::move(asking);
-      known = Find(instance);
-    }
-  }
   if (known == nullptr) co_return std::nullopt;
   co_return *known;
+}
+
+Awaitable<void> Members::Ask() {
+  if (!clustered_ || !refresh) co_return;
+  using Clock = std::chrono::steady_clock;
+  const auto arrived = Clock::now();
+  if (!asking_) asking_.emplace(co_await boost::asio::this_coro::executor);
+  const auto turn = co_await asking_->Lock();
+  if (asked_ && *asked_ >= arrived) co_return;
+  if (asked_ && Clock::now() - *asked_ < kAskEvery) {
+    const bool slept = co_await Sleep(*asked_ + kAskEvery - Clock::now());
+    if (!slept) co_return;
+  }
+  asked_ = Clock::now();
+  auto asking = refresh();
+  co_await std::move(asking);
 }
 
 std::vector<Member> Members::With(std::string_view role) const {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/async/async_lock.h"
 #include "common/async/sink.h"
 
 namespace metamcp::cluster {
@@ -46,8 +47,11 @@ class Members {
 
   // This process's own entry counts too.
   const Member* Find(std::string_view instance) const;
-  // As Find, but asks the directory, at most four times a second, where the instance is unknown.
+  // As Find, but asks the directory where the instance is unknown.
   Awaitable<std::optional<Member>> Look(std::string instance);
+  // Returns when this knows whoever had joined before the call. The directory is asked at most four
+  // times a second, once for all who wait.
+  Awaitable<void> Ask();
   // Ordered by instance.
   std::vector<Member> With(std::string_view role) const;
 
@@ -56,7 +60,8 @@ class Members {
   const bool clustered_;
   std::map<std::string, Member, std::less<>> alive_;
   std::vector<std::function<void()>> callbacks_;
-  std::optional<std::chrono::steady_clock::time_point> asked_;
+  std::optional<AsyncLock> asking_;
+  std::optional<std::chrono::steady_clock::time_point> asked_;  // when the last question began
 };
 
 // Who of `members` should have `key`: everybody who knows the same members says the same, and one

@@ -4,8 +4,8 @@
 
 namespace metamcp::cluster {
 
-PeerChannels::PeerChannels(Members& members, rpc::TlsMaterial tls)
-    : members_(members), tls_(std::move(tls)) {
+PeerChannels::PeerChannels(Members& members, rpc::ChannelOptions options)
+    : members_(members), options_(std::move(options)) {
   members.OnChange([this, alive = std::weak_ptr<bool>(alive_)] {
     if (!alive.expired()) Prune();
   });
@@ -14,7 +14,9 @@ PeerChannels::PeerChannels(Members& members, rpc::TlsMaterial tls)
 absl::StatusOr<std::shared_ptr<rpc::Channel>> PeerChannels::To(const Member& member) {
   auto& channel = channels_[member.instance];
   if (channel == nullptr) {
-    METAMCP_ASSIGN_OR_RETURN(channel, rpc::Channel::Create(member.address, tls_));
+    rpc::ChannelOptions options = options_;
+    options.roles = member.roles;
+    METAMCP_ASSIGN_OR_RETURN(channel, rpc::Channel::Create(member.address, std::move(options)));
   }
   return channel;
 }

@@ -13,7 +13,8 @@ namespace metamcp::cluster {
 class PeerChannels {
  public:
   // `members` must outlive this.
-  PeerChannels(Members& members, rpc::TlsMaterial tls);
+  // `options` but for the roles, which are those of the member.
+  PeerChannels(Members& members, rpc::ChannelOptions options);
   PeerChannels(const PeerChannels&) = delete;
   PeerChannels& operator=(const PeerChannels&) = delete;
 
@@ -24,7 +25,7 @@ class PeerChannels {
   void Prune();
 
   Members& members_;
-  const rpc::TlsMaterial tls_;
+  const rpc::ChannelOptions options_;
   // By instance, not by address: a new process there is not the old one.
   std::map<std::string, std::shared_ptr<rpc::Channel>> channels_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -189,9 +189,11 @@ struct ServicesConfig {
   std::string advertise;  // where the others reach it; empty: listen
   ServiceConfig catalog;
   ServiceConfig connector;
-  ServiceConfig workflow;
-  ServiceConfig gateway;  // where the workflow service calls tools
   ServiceTlsConfig tls;
+  bool allow_plaintext = false;
+  std::string probe_listen;  // plain health for probes; empty: none
+  bool reflection = false;
+  int64_t drain_delay_ms = 0;
   std::string keys_file;  // empty: keys.json in the data directory
   bool operator==(const ServicesConfig&) const = default;
 };

@@ -79,6 +79,7 @@ JsonNode TypeSchema(const Field& field, bool references) {
       return ObjectNode();
     case FieldType::kString:
     case FieldType::kAddress:
+    case FieldType::kTargets:
     case FieldType::kUrl:
       break;
   }
@@ -151,6 +152,8 @@ std::string TypeText(const Field& field) {
     }
     case FieldType::kAddress:
       return "host:port";
+    case FieldType::kTargets:
+      return "host:port, …";
     case FieldType::kUrl:
       return "URL";
     case FieldType::kJsonObject:
@@ -237,8 +240,8 @@ A variable that is missing is an error, except in `mcpServers`: there that one s
 unconnected and says why. Numbers and booleans outside `mcpServers` may be written as a string with a
 reference.
 
-A changed file is read again by itself, on SIGHUP, or through the API. Servers, virtual servers and
-the settings that say so below take effect at once, keys and the other settings at the next start;
+A changed file is read again by itself, on SIGHUP, or through the API. Servers, virtual servers,
+keys and the settings that say so below take effect at once, the other settings at the next start;
 the log (`config.reloaded`) and the API name what waits for it. What did not change is left
 alone; a file with mistakes changes nothing and the mistakes are reported.
 

@@ -43,8 +43,8 @@ void Append(std::string_view what, const NameChanges& changes, std::string* out)
 }  // namespace
 
 bool ConfigDiff::needs_restart() const {
-  return !keys.empty() || std::any_of(settings.begin(), settings.end(),
-                                      [](const SettingChange& change) { return change.restart; });
+  return std::any_of(settings.begin(), settings.end(),
+                     [](const SettingChange& change) { return change.restart; });
 }
 
 ConfigDiff Diff(const Config& before, const Config& after) {
@@ -72,7 +72,6 @@ std::string DiffText(const ConfigDiff& diff) {
   Append("servers", diff.servers, &out);
   Append("virtual servers", diff.virtual_servers, &out);
   Append("keys", diff.keys, &out);
-  if (!diff.keys.empty()) out += " (after a restart)";
   for (const SettingChange& change : diff.settings) {
     out += StrCat(out.empty() ? "" : "; ", change.path, " \"", change.before, "\" -> \"",
                   change.after, "\"", change.restart ? " (after a restart)" : "");

@@ -27,6 +27,7 @@ enum class FieldType {
   kIntegerMap,
   kChoice,      // a string out of `choices`
   kAddress,     // host:port, [v6]:port
+  kTargets,     // addresses by commas, each also as dns:///host:port or unix:/path
   kUrl,         // http:// or https://
   kJsonObject,  // kept as JSON text
   kJson,        // any value, kept as JSON text

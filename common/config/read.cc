@@ -50,6 +50,23 @@ bool IsAddress(std::string_view text) {
   });
 }
 
+// One gRPC target; what stands behind unix: is the system's to judge.
+bool IsTarget(std::string_view text) {
+  constexpr std::string_view kDns = "dns:///";
+  if (text.substr(0, 6) == "unix:/") return true;
+  if (text.substr(0, kDns.size()) == kDns) text.remove_prefix(kDns.size());
+  return IsAddress(text);
+}
+
+bool AreTargets(std::string_view text) {
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    if (!IsTarget(text.substr(begin, end - begin))) return false;
+    begin = end + 1;
+  }
+  return true;
+}
+
 bool IsUrl(std::string_view text) {
   for (const std::string_view scheme : {"http://", "https://", "ws://", "wss://"}) {
     if (text.size() > scheme.size() && text.substr(0, scheme.size()) == scheme) return true;
@@ -63,6 +80,8 @@ bool FitsText(const Field& field, std::string_view text) {
       return text.empty() || IsChoice(field.choices, text);
     case FieldType::kAddress:
       return text.empty() || IsAddress(text);
+    case FieldType::kTargets:
+      return text.empty() || AreTargets(text);
     case FieldType::kUrl:
       return text.empty() || IsUrl(text);
     default:
@@ -225,6 +244,8 @@ std::string Expected(const Field& field) {
       return StrCat("one of ", absl::StrReplaceAll(Av(field.choices), {{"|", ", "}}));
     case FieldType::kAddress:
       return "host:port, such as \"127.0.0.1:8931\"";
+    case FieldType::kTargets:
+      return "host:port or dns:///host:port, several by commas";
     case FieldType::kUrl:
       return "a URL that begins with http:// or https://";
     case FieldType::kJsonObject:

@@ -99,8 +99,8 @@ constexpr Field kSettings[] = {
     Time("gateway.drainMs", SLOT(gateway.drain_ms), 0, kHour,
          "Time for calls in flight to finish when the program stops."),
     // auth
-    Flag("auth.anonymousLoopback", SLOT(auth.anonymous_loopback),
-         "Clients on this machine need no key."),
+    Live(Flag("auth.anonymousLoopback", SLOT(auth.anonymous_loopback),
+              "Clients on this machine need no key. A change takes effect at once.")),
     Choice("auth.tokenStore", SLOT(auth.token_store), "database|memory",
            "Where logins at upstreams are kept: sealed in the database, or only as long as the "
            "program runs."),
@@ -148,21 +148,30 @@ constexpr Field kSettings[] = {
                "services.listen, with this machine's name for 0.0.0.0."),
           FieldType::kAddress),
     Typed(Text("services.catalog.address", SLOT(services.catalog.address),
-               "gRPC address of the catalog. Empty: in the same process."),
-          FieldType::kAddress),
+               "gRPC address of the catalog; several by commas, or dns:///host:port for all "
+               "addresses of a name, are taken in turn. Empty: in the same process."),
+          FieldType::kTargets),
     Typed(Text("services.connector.address", SLOT(services.connector.address),
-               "gRPC address of the connector. Empty: in the same process."),
-          FieldType::kAddress),
-    Typed(Text("services.workflow.address", SLOT(services.workflow.address),
-               "gRPC address of the workflow service. Empty: in the same process, or none."),
-          FieldType::kAddress),
-    Typed(Text("services.gateway.address", SLOT(services.gateway.address),
-               "gRPC address of a gateway, by which a workflow service apart calls tools."),
-          FieldType::kAddress),
+               "gRPC address of a connector that is not part of the cluster, written as that of "
+               "the catalog. Empty: in the same process, or found by the directory."),
+          FieldType::kTargets),
     Text("services.tls.certificate", SLOT(services.tls.certificate),
-         "PEM file of this service's certificate chain, for mutual TLS between services."),
+         "PEM file of this process's certificate chain, for mutual TLS 1.3 between services "
+         "(certificates.md); read again when it changes, as are the next two."),
     Text("services.tls.key", SLOT(services.tls.key), "PEM file of its private key."),
     Text("services.tls.ca", SLOT(services.tls.ca), "PEM file of the authority of the services."),
+    Flag("services.allowPlaintext", SLOT(services.allow_plaintext),
+         "Services may speak without TLS beyond this machine: only in a network that is closed "
+         "and encrypted by other means. Everybody who reaches them can do everything."),
+    Typed(Text("services.probeListen", SLOT(services.probe_listen),
+               "Address without TLS that serves grpc.health.v1 and nothing else, for probes that "
+               "have no certificate. Empty: none."),
+          FieldType::kAddress),
+    Flag("services.reflection", SLOT(services.reflection),
+         "services.listen also answers grpc.reflection.v1alpha, for tools such as grpcurl."),
+    Time("services.drainDelayMs", SLOT(services.drain_delay_ms), 0, 600'000,
+         "At the end, time between saying that this process is not ready and refusing new calls: "
+         "as long as a balancer needs to notice."),
     Text("services.keysFile", SLOT(services.keys_file),
          "Sealing keys that all programs of a cluster share, for example a mounted Secret; read "
          "again when it changes. Empty: keys.json in the data directory."),

@@ -19,6 +19,10 @@ absl::Status Refuse(std::string_view component, std::string_view message) {
 
 absl::Status CheckList(std::string_view component, std::span<const Migration> steps) {
   for (size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].needs < 0 || steps[i].needs > steps[i].number) {
+      return absl::InvalidArgumentError(Av(
+          StrCat("step ", steps[i].number, " of \"", component, "\" needs a step after itself")));
+    }
     if (steps[i].number != static_cast<int>(i) + 1) {
       return absl::InvalidArgumentError(
           Av(StrCat("the migrations of \"", component, "\" are not numbered 1, 2, 3, ...")));
@@ -37,7 +41,22 @@ absl::Status Prepare(Transaction& tx) {
   return tx.Script(
       "CREATE TABLE IF NOT EXISTS schema_migrations ("
       " component TEXT NOT NULL, number BIGINT NOT NULL, name TEXT NOT NULL,"
-      " checksum TEXT NOT NULL, applied_us BIGINT NOT NULL, PRIMARY KEY (component, number))");
+      " checksum TEXT NOT NULL, applied_us BIGINT NOT NULL, PRIMARY KEY (component, number));"
+      "CREATE TABLE IF NOT EXISTS schema_needs ("
+      " component TEXT NOT NULL, number BIGINT NOT NULL, needs BIGINT NOT NULL,"
+      " PRIMARY KEY (component, number))");
+}
+
+// The last step that a program must know for all that the database has.
+absl::StatusOr<int64_t> NeededStep(Transaction& tx, std::string_view component) {
+  METAMCP_ASSIGN_OR_RETURN(
+      const Rows rows,
+      tx.Query("SELECT COALESCE(n.needs, m.number) AS needs FROM schema_migrations m"
+               " LEFT JOIN schema_needs n ON n.component = m.component AND n.number = m.number"
+               " WHERE m.component = :component ORDER BY 1 DESC",
+               {{"component", component}}));
+  if (rows.empty()) return 0;
+  return rows[0].Get<int64_t>("needs");
 }
 
 // Returns how many steps the database has, after comparing them with ours.
@@ -51,7 +70,9 @@ absl::StatusOr<size_t> CheckApplied(Transaction& tx, std::string_view component,
     METAMCP_ASSIGN_OR_RETURN(const auto number, rows[i].Get<int64_t>("number"));
     METAMCP_ASSIGN_OR_RETURN(const auto checksum, rows[i].Get<std::string>("checksum"));
     if (i >= steps.size()) {
-      return Refuse(component, StrCat("is at step ", number,
+      METAMCP_ASSIGN_OR_RETURN(const int64_t needed, NeededStep(tx, component));
+      if (needed <= static_cast<int64_t>(steps.size())) return steps.size();
+      return Refuse(component, StrCat("is at step ", rows.size(), " and needs step ", needed,
                                       ", which this program does not know; "
                                       "use the newer program or restore a backup"));
     }
@@ -72,6 +93,12 @@ absl::Status Apply(Transaction& tx, std::string_view component, const Migration&
     return Annotate(status, StrCat("while applying step ", step.number, " (", step.name, ") of \"",
                                    component, "\": "));
   }
+  METAMCP_RETURN_IF_ERROR(tx.Execute("INSERT INTO schema_needs (component, number, needs)"
+                                     " VALUES (:component, :number, :needs)",
+                                     {{"component", component},
+                                      {"number", step.number},
+                                      {"needs", step.needs == 0 ? step.number : step.needs}})
+                              .status());
   return tx
       .Execute(
           "INSERT INTO schema_migrations (component, number, name, checksum, applied_us)"

@@ -63,6 +63,22 @@ TEST_P(MigrationsTest, RefusesADatabaseThatIsNewer) {
   EXPECT_NE(result.status().message().find("step 3"), absl::string_view::npos);
 }
 
+TEST_P(MigrationsTest, AnOlderProgramTakesWhatNeedsNoMoreThanItKnows) {
+  RecordProperty("req", "P1-DB-4");
+  auto steps = kSteps;
+  steps[1].needs = 1;
+  steps[2].needs = 2;  // contracts what the first program uses
+  EXPECT_EQ(MigrateBlocking(*db_, "part", std::span(steps).first(2)).value(), 2);
+  EXPECT_EQ(Migrate(1).value(), 0);
+  EXPECT_EQ(MigrateBlocking(*db_, "part", steps).value(), 1);
+  EXPECT_EQ(Migrate(2).value(), 0);
+  const auto refused = Migrate(1);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused.status())) << refused.status();
+  EXPECT_NE(refused.status().message().find("needs step 2"), absl::string_view::npos);
+  steps[2].needs = 4;
+  EXPECT_TRUE(absl::IsInvalidArgument(MigrateBlocking(*db_, "part", steps).status()));
+}
+
 TEST_P(MigrationsTest, RefusesAListWithGaps) {
   const std::array<Migration, 2> gap = {kSteps[0], kSteps[2]};
   EXPECT_TRUE(absl::IsInvalidArgument(MigrateBlocking(*db_, "part", gap).status()));

@@ -9,6 +9,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -45,19 +46,6 @@ absl::Status MakeDirectory(const std::string& path) {
     }
   }
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  if (!in.good() && !in.eof()) {
-    return MakeError("CONFIG_INVALID", "gateway", StrCat("cannot read ", path));
-  }
-  if (text.str().empty()) {
-    return MakeError("CONFIG_INVALID", "gateway", StrCat(path, " is missing or empty"));
-  }
-  return text.str();
 }
 
 void SetUpLogging(const config::TelemetryConfig& telemetry) {
@@ -163,12 +151,22 @@ int RunLoop(std::function<Awaitable<int>(asio::io_context&, WaitSignal)> main) {
   }
 }
 
-absl::StatusOr<rpc::TlsMaterial> ReadTlsBlocking(const config::ServicesConfig& services) {
-  rpc::TlsMaterial tls;
-  if (services.tls.ca.empty()) return tls;
-  METAMCP_ASSIGN_OR_RETURN(tls.ca, ReadFile(services.tls.ca));
-  METAMCP_ASSIGN_OR_RETURN(tls.certificate, ReadFile(services.tls.certificate));
-  METAMCP_ASSIGN_OR_RETURN(tls.key, ReadFile(services.tls.key));
+absl::StatusOr<std::shared_ptr<rpc::Tls>> OpenTlsBlocking(const config::ServicesConfig& services,
+                                                          const std::set<std::string>& roles) {
+  const config::ServiceTlsConfig& from = services.tls;
+  if (from.ca.empty() && from.certificate.empty() && from.key.empty()) {
+    return std::shared_ptr<rpc::Tls>();
+  }
+  METAMCP_ASSIGN_OR_RETURN(
+      auto tls, rpc::Tls::OpenBlocking(rpc::TlsFiles{from.ca, from.certificate, from.key}));
+  const std::vector<std::string> named = tls->roles();
+  for (const std::string& role : roles) {
+    if (std::find(named.begin(), named.end(), role) != named.end()) continue;
+    return MakeError("CONFIG_INVALID", "gateway",
+                     StrCat(from.certificate, " (services.tls.certificate) does not name the role ",
+                            role, ", which this process runs; it needs the URI ",
+                            pki::RoleUri(role)));
+  }
   return tls;
 }
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,7 @@
 #include "common/config/load.h"
 #include "common/db/executor.h"
 #include "common/http/http_client.h"
-#include "common/rpc/channel.h"
+#include "common/rpc/tls.h"
 
 // What every program of the suite does around its services: read the configuration, open the data
 // folder, keys and database, run the event loop until a signal comes.
@@ -56,8 +57,10 @@ int RunLoop(std::function<Awaitable<int>(boost::asio::io_context&, WaitSignal)> 
 // changed. Blocks.
 absl::StatusOr<bool> ReloadKeysBlocking(Ground& ground);
 
-// mTLS material of services.tls, read from its files. Empty where not configured. Blocks.
-absl::StatusOr<rpc::TlsMaterial> ReadTlsBlocking(const config::ServicesConfig& services);
+// The mTLS side of services.tls, read from its files; null where none of it is set. `roles` are what
+// this process runs: its certificate must name them. Blocks. Errors: CONFIG_INVALID.
+absl::StatusOr<std::shared_ptr<rpc::Tls>> OpenTlsBlocking(const config::ServicesConfig& services,
+                                                          const std::set<std::string>& roles);
 
 // Exit code of a failed start: 2 for configuration, else 1.
 int ExitCodeOf(const absl::Status& status);

@@ -2,11 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <stdexcept>
 
@@ -87,7 +90,35 @@ class FakeProvider final : public ProviderService {
   bool ended = false;
 };
 
-enum class BindingKind { kDirect, kGrpc };
+enum class BindingKind { kDirect, kGrpc, kMutualTls };
+
+// One certificate for both ends, in files of a folder that goes with the test.
+class TestTls {
+ public:
+  TestTls() {
+    std::string pattern = ::testing::TempDir() + "/binding-XXXXXX";
+    dir_ = ::mkdtemp(pattern.data());
+    const auto now = std::chrono::system_clock::now();
+    const std::chrono::hours day{24};
+    const auto authority = pki::MakeAuthority("test", now - day, now + day).value();
+    pki::LeafRequest request;
+    request.name = "both";
+    request.roles = {"gateway"};
+    request.from = now - day;
+    request.until = now + day;
+    const auto leaf = pki::IssueLeaf(authority, request).value();
+    const TlsFiles files{dir_ + "/ca", dir_ + "/cert", dir_ + "/key"};
+    std::ofstream(files.ca) << authority.certificate;
+    std::ofstream(files.certificate) << leaf.certificate;
+    std::ofstream(files.key) << leaf.key;
+    tls = Tls::OpenBlocking(files).value();
+  }
+  ~TestTls() { std::filesystem::remove_all(dir_); }
+  std::shared_ptr<Tls> tls;
+
+ private:
+  std::string dir_;
+};
 
 class BindingContractTest : public ::testing::TestWithParam<BindingKind> {
  public:
@@ -99,10 +130,16 @@ class BindingContractTest : public ::testing::TestWithParam<BindingKind> {
     }
     GrpcServer::Options options;
     options.listen = "127.0.0.1:0";
+    ChannelOptions to;
+    if (GetParam() == BindingKind::kMutualTls) {
+      material_ = std::make_unique<TestTls>();
+      options.tls = to.tls = material_->tls;
+      to.roles = {"gateway"};
+    }
     auto server = GrpcServer::Create(io_.get_executor(), {&fake_calls_, &fake_provider_}, options);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
-    auto channel = Channel::Create(server_->address(), TlsMaterial());
+    auto channel = Channel::Create(server_->address(), to);
     ASSERT_TRUE(channel.ok()) << channel.status();
     calls_ = gateway::v1::MakeCallsServiceClient(*channel);
     provider_ = provider::v1::MakeProviderServiceClient(*channel);
@@ -144,6 +181,7 @@ class BindingContractTest : public ::testing::TestWithParam<BindingKind> {
   asio::io_context io_;
   FakeCalls fake_calls_;
   FakeProvider fake_provider_;
+  std::unique_ptr<TestTls> material_;
   std::unique_ptr<GrpcServer> server_;
   std::unique_ptr<CallsService> calls_;
   std::unique_ptr<ProviderService> provider_;
@@ -313,13 +351,15 @@ TEST_P(BindingContractTest, AnOversizeMessageIsAnErrorOnBothSides) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Bindings, BindingContractTest,
-                         ::testing::Values(BindingKind::kDirect, BindingKind::kGrpc),
+                         ::testing::Values(BindingKind::kDirect, BindingKind::kGrpc,
+                                           BindingKind::kMutualTls),
                          [](const auto& it) {
-                           return it.param == BindingKind::kDirect ? "Direct" : "Grpc";
+                           if (it.param == BindingKind::kDirect) return "Direct";
+                           return it.param == BindingKind::kGrpc ? "Grpc" : "MutualTls";
                          });
 
 TEST(ChannelTest, RefusesPlaintextBeyondThisMachine) {
-  EXPECT_FALSE(Channel::Create("10.0.0.1:1234", TlsMaterial()).ok());
+  EXPECT_FALSE(Channel::Create("10.0.0.1:1234", ChannelOptions()).ok());
   EXPECT_TRUE(IsLocalTarget("127.0.0.1:1"));
   EXPECT_TRUE(IsLocalTarget("unix:/run/x"));
   EXPECT_FALSE(IsLocalTarget("dns:///example:1"));

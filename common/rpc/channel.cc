@@ -1,305 +1,136 @@
 #include "common/rpc/channel.h"
 
 #include <google/protobuf/message.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/security/credentials.h>
 
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/bind_executor.hpp>
-#include <boost/asio/post.hpp>
-#include <deque>
-#include <optional>
-
+#include "absl/strings/str_split.h"
 #include "common/async/run.h"
 #include "common/base/error.h"
-#include "common/base/status_macros.h"
 #include "common/base/strings.h"
-#include "common/rpc/wire.h"
+#include "common/rpc/grpc_channel.h"
+#include "common/rpc/grpc_log.h"
 
 namespace metamcp::rpc {
 namespace {
 
-namespace asio = boost::asio;
+using Clock = CallContext::Clock;
 
-void Prepare(grpc::ClientContext& context, const CallContext& ctx) {
-  // gRPC's deadline is on the wall clock; what travels is the time left.
-  context.set_deadline(std::chrono::system_clock::now() +
-                       std::min<CallContext::Clock::duration>(ctx.TimeLeft(), kCallTimeMax));
-  context.AddMetadata(kCallMetaKey, EncodeCallMeta(ctx));
-}
+// How long a call is offered to one replica after the other.
+constexpr std::chrono::seconds kPatience{3};
+constexpr std::chrono::milliseconds kPauseMin{20};
+constexpr std::chrono::milliseconds kPauseMax{320};
 
-absl::Status Finished(const grpc::ClientContext& context, const grpc::Status& status) {
-  if (status.ok()) return absl::OkStatus();
-  const auto& trailing = context.GetServerTrailingMetadata();
-  const auto it = trailing.find(kErrorInfoKey);
-  return FromGrpc(status, it == trailing.end() ? std::string()
-                                               : std::string(it->second.data(), it->second.size()));
-}
-
-// One unary call: lives until gRPC has called back, whatever happened to the waiter.
-struct UnaryState {
-  grpc::ClientContext context;
-  grpc::ByteBuffer request;
-  grpc::ByteBuffer response;
-};
-
-// One server stream. gRPC calls the reactions on its own threads; they read ahead a little, so that
-// the coroutine is woken once for a message and the end that came with it.
-class StreamReactor final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+// Whether anything has come back.
+class WatchedSink final : public Sink<MessagePtr> {
  public:
-  using Handler = std::function<void(bool)>;
-
-  explicit StreamReactor(asio::any_io_executor executor) : executor_(std::move(executor)) {}
-
-  void Begin(std::shared_ptr<StreamReactor> self) {
-    self_ = std::move(self);
-    // Reads are also started from outside the reactions: without a hold gRPC may finish in between.
-    AddHold();
-    StartRead(&response_);
-    StartWriteLast(&request, grpc::WriteOptions());
-    StartCall();
+  explicit WatchedSink(Sink<MessagePtr>& sink) : sink_(sink) {}
+  Awaitable<absl::Status> Write(MessagePtr message) override {
+    used = true;
+    return sink_.Write(std::move(message));
   }
-  // The next message, if one has arrived.
-  std::optional<grpc::ByteBuffer> Take() {
-    bool read = false;
-    std::optional<grpc::ByteBuffer> message;
-    {
-      const std::lock_guard lock(mu_);
-      if (arrived_.empty()) return message;
-      message.emplace().Swap(&arrived_.front());
-      arrived_.pop_front();
-      read = paused_;
-      paused_ = false;
-    }
-    if (read) StartRead(&response_);
-    return message;
-  }
-  // Whether gRPC is done with the call.
-  bool done() {
-    const std::lock_guard lock(mu_);
-    return done_;
-  }
-  // Calls `handler` on the executor once there is a message, or the call is done.
-  void Wait(Handler handler) {
-    const std::lock_guard lock(mu_);
-    if (done_ || !arrived_.empty()) {
-      asio::post(executor_, [h = std::move(handler)] { h(true); });
-    } else {
-      waiting_ = std::move(handler);
-    }
-  }
-  // What has arrived and will arrive is dropped.
-  void Stop() {
-    bool paused = false;
-    {
-      const std::lock_guard lock(mu_);
-      arrived_.clear();
-      stopped_ = true;
-      paused = std::exchange(paused_, false);
-    }
-    if (paused) RemoveHold();
-  }
-
-  void OnReadDone(bool ok) override {
-    Handler handler;
-    bool more = false, paused = false;
-    {
-      const std::lock_guard lock(mu_);
-      if (ok && !stopped_) {
-        arrived_.emplace_back();
-        arrived_.back().Swap(&response_);
-        handler = std::exchange(waiting_, nullptr);
-        more = arrived_.size() < kReadAhead;
-        paused = paused_ = !more;
-      }
-    }
-    if (more) {
-      response_.Clear();
-      StartRead(&response_);
-    } else if (!paused) {
-      RemoveHold();  // no more reads will be started
-    }
-    if (handler) asio::post(executor_, [h = std::move(handler)] { h(true); });
-  }
-  void OnDone(const grpc::Status& s) override {
-    Handler handler;
-    std::shared_ptr<StreamReactor> self;
-    {
-      const std::lock_guard lock(mu_);
-      status = s;
-      done_ = true;
-      handler = std::exchange(waiting_, nullptr);
-      self = std::move(self_);
-    }
-    if (handler) asio::post(executor_, [h = std::move(handler)] { h(true); });
-  }
-
-  grpc::ClientContext context;
-  grpc::ByteBuffer request;
-  grpc::Status status;  // valid once done
+  bool used = false;
 
  private:
-  // Messages that wait for the coroutine, at most.
-  static constexpr size_t kReadAhead = 2;
-
-  asio::any_io_executor executor_;
-  grpc::ByteBuffer response_;  // of the read under way
-  std::mutex mu_;
-  std::deque<grpc::ByteBuffer> arrived_;  // guarded by mu_, as is all that follows
-  bool paused_ = false;                   // no read is under way, because enough has arrived
-  bool stopped_ = false;
-  bool done_ = false;
-  Handler waiting_;
-  std::shared_ptr<StreamReactor> self_;  // keeps it alive until OnDone
+  Sink<MessagePtr>& sink_;
 };
 
-// Waits for a callback of `Start`; the caller's cancellation cancels the RPC, whose end is then
-// awaited all the same, so nothing is left behind.
-template <typename Start>
-Awaitable<bool> Await(std::shared_ptr<void> keep, grpc::ClientContext* context, Start start) {
-  auto token = asio::use_awaitable;
-  auto initiation = [keep, context, start](auto handler) mutable {
-    auto slot = asio::get_associated_cancellation_slot(handler);
-    if (slot.is_connected()) {
-      slot.assign([keep, context](asio::cancellation_type) { context->TryCancel(); });
-    }
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    start([keep, shared](bool ok) {
-      auto h = std::move(*shared);
-      auto s = asio::get_associated_cancellation_slot(h);
-      if (s.is_connected()) s.clear();
-      auto executor = asio::get_associated_executor(h);
-      asio::dispatch(executor, [h = std::move(h), ok]() mutable { std::move(h)(ok); });
-    });
-  };
-  co_return co_await asio::async_initiate<decltype(token), void(bool)>(std::move(initiation),
-                                                                       token);
-}
-
-auto Waiting(std::shared_ptr<StreamReactor> reactor) {
-  return [reactor](std::function<void(bool)> done) { reactor->Wait(std::move(done)); };
-}
-
-class GrpcChannel final : public Channel {
+// Several targets in turn, those that are connected first.
+class BalancedChannel final : public Channel {
  public:
-  explicit GrpcChannel(std::shared_ptr<grpc::Channel> channel) : stub_(std::move(channel)) {}
+  explicit BalancedChannel(std::vector<std::shared_ptr<GrpcChannel>> channels)
+      : channels_(std::move(channels)) {}
 
   Awaitable<absl::Status> Unary(const CallContext& ctx, const MethodInfo& method,
                                 const google::protobuf::Message& request,
                                 google::protobuf::Message& response) override {
-    if (ctx.deadline <= CallContext::Clock::now()) {
-      co_return absl::DeadlineExceededError("the deadline passed before the call began");
+    Attempts attempts(ctx);
+    for (;;) {
+      const std::shared_ptr<GrpcChannel> one = Next();
+      auto calling = one->Unary(ctx, method, request, response);
+      const absl::Status status = co_await std::move(calling);
+      if (!NotBegun(status) || !attempts.Another()) co_return status;
+      const bool slept = co_await Sleep(attempts.pause);
+      if (!slept) co_return absl::CancelledError("cancelled");
     }
-    auto state = std::make_shared<UnaryState>();
-    METAMCP_CO_RETURN_IF_ERROR(Encode(request, state->request));
-    Prepare(state->context, ctx);
-    auto result = std::make_shared<grpc::Status>();
-    const auto executor = co_await asio::this_coro::executor;
-    auto start = [this, state, result, executor,
-                  path = std::string(method.path)](std::function<void(bool)> done) {
-      stub_.UnaryCall(&state->context, path, grpc::StubOptions(), &state->request, &state->response,
-                      [state, result, executor, done](grpc::Status s) {
-                        asio::post(executor, [result, s = std::move(s), done] {
-                          *result = s;
-                          done(true);
-                        });
-                      });
-    };
-    auto wait = Await(state, &state->context, std::move(start));
-    co_await std::move(wait);
-    if (!result->ok()) co_return Finished(state->context, *result);
-    co_return Decode(state->response, response);
   }
 
   Awaitable<absl::Status> Stream(const CallContext& ctx, const MethodInfo& method,
                                  const google::protobuf::Message& request,
                                  Sink<MessagePtr>& sink) override {
-    if (ctx.deadline <= CallContext::Clock::now()) {
-      co_return absl::DeadlineExceededError("the deadline passed before the call began");
+    Attempts attempts(ctx);
+    for (;;) {
+      const std::shared_ptr<GrpcChannel> one = Next();
+      WatchedSink watched(sink);
+      auto calling = one->Stream(ctx, method, request, watched);
+      const absl::Status status = co_await std::move(calling);
+      if (watched.used || !NotBegun(status) || !attempts.Another()) co_return status;
+      const bool slept = co_await Sleep(attempts.pause);
+      if (!slept) co_return absl::CancelledError("cancelled");
     }
-    auto reactor = std::make_shared<StreamReactor>(co_await asio::this_coro::executor);
-    METAMCP_CO_RETURN_IF_ERROR(Encode(request, reactor->request));
-    Prepare(reactor->context, ctx);
-    stub_.PrepareBidiStreamingCall(&reactor->context, std::string(method.path), grpc::StubOptions(),
-                                   reactor.get());
-    reactor->Begin(reactor);
-    auto read = ReadAll(reactor, method, sink);
-    const absl::Status local = co_await CatchStatus(std::move(read));
-    if (!local.ok()) reactor->context.TryCancel();
-    reactor->Stop();
-    if (!reactor->done()) {
-      // The RPC is ending; wait for it even when the caller is cancelled. The state belongs to the
-      // caller's whole stack, so it is put back.
-      const bool throws = co_await asio::this_coro::throw_if_cancelled();
-      co_await asio::this_coro::throw_if_cancelled(false);
-      while (!reactor->done()) {
-        auto wait = Await(reactor, &reactor->context, Waiting(reactor));
-        co_await std::move(wait);
-      }
-      co_await asio::this_coro::throw_if_cancelled(throws);
-    }
-    if (!local.ok()) co_return local;
-    co_return Finished(reactor->context, reactor->status);
   }
 
  private:
-  static Awaitable<absl::Status> ReadAll(std::shared_ptr<StreamReactor> reactor,
-                                         const MethodInfo& method, Sink<MessagePtr>& sink) {
-    for (;;) {
-      // In this order: a message that came before the end is not overlooked.
-      const bool done = reactor->done();
-      std::optional<grpc::ByteBuffer> encoded = reactor->Take();
-      if (!encoded && done) co_return absl::OkStatus();
-      if (!encoded) {
-        auto wait = Await(reactor, &reactor->context, Waiting(reactor));
-        co_await std::move(wait);
-        continue;
-      }
-      MessagePtr message(method.response->New());
-      METAMCP_CO_RETURN_IF_ERROR(Decode(*encoded, *message));
-      METAMCP_CO_RETURN_IF_ERROR(co_await sink.Write(std::move(message)));
+  struct Attempts {
+    explicit Attempts(const CallContext& ctx)
+        : until(std::min(ctx.deadline, Clock::now() + kPatience)) {}
+    bool Another() {
+      pause = std::min(pause * 2, kPauseMax);
+      return Clock::now() + pause < until;
     }
+    const Clock::time_point until;
+    std::chrono::milliseconds pause = kPauseMin / 2;
+  };
+
+  std::shared_ptr<GrpcChannel> Next() {
+    const size_t first = turn_++;
+    for (size_t i = 0; i < channels_.size(); ++i) {
+      const auto& one = channels_[(first + i) % channels_.size()];
+      if (one->Connected()) return one;
+    }
+    return channels_[first % channels_.size()];
   }
 
-  grpc::GenericStub stub_;
+  const std::vector<std::shared_ptr<GrpcChannel>> channels_;
+  std::atomic<size_t> turn_{0};
 };
 
 }  // namespace
 
 bool IsLocalTarget(std::string_view target) {
-  for (const std::string_view prefix :
-       {"unix:", "127.", "localhost:", "[::1]:", "ipv4:127.", "dns:///localhost:"}) {
+  constexpr std::string_view kDns = "dns:///";
+  if (target.substr(0, kDns.size()) == kDns) target.remove_prefix(kDns.size());
+  for (const std::string_view prefix : {"unix:", "127.", "localhost:", "[::1]:", "ipv4:127."}) {
     if (target.substr(0, prefix.size()) == prefix) return true;
   }
   return false;
 }
 
-absl::StatusOr<std::shared_ptr<Channel>> Channel::Create(const std::string& target,
-                                                         const TlsMaterial& tls) {
-  std::shared_ptr<grpc::ChannelCredentials> credentials;
-  if (!tls.ca.empty()) {
-    grpc::SslCredentialsOptions options;
-    options.pem_root_certs = tls.ca;
-    options.pem_cert_chain = tls.certificate;
-    options.pem_private_key = tls.key;
-    credentials = grpc::SslCredentials(options);
-  } else if (IsLocalTarget(target)) {
-    credentials = grpc::InsecureChannelCredentials();
-  } else {
-    return MakeError("CONFIG_INVALID", "gateway",
-                     StrCat("service address ", target,
-                            " is not on this machine: configure services.tls (mTLS)"));
+bool NotBegun(const absl::Status& status) {
+  if (!absl::IsUnavailable(status)) return false;
+  const auto info = GetErrorInfo(status);
+  if (!info) return false;
+  return info->reason == "SERVICE_UNREACHABLE" ||
+         (info->reason == "SHUTTING_DOWN" && info->metadata.count("refused_by") > 0);
+}
+
+absl::StatusOr<std::shared_ptr<Channel>> Channel::Create(const std::string& targets,
+                                                         ChannelOptions options) {
+  TakeGrpcLog();
+  if (options.tls != nullptr) OnlyTls13();
+  std::vector<std::shared_ptr<GrpcChannel>> channels;
+  bool several = false;
+  for (const std::string& target : std::vector<std::string>(absl::StrSplit(targets, ','))) {
+    if (options.tls == nullptr && !options.allow_plaintext && !IsLocalTarget(target)) {
+      return MakeError(
+          "CONFIG_INVALID", "gateway",
+          StrCat("service address ", target,
+                 " is not on this machine: set services.tls (mTLS; 'meta-mcp cert init' makes "
+                 "certificates), or services.allowPlaintext in a closed network"));
+    }
+    several = several || !channels.empty() || target.rfind("dns:", 0) == 0;
+    channels.push_back(std::make_shared<GrpcChannel>(target, options));
   }
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
-  arguments.SetMaxSendMessageSize(kMessageBytesMax);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5000);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 3000);
-  return std::shared_ptr<Channel>(
-      std::make_shared<GrpcChannel>(grpc::CreateCustomChannel(target, credentials, arguments)));
+  if (!several) return std::shared_ptr<Channel>(std::move(channels.front()));
+  return std::shared_ptr<Channel>(std::make_shared<BalancedChannel>(std::move(channels)));
 }
 
 }  // namespace metamcp::rpc

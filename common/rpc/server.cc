@@ -1,284 +1,134 @@
 #include "common/rpc/server.h"
 
-#include <google/protobuf/message.h>
-#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_initializer.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
-#include <atomic>
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/post.hpp>
+#include <algorithm>
 #include <map>
-#include <optional>
+#include <set>
 #include <thread>
 
-#include "common/async/run.h"
 #include "common/base/error.h"
-#include "common/base/status_macros.h"
 #include "common/base/strings.h"
-#include "common/rpc/wire.h"
-#include "common/telemetry/log.h"
+#include "common/rpc/dispatcher.h"
+#include "common/rpc/grpc_log.h"
+#include "common/rpc/tls_credentials.h"
 
 namespace metamcp::rpc {
 namespace {
 
-namespace asio = boost::asio;
+// A new replica gets its share when connections are made anew; calls that run are not touched.
+constexpr int kConnectionAgeMs = 300'000;
+constexpr int kServerPingMs = 20'000;
 
-struct Target {
-  Service* service;
-  int index;
-  const MethodInfo* info;
-};
-using Targets = std::map<std::string, Target, std::less<>>;
-
-// One RPC. gRPC calls the On… reactions on its threads; everything else runs on the executor. Lives
-// until OnDone through `self_`; the coroutine holds it too.
-//
-// A message is sent at the end of the turn of the loop that wrote it. A handler that ends in the
-// same turn, as every unary one does, so sends its last message, the status and the trailers as one
-// operation: one system call and two wake-ups less than one after the other.
-class CallReactor final : public grpc::ServerGenericBidiReactor,
-                          public Sink<MessagePtr>,
-                          public std::enable_shared_from_this<CallReactor> {
+// gRPC's reflection names what was registered by name; our services are behind a generic one.
+class NamedServices final : public grpc::ServerBuilderPlugin {
  public:
-  CallReactor(asio::any_io_executor executor, grpc::GenericCallbackServerContext* context,
-              Target target, std::atomic<int>& running)
-      : executor_(std::move(executor)), context_(context), target_(target), running_(running) {
-    ++running_;
+  explicit NamedServices(std::vector<std::string> names) : names_(std::move(names)) {}
+  std::string name() override { return "metamcp_services"; }
+  void InitServer(grpc::ServerInitializer* server) override {
+    auto* list = const_cast<std::vector<std::string>*>(server->GetServiceList());
+    list->insert(list->end(), names_.begin(), names_.end());
   }
-  ~CallReactor() override { --running_; }
+  void Finish(grpc::ServerInitializer*) override {}
+  void ChangeArguments(const std::string&, void*) override {}
 
-  void Begin(std::shared_ptr<CallReactor> self) {
-    self_ = std::move(self);
-    StartRead(&request_);
-  }
+ private:
+  const std::vector<std::string> names_;
+};
 
-  void OnReadDone(bool ok) override {
-    auto self = self_;
-    if (!ok) {
-      FinishOnce(absl::CancelledError("the request did not arrive"));
-      return;
-    }
-    asio::post(executor_, [self] { self->Spawn(self); });
-  }
-  void OnWriteDone(bool ok) override {
-    asio::post(executor_, [self = self_, ok] {
-      self->sending_ = false;
-      if (!ok) self->broken_ = true;
-      if (self->outcome_) return self->SendStatus();
-      auto handler = std::move(self->sent_handler_);
-      if (handler) handler();
-    });
-  }
-  void OnCancel() override {
-    asio::post(executor_, [self = self_] {
-      self->cancelled_ = true;
-      self->signal_.emit(asio::cancellation_type::terminal);
-    });
-  }
-  void OnDone() override {
-    // Queued reactions and the coroutine, if there are any, hold the reactor too.
-    const std::shared_ptr<CallReactor> self = std::move(self_);
-  }
-
-  // Takes one message; the next has to wait until gRPC has taken this one.
-  Awaitable<absl::Status> Write(MessagePtr message) override {
-    Send();
-    if (sending_) co_await Sent();
-    if (cancelled_ || broken_) co_return absl::CancelledError("the caller went away");
-    METAMCP_CO_RETURN_IF_ERROR(Encode(*message, response_));
-    waiting_ = true;
-    asio::post(executor_, [self = shared_from_this()] { self->Send(); });
-    co_return absl::OkStatus();
+class Reflection final : public grpc::ServerBuilderOption {
+ public:
+  explicit Reflection(std::vector<std::string> names) : names_(std::move(names)) {}
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    plugins->push_back(std::make_unique<NamedServices>(names_));
+    plugins->push_back(std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
   }
 
  private:
-  void Spawn(std::shared_ptr<CallReactor> self) {
-    auto done = [self](std::exception_ptr e, absl::Status status) {
-      self->FinishOnce(e ? StatusFromException(e) : status);
-      // Asio touches the slot after this handler, and gRPC may be done with the reactor before.
-      asio::post(self->executor_, [self] {});
-    };
-    asio::co_spawn(executor_, Handle(self),
-                   asio::bind_cancellation_slot(signal_.slot(), std::move(done)));
-    if (cancelled_) signal_.emit(asio::cancellation_type::terminal);
-  }
-
-  static Awaitable<absl::Status> Handle(std::shared_ptr<CallReactor> self) {
-    CallContext ctx;
-    METAMCP_CO_RETURN_IF_ERROR(self->ReadContext(ctx));
-    MessagePtr request(self->target_.info->request->New());
-    METAMCP_CO_RETURN_IF_ERROR(Decode(self->request_, *request));
-    self->request_.Clear();
-    if (self->target_.info->streaming) {
-      auto op =
-          self->target_.service->InvokeStream(self->target_.index, ctx, std::move(request), *self);
-      co_return co_await RunUntil(ctx.deadline, std::move(op));
-    }
-    auto op = self->target_.service->InvokeUnary(self->target_.index, ctx, std::move(request));
-    absl::StatusOr<MessagePtr> result = co_await RunUntil(ctx.deadline, std::move(op));
-    if (!result.ok()) co_return result.status();
-    co_return co_await self->Write(*std::move(result));
-  }
-
-  absl::Status ReadContext(CallContext& ctx) {
-    const auto left = context_->deadline() - std::chrono::system_clock::now();
-    ctx.deadline = CallContext::Clock::now() +
-                   std::min<std::chrono::system_clock::duration>(left, kCallTimeMax);
-    const auto& metadata = context_->client_metadata();
-    const auto it = metadata.find(kCallMetaKey);
-    if (it == metadata.end()) return absl::OkStatus();
-    return DecodeCallMeta(std::string(it->second.data(), it->second.size()), ctx);
-  }
-
-  // Starts to send the message that waits, if there is one.
-  void Send() {
-    if (!waiting_) return;
-    waiting_ = false;
-    sending_ = true;
-    StartWrite(&response_);
-  }
-
-  // Until gRPC has taken the message that is being sent. Not to be cancelled: the buffer is in use.
-  Awaitable<void> Sent() {
-    auto token = asio::use_awaitable;
-    auto initiation = [this](auto handler) {
-      auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-      sent_handler_ = [shared] { std::move (*shared)(); };
-    };
-    co_await asio::async_initiate<decltype(token), void()>(std::move(initiation), token);
-  }
-
-  void FinishOnce(const absl::Status& status) {
-    if (finished_.exchange(true)) return;
-    std::string error_info;
-    outcome_ = ToGrpc(status, error_info);
-    if (!error_info.empty()) context_->AddTrailingMetadata(kErrorInfoKey, error_info);
-    if (!sending_) SendStatus();
-  }
-
-  void SendStatus() {
-    if (std::exchange(waiting_, false)) {
-      StartWriteAndFinish(&response_, grpc::WriteOptions(), *outcome_);
-    } else {
-      Finish(*outcome_);
-    }
-  }
-
-  asio::any_io_executor executor_;
-  grpc::GenericCallbackServerContext* context_;
-  Target target_;
-  std::atomic<int>& running_;
-  std::shared_ptr<CallReactor> self_;
-  grpc::ByteBuffer request_;
-  grpc::ByteBuffer response_;
-  std::atomic<bool> finished_{false};
-  // On the executor:
-  asio::cancellation_signal signal_;
-  bool cancelled_ = false;
-  bool waiting_ = false;  // response_ is to be sent
-  bool sending_ = false;  // response_ is being sent
-  bool broken_ = false;   // a message could not be sent
-  std::optional<grpc::Status> outcome_;
-  std::function<void()> sent_handler_;
+  const std::vector<std::string> names_;
 };
 
-// Answers RPCs that reach no method.
-class RefuseReactor final : public grpc::ServerGenericBidiReactor {
- public:
-  explicit RefuseReactor(const grpc::Status& status) { Finish(status); }
-  void OnDone() override { delete this; }
-};
-
-class Dispatcher final : public grpc::CallbackGenericService {
- public:
-  Dispatcher(asio::any_io_executor executor, Targets targets, int calls_max)
-      : executor_(std::move(executor)), targets_(std::move(targets)), calls_max_(calls_max) {}
-
-  grpc::ServerGenericBidiReactor* CreateReactor(
-      grpc::GenericCallbackServerContext* context) override {
-    const auto it = targets_.find(context->method());
-    if (it == targets_.end()) {
-      return new RefuseReactor(
-          grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no method " + context->method()));
-    }
-    if (running_ >= calls_max_) {
-      return new RefuseReactor(
-          grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls at once"));
-    }
-    auto reactor = std::make_shared<CallReactor>(executor_, context, it->second, running_);
-    reactor->Begin(reactor);
-    return reactor.get();
-  }
-  int running() const { return running_; }
-
- private:
-  asio::any_io_executor executor_;
-  const Targets targets_;
-  const int calls_max_;
-  std::atomic<int> running_{0};
-};
+std::string WithPort(const std::string& listen, int port) {
+  const size_t colon = listen.rfind(':');
+  if (port == 0 || colon == std::string::npos) return listen;
+  return StrCat(listen.substr(0, colon + 1), port);
+}
 
 class GrpcServerImpl final : public GrpcServer {
  public:
-  GrpcServerImpl(asio::any_io_executor executor, Targets targets, int calls_max)
-      : executor_(executor), dispatcher_(executor, std::move(targets), calls_max) {}
+  GrpcServerImpl(asio::any_io_executor executor, const std::vector<Service*>& services,
+                 const Options& options)
+      : options_(options), dispatcher_(executor, services, options) {
+    for (const Service* service : services) ready_[std::string(service->info().name())] = false;
+  }
   ~GrpcServerImpl() override {
+    if (probe_) probe_->Shutdown(std::chrono::system_clock::now());
     if (server_) server_->Shutdown(std::chrono::system_clock::now());
   }
 
-  absl::Status Listen(const Options& options) {
-    std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
-    if (!options.tls.ca.empty()) {
-      grpc::SslServerCredentialsOptions ssl(
-          GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-      ssl.pem_root_certs = options.tls.ca;
-      ssl.pem_key_cert_pairs.push_back({options.tls.key, options.tls.certificate});
-      credentials = grpc::SslServerCredentials(ssl);
-    } else if (!IsLocalTarget(options.listen)) {
-      return MakeError("CONFIG_INVALID", "gateway",
-                       StrCat("services.listen ", options.listen,
-                              " is reachable from other machines: configure services.tls (mTLS)"));
+  absl::Status Listen() {
+    TakeGrpcLog();
+    if (options_.tls != nullptr) {
+      OnlyTls13();
+      credentials_ = MakeServerCredentials(options_.tls);
+    } else if (IsLocalTarget(options_.listen) || options_.allow_plaintext) {
+      credentials_ = grpc::InsecureServerCredentials();
+    } else {
+      return MakeError(
+          "CONFIG_INVALID", "gateway",
+          StrCat("services.listen ", options_.listen,
+                 " is reachable from other machines: set services.tls (mTLS; 'meta-mcp cert init' "
+                 "makes certificates), or services.allowPlaintext in a closed network"));
     }
     grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort(options.listen, credentials, &port);
     builder.RegisterCallbackGenericService(&dispatcher_);
     builder.SetMaxReceiveMessageSize(kMessageBytesMax);
     builder.SetMaxSendMessageSize(kMessageBytesMax);
-    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-    server_ = builder.BuildAndStart();
-    if (!server_ || (port == 0 && options.listen.rfind("unix:", 0) != 0)) {
-      return absl::UnavailableError(
-          StrCat("cannot listen on ", options.listen, "; is another process using it?"));
+    if (options_.reflection) builder.SetOption(std::make_unique<Reflection>(Names()));
+    METAMCP_RETURN_IF_ERROR(Build(builder, options_.listen, credentials_, server_, address_));
+    if (!options_.probe_listen.empty()) {
+      grpc::ServerBuilder probe;
+      METAMCP_RETURN_IF_ERROR(Build(probe, options_.probe_listen,
+                                    grpc::InsecureServerCredentials(), probe_, probe_address_));
     }
-    address_ = options.listen;
-    const size_t colon = address_.rfind(':');
-    if (port != 0 && colon != std::string::npos) {
-      address_ = StrCat(address_.substr(0, colon + 1), port);
-    }
+    TellHealth();
     return absl::OkStatus();
   }
 
   const std::string& address() const override { return address_; }
+  const std::string& probe_address() const override { return probe_address_; }
+
+  void SetReady(std::string_view service, bool ready) override {
+    const auto it = ready_.find(service);
+    if (it == ready_.end() || it->second == ready) return;
+    it->second = ready;
+    TellHealth();
+  }
+  void NotReady() override {
+    ending_ = true;
+    TellHealth();
+  }
+  void Refuse() override { dispatcher_.Refuse(); }
 
   Awaitable<void> Stop(std::chrono::steady_clock::duration grace) override {
     if (!server_) co_return;
-    if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(false);
+    NotReady();
     // Shutdown blocks until the last call is done, and calls end on this executor: another thread
     // has to wait.
     auto server = std::shared_ptr<grpc::Server>(std::move(server_));
+    auto probe = std::shared_ptr<grpc::Server>(std::move(probe_));
     auto finished = std::make_shared<std::atomic<bool>>(false);
-    std::thread waiter([server, finished, grace] {
+    std::thread waiter([server, probe, finished, grace] {
       server->Shutdown(std::chrono::system_clock::now() +
                        std::chrono::duration_cast<std::chrono::system_clock::duration>(grace));
+      if (probe) probe->Shutdown(std::chrono::system_clock::now());
       *finished = true;
     });
     while (!*finished || dispatcher_.running() > 0) {
@@ -288,10 +138,55 @@ class GrpcServerImpl final : public GrpcServer {
   }
 
  private:
-  asio::any_io_executor executor_;
+  static absl::Status Build(grpc::ServerBuilder& builder, const std::string& listen,
+                            const std::shared_ptr<grpc::ServerCredentials>& credentials,
+                            std::unique_ptr<grpc::Server>& server, std::string& address) {
+    int port = 0;
+    builder.AddListeningPort(listen, credentials, &port);
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                               kPingIntervalLeastMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kServerPingMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepAliveTimeoutMs);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, kConnectionAgeMs);
+    server = builder.BuildAndStart();
+    if (!server || (port == 0 && listen.rfind("unix:", 0) != 0)) {
+      return absl::UnavailableError(
+          StrCat("cannot listen on ", listen, "; is another process using it?"));
+    }
+    address = WithPort(listen, port);
+    return absl::OkStatus();
+  }
+
+  std::vector<std::string> Names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, ready] : ready_) names.push_back(name);
+    return names;
+  }
+
+  void TellHealth() {
+    bool all = true;
+    for (const auto& [name, ready] : ready_) all = all && ready;
+    for (grpc::Server* server : {server_.get(), probe_.get()}) {
+      if (server == nullptr) continue;
+      grpc::HealthCheckServiceInterface* health = server->GetHealthCheckService();
+      if (health == nullptr) continue;
+      for (const auto& [name, ready] : ready_) health->SetServingStatus(name, ready && !ending_);
+      health->SetServingStatus("", all && !ending_);
+    }
+  }
+
+  const Options options_;
+  std::shared_ptr<grpc::ServerCredentials> credentials_;  // the server asks it until it ends
   Dispatcher dispatcher_;
+  std::map<std::string, bool, std::less<>> ready_;  // by service
+  bool ending_ = false;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<grpc::Server> probe_;
   std::string address_;
+  std::string probe_address_;
 };
 
 }  // namespace
@@ -299,16 +194,8 @@ class GrpcServerImpl final : public GrpcServer {
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Create(asio::any_io_executor executor,
                                                                std::vector<Service*> services,
                                                                const Options& options) {
-  Targets targets;
-  for (Service* service : services) {
-    const auto& methods = service->info().methods();
-    for (size_t i = 0; i < methods.size(); ++i) {
-      targets[std::string(methods[i].path)] = Target{service, static_cast<int>(i), &methods[i]};
-    }
-  }
-  auto server =
-      std::make_unique<GrpcServerImpl>(std::move(executor), std::move(targets), options.calls_max);
-  METAMCP_RETURN_IF_ERROR(server->Listen(options));
+  auto server = std::make_unique<GrpcServerImpl>(std::move(executor), services, options);
+  METAMCP_RETURN_IF_ERROR(server->Listen());
   return server;
 }
 

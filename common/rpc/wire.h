@@ -26,6 +26,12 @@ inline constexpr int kMessageBytesMax = 40 * 1024 * 1024;
 // The longest time a call may take over gRPC; a deadline without end means this.
 inline constexpr std::chrono::hours kCallTimeMax{24};
 
+// A client pings a silent connection this often and gives it up without an answer; the server's
+// limits are below it, so that it does not take the pings for abuse.
+inline constexpr int kKeepAliveMs = 10000;
+inline constexpr int kKeepAliveTimeoutMs = 5000;
+inline constexpr int kPingIntervalLeastMs = 5000;
+
 absl::Status Encode(const google::protobuf::Message& message, grpc::ByteBuffer& out);
 absl::Status Decode(grpc::ByteBuffer& in, google::protobuf::Message& message);
 

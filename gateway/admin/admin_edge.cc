@@ -178,7 +178,7 @@ class AdminEdgeImpl final : public AdminEdge {
     target.virtual_server = std::move(name);
     METAMCP_CO_ASSIGN_OR_RETURN(target.base_url,
                                 BaseUrl(options_.public_url, listen_url_, request));
-    target.needs_key = options_.needs_key;
+    target.needs_key = options_.needs_key && options_.needs_key();
     co_return ConnectInfo(target);
   }
 

@@ -35,7 +35,7 @@ struct AdminOptions {
   std::function<size_t()> connections;
   std::function<size_t()> sessions;
   std::string public_url;
-  bool needs_key = false;  // clients must send a key
+  std::function<bool()> needs_key;  // clients must send a key
   std::chrono::milliseconds keep_alive = std::chrono::seconds(15);
   std::chrono::milliseconds timeout = std::chrono::seconds(120);
 };

@@ -157,7 +157,7 @@ TEST(AdminEdgeTest, ConnectUsesThePublicUrlAndNamesTheKey) {
   RecordProperty("req", "P1-Virt-4");
   AdminOptions options;
   options.public_url = "https://mcp.example.com/";
-  options.needs_key = true;
+  options.needs_key = [] { return true; };
   AdminServer server({}, std::move(options));
   Feed(server, {}, 1, 1, true);
   const auto info = server.Json("GET", "/api/v1/virtual-servers/default/connect");

@@ -1,6 +1,7 @@
 #include "gateway/protocol/edge_peers.h"
 
 #include <algorithm>
+#include <set>
 
 #include "common/async/run.h"
 #include "common/base/error.h"
@@ -84,19 +85,28 @@ Awaitable<absl::Status> EdgePeers::Attach(std::shared_ptr<const Principal> who,
   co_return FromPeer(status);
 }
 
-Awaitable<bool> EdgePeers::DeliverToAny(std::shared_ptr<const Principal> who,
-                                        v1::DeliverRequest request) {
-  const std::vector<cluster::Member> others = Others();
-  for (const cluster::Member& member : others) {
-    const auto peer = dial_(member);
-    if (!peer.ok()) continue;
-    request.set_target(member.instance);
-    const CallContext ctx(who, Clock::now() + kShort);
-    auto calling = (*peer)->Deliver(ctx, request);
-    const auto response = co_await std::move(calling);
-    if (response.ok() && response->taken()) co_return true;
+Awaitable<std::vector<v1::DeliverResponse>> EdgePeers::DeliverToOthers(
+    std::shared_ptr<const Principal> who, v1::DeliverRequest request, bool all) {
+  std::vector<v1::DeliverResponse> taken;
+  std::set<std::string> asked;
+  // In the second round those who joined since the last look at the directory.
+  for (int round = 0; round < 2; ++round) {
+    if (round > 0) co_await members_.Ask();
+    const std::vector<cluster::Member> others = Others();
+    for (const cluster::Member& member : others) {
+      if (!asked.insert(member.instance).second) continue;
+      const auto peer = dial_(member);
+      if (!peer.ok()) continue;
+      request.set_target(member.instance);
+      const CallContext ctx(who, Clock::now() + (all ? kDeliver : kShort));
+      auto calling = (*peer)->Deliver(ctx, request);
+      auto response = co_await std::move(calling);
+      if (!response.ok() || !response->taken()) continue;
+      taken.push_back(*std::move(response));
+      if (!all) co_return taken;
+    }
   }
-  co_return false;
+  co_return taken;
 }
 
 Awaitable<absl::Status> EdgePeers::Publish(std::vector<SessionMark> marks) {

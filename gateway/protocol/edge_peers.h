@@ -37,8 +37,11 @@ class EdgePeers {
   Awaitable<absl::Status> Attach(std::shared_ptr<const Principal> who, v1::AttachRequest request,
                                  Sink<v1::AttachResponse>& sink);
 
-  // Passes a message to every other gateway until one takes it.
-  Awaitable<bool> DeliverToAny(std::shared_ptr<const Principal> who, v1::DeliverRequest request);
+  // Passes a message to every other gateway until one takes it, or to `all`. Returns what those
+  // who took it say.
+  Awaitable<std::vector<v1::DeliverResponse>> DeliverToOthers(std::shared_ptr<const Principal> who,
+                                                              v1::DeliverRequest request,
+                                                              bool all = false);
 
   // Stores marks and tells every other gateway. OK once they are stored; who could not be told
   // reads them within seconds. Errors: DATABASE_UNAVAILABLE and the directory's.

@@ -101,9 +101,8 @@ class LegacyFront {
   Awaitable<void> SetLogLevel(std::shared_ptr<LegacySession> session, std::string level);
   // Tasks (legacy_tasks.cc).
   static bool OffersTasks(const Incoming& in, const LegacySession& session);
-  static std::string TaskCreated(LegacySession& session, const CallOutcome& outcome,
-                                 absl::StatusOr<std::string> converted);
-  static LegacyTask* KnownTask(LegacySession& session, std::string_view id);
+  std::string TaskCreated(LegacySession& session, const CallOutcome& outcome,
+                          absl::StatusOr<std::string> converted);
   static CallSpec TaskSpec(const Incoming& in, const LegacySession& session, bool can_push);
   Awaitable<void> HandleTask(Incoming in, std::shared_ptr<LegacySession> session, Reply& reply);
   Awaitable<absl::StatusOr<CallOutcome>> RunTask(const CallContext& ctx, CallSpec spec,
@@ -134,6 +133,10 @@ class LegacyFront {
 
 // The process that asked the question with this id; empty for a client's own ids.
 std::string AskerOf(const jsonrpc::Id& id);
+// The process that alone knows the task with this id; empty for one that runs at a server.
+std::string HolderOf(std::string_view task_id);
+// The results of tasks/list, raw, as one: each task once.
+absl::StatusOr<std::string> JoinTaskLists(const std::vector<std::string>& results);
 
 // Sends `status` as the JSON-RPC error of request `id`.
 Awaitable<void> RespondError(Reply& reply, const jsonrpc::Id& id, const absl::Status& status,

@@ -87,8 +87,7 @@ Awaitable<void> LegacyFront::HandleRequest(Incoming in, std::shared_ptr<LegacySe
   const absl::Status valid =
       mcp::ValidateParams(session->revision, method, in.envelope->params.text());
   const mcp::MethodInfo* info = mcp::FindMethod(method);
-  const bool extension =
-      info == nullptr && in.view->ExtensionUpstream() != nullptr && !in.view->extensions().empty();
+  const bool extension = info == nullptr && in.view->ExtensionUpstream(method) != nullptr;
   const bool known =
       extension || (info != nullptr && !info->notification &&
                     (info->capability != mcp::Capability::kTasks || OffersTasks(in, *session)) &&

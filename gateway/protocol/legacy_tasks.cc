@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <set>
 
 #include "common/async/run.h"
 #include "common/base/error.h"
@@ -22,6 +23,7 @@ constexpr mcp::Era kLegacy = mcp::Era::kLegacy;
 // Tasks of one session that tasks/list tells of, and finished results that are kept for it.
 constexpr size_t kTasksMax = 100;
 constexpr size_t kKeptBytesMax = 1u << 20;
+constexpr std::string_view kHeldPrefix = "gw-";
 constexpr std::chrono::milliseconds kPollFirst{50};
 constexpr std::chrono::milliseconds kPollMax{5000};
 
@@ -89,7 +91,7 @@ std::string LegacyFront::TaskCreated(LegacySession& session, const CallOutcome& 
   // It was over at once: a task that only this session knows.
   const std::string now = Iso8601Now();
   const bool kept = converted.ok() && converted->size() <= kKeptBytesMax;
-  task.id = NewUuidV7();
+  task.id = StrCat(kHeldPrefix, deps_.peers ? deps_.peers->self() : "", "-", NewUuidV7());
   task.result = kept ? *converted : "";
   const auto result = json::ScanObject(task.result.empty() ? "{}" : task.result);
   const bool failed = result.ok() && result->Raw("isError") == "true";
@@ -105,10 +107,33 @@ std::string LegacyFront::TaskCreated(LegacySession& session, const CallOutcome& 
   return StrCat("{\"task\":", task.local, "}");
 }
 
-LegacyTask* LegacyFront::KnownTask(LegacySession& session, std::string_view id) {
-  const auto it = std::find_if(session.tasks.begin(), session.tasks.end(),
-                               [&](const LegacyTask& task) { return task.id == id; });
-  return it == session.tasks.end() ? nullptr : &*it;
+std::string HolderOf(std::string_view task_id) {
+  if (!task_id.starts_with(kHeldPrefix)) return {};
+  task_id.remove_prefix(kHeldPrefix.size());
+  const std::string_view instance = task_id.substr(0, task_id.find('-'));
+  return cluster::IsInstanceId(instance) ? std::string(instance) : std::string();
+}
+
+absl::StatusOr<std::string> JoinTaskLists(const std::vector<std::string>& results) {
+  std::set<std::string> seen;
+  std::vector<std::string> tasks;
+  for (const std::string& result : results) {
+    METAMCP_ASSIGN_OR_RETURN(const json::ObjectView view, json::ScanObject(result));
+    METAMCP_ASSIGN_OR_RETURN(const std::vector<json::Value> listed,
+                             json::ScanArray(view.Raw("tasks")));
+    for (const json::Value& value : listed) {
+      METAMCP_ASSIGN_OR_RETURN(const json::ObjectView task, json::ScanObject(value.raw));
+      const std::string id = task.String("taskId").value_or("");
+      if (seen.insert(id).second) tasks.emplace_back(value.raw);
+    }
+  }
+  return StrCat("{\"tasks\":", json::JoinArray(tasks), "}");
+}
+
+LegacyTask* LegacySession::FindTask(std::string_view task_id) {
+  const auto it = std::find_if(tasks.begin(), tasks.end(),
+                               [&](const LegacyTask& task) { return task.id == task_id; });
+  return it == tasks.end() ? nullptr : &*it;
 }
 
 // One request about a task, in the extension's form.
@@ -129,14 +154,14 @@ Awaitable<absl::StatusOr<std::string>> LegacyFront::TaskNow(const CallContext& c
                                                             const CallSpec& spec, std::string id,
                                                             std::shared_ptr<LegacySession> session,
                                                             CallEvents& events) {
-  if (const LegacyTask* known = KnownTask(*session, id); known && !known->local.empty()) {
+  if (const LegacyTask* known = session->FindTask(id); known && !known->local.empty()) {
     co_return known->local;
   }
   auto asking = AskTask(ctx, spec, "tasks/get", id, "", events);
   METAMCP_CO_ASSIGN_OR_RETURN(const std::string detailed, co_await std::move(asking));
   METAMCP_CO_ASSIGN_OR_RETURN(std::string task, mcp::TaskToLegacy(detailed));
   // Cancelled is cancelled, however long its server takes.
-  const LegacyTask* known = KnownTask(*session, id);
+  const LegacyTask* known = session->FindTask(id);
   if (known == nullptr || !known->cancelled) co_return task;
   co_return WithMember(task, "status", "\"cancelled\"");
 }
@@ -145,7 +170,7 @@ Awaitable<absl::StatusOr<std::string>> LegacyFront::TaskNow(const CallContext& c
 Awaitable<absl::StatusOr<std::string>> LegacyFront::TaskResult(
     const CallContext& ctx, const CallSpec& spec, std::string id,
     std::shared_ptr<LegacySession> session, CallEvents& events, Reply& reply) {
-  if (const LegacyTask* known = KnownTask(*session, id); known && !known->local.empty()) {
+  if (const LegacyTask* known = session->FindTask(id); known && !known->local.empty()) {
     if (known->result.empty()) co_return NoSuchTask("the task's result was not kept");
     co_return RelatedTo(known->result, id);
   }
@@ -193,7 +218,7 @@ Awaitable<absl::StatusOr<std::string>> LegacyFront::CancelTask(
   if (IsOver(status)) co_return NoSuchTask(StrCat("the task is ", status, " already"));
   auto asking = AskTask(ctx, spec, "tasks/cancel", id, "", events);
   METAMCP_CO_ASSIGN_OR_RETURN(const std::string ack, co_await std::move(asking));
-  if (LegacyTask* known = KnownTask(*session, id)) known->cancelled = true;
+  if (LegacyTask* known = session->FindTask(id)) known->cancelled = true;
   co_return WithMember(before, "status", "\"cancelled\"");
 }
 

@@ -185,8 +185,7 @@ Awaitable<void> ModernFront::Handle(Incoming in, mcp::RequestMeta meta, Reply& r
   }
   const mcp::MethodInfo* info = mcp::FindMethod(method);
   // What the protocol does not know goes to the one upstream that may.
-  const bool extension =
-      info == nullptr && in.view->ExtensionUpstream() != nullptr && !in.view->extensions().empty();
+  const bool extension = info == nullptr && in.view->ExtensionUpstream(method) != nullptr;
   const bool task = info != nullptr && info->extension && !info->notification && in.view->tasks();
   if (task && mcp::ServerAccepts(*info, mcp::kLatestModern) &&
       !mcp::ClientHasTasks(meta.client_capabilities)) {
@@ -295,6 +294,7 @@ Awaitable<void> ModernFront::HandleListen(Incoming in, mcp::RequestMeta meta, Re
   });
   ListInterest interest;
   interest.virtual_server = in.view->name();
+  interest.principal = in.principal;
   interest.tools = filter->tools;
   interest.prompts = filter->prompts;
   interest.resources = filter->resources;

@@ -32,7 +32,7 @@ struct PendingAsk {
   std::optional<jsonrpc::ErrorObject> error;
 };
 
-// A task that a client of 2025-11-25 was told of.
+// A task that a client of 2025-11-25 was told of by this process.
 struct LegacyTask {
   std::string id;  // as the client knows it
   bool cancelled = false;
@@ -68,7 +68,8 @@ class LegacySession {
   std::map<jsonrpc::Id, std::function<void()>> in_flight;   // cancels a running request
   std::map<std::string, std::shared_ptr<PendingAsk>> asks;  // by our request id
   std::map<std::string, std::unique_ptr<ResourceWatch>> watches;
-  std::deque<LegacyTask> tasks;
+  std::deque<LegacyTask> tasks;  // those made here
+  LegacyTask* FindTask(std::string_view task_id);
   std::shared_ptr<void> interest;
   Outbox outbox;   // for the GET stream: what belongs to no request
   EventLogs logs;  // what may have to be sent again

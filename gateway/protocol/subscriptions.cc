@@ -215,6 +215,13 @@ void SubscriptionHub::Close() {
   }
 }
 
+void SubscriptionHub::CloseOf(const std::shared_ptr<const Principal>& principal) {
+  for (auto it = interests_.begin(); it != interests_.end();) {
+    const ListInterest interest = *it++;
+    if (interest.principal == principal && interest.closing) interest.closing();
+  }
+}
+
 Awaitable<void> SubscriptionHub::Stop() {
   Close();
   tasks_.CancelAll();

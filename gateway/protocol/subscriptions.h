@@ -17,12 +17,13 @@ namespace metamcp::gateway {
 // A client's wish to hear of changes of one virtual server's lists.
 struct ListInterest {
   std::string virtual_server;
+  std::shared_ptr<const Principal> principal;  // whose stream it is; may be null
   bool tools = false;
   bool resources = false;
   bool prompts = false;
   // Called with "tools", "resources" or "prompts".
   std::function<void(std::string_view)> changed;
-  // Called when the gateway stops: end the client's stream.
+  // Called when the gateway stops, or the principal is gone: end the client's stream.
   std::function<void()> closing;
 };
 
@@ -63,6 +64,8 @@ class SubscriptionHub {
   size_t watches() const { return tasks_.running(); }
   // Tells every interest that the gateway stops, so that streams end in order.
   void Close();
+  // Likewise for what one principal hears.
+  void CloseOf(const std::shared_ptr<const Principal>& principal);
   Awaitable<void> Stop();
 
  private:

@@ -7,6 +7,7 @@
 #include "common/base/strings.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
+#include "common/rpc/channel.h"
 #include "gateway/routing/call_target.h"
 #include "gateway/routing/url_demand.h"
 
@@ -156,6 +157,11 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& c
     co_return MakeError("UPSTREAM_LOST", domain,
                         StrCat("the connector that runs upstream \"", upstream->name,
                                "\" went away during the call"));
+  }
+  if (rpc::NotBegun(status)) {
+    co_return MakeError("UPSTREAM_UNAVAILABLE", domain,
+                        StrCat("the connector that runs upstream \"", upstream->name,
+                               "\" cannot be reached; nothing was executed"));
   }
   if (!status.ok()) co_return status;
   if (!sink.complete) {

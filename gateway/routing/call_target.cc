@@ -119,7 +119,7 @@ absl::StatusOr<CallChain::Target> CallChain::Resolve(const CallContext& ctx,
     target.guessed.push_back(std::move(route));
     target.routes = target.guessed;
     target.instance = std::move(task.instance);
-  } else if (const auto upstream = spec.view->ExtensionUpstream()) {
+  } else if (const auto upstream = spec.view->ExtensionUpstream(spec.method)) {
     catalog::v1::Route route;
     route.set_upstream_id(upstream->id);
     target.guessed.push_back(std::move(route));

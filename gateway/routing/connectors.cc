@@ -6,6 +6,7 @@
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/rpc/channel.h"
 
 namespace metamcp::gateway {
 namespace {
@@ -14,7 +15,8 @@ using provider::v1::CallRequest;
 using provider::v1::CallResponse;
 
 // An upstream changes hands within its lease and a scan; a call waits that long for it.
-constexpr std::chrono::seconds kPatience{8};
+// So does one whose connector ends in order, once the calls that run there are done.
+constexpr std::chrono::seconds kPatience{12};
 constexpr std::chrono::milliseconds kPause{100};
 constexpr std::chrono::seconds kProbe{1};
 constexpr size_t kOwnersMax = 20000;
@@ -50,7 +52,7 @@ bool Unanswered(const absl::Status& status) {
 // The answer of a connector that is the wrong one to ask, or of none.
 bool KnowsNothing(const absl::Status& status) {
   const auto info = GetErrorInfo(status);
-  return Unanswered(status) ||
+  return Unanswered(status) || rpc::NotBegun(status) ||
          (info && (info->reason == "NOT_FOUND" || info->reason == "NOT_OWNER" ||
                    info->reason == "STATE_INVALID"));
 }
@@ -140,7 +142,11 @@ Awaitable<absl::Status> Connectors::Call(const CallContext& ctx, CallRequest req
       if (watched.used) co_return status;
       if (Unanswered(status)) suspects_.insert(choice->instance);
     }
-    const auto owner = NamedOwner(status);
+    auto owner = NamedOwner(status);
+    if (choice.ok() && !choice->instance.empty() && rpc::NotBegun(status)) {
+      suspects_.insert(choice->instance);
+      owner = "";
+    }
     if (!owner) co_return status;
     if (owner->empty()) {
       owners_.erase(request.upstream_id());
@@ -169,7 +175,7 @@ Awaitable<absl::Status> Connectors::CallOwner(const CallContext& ctx, CallReques
   METAMCP_CO_ASSIGN_OR_RETURN(const ConnectorClient client, ClientOf(*member));
   auto calling = client.provider->Call(ctx, std::move(request), sink);
   const absl::Status status = co_await std::move(calling);
-  if (!Unanswered(status)) co_return status;
+  if (!Unanswered(status) && !rpc::NotBegun(status)) co_return status;
   suspects_.insert(member->instance);
   co_return OwnerLost();
 }

@@ -119,6 +119,11 @@ ServerView::ServerView(Parts parts)
     ui_routes_.emplace(entry->ui_exposed, std::move(route));
   }
   extensions_ = ExtensionsOf(parts_.upstreams);
+  const auto passed = json::ScanObject(extensions_);
+  passes_methods_ =
+      parts_.upstreams.size() == 1 && passed.ok() &&
+      std::any_of(passed->members().begin(), passed->members().end(),
+                  [](const json::Member& member) { return member.key != kUiExtension; });
   tasks_ = std::any_of(parts_.upstreams.begin(), parts_.upstreams.end(),
                        [](const auto& upstream) { return upstream->tasks; });
   // An exposed name wins over another item's qualified name.
@@ -236,8 +241,10 @@ bool ServerView::AwaitsFirstLists(std::chrono::steady_clock::duration wait) cons
   });
 }
 
-std::shared_ptr<const UpstreamInfo> ServerView::ExtensionUpstream() const {
-  return parts_.upstreams.size() == 1 ? parts_.upstreams[0] : nullptr;
+std::shared_ptr<const UpstreamInfo> ServerView::ExtensionUpstream(std::string_view method) const {
+  // What MCP Apps call ui/* is between a client and its page (SEP-1865).
+  if (!passes_methods_ || method.substr(0, 3) == "ui/") return nullptr;
+  return parts_.upstreams[0];
 }
 
 const std::string& ServerView::ListPage(ItemKind kind, mcp::Revision revision, size_t first,

@@ -127,8 +127,9 @@ class ServerView {
   const std::string& extensions() const { return extensions_; }
   // Whether tools of this virtual server may run as tasks.
   bool tasks() const { return tasks_; }
-  // The upstream that methods of extensions go to; null where there are several.
-  std::shared_ptr<const UpstreamInfo> ExtensionUpstream() const;
+  // Where a method goes that MCP does not know: to the only upstream, if it declares an extension
+  // that may have methods; else null.
+  std::shared_ptr<const UpstreamInfo> ExtensionUpstream(std::string_view method) const;
 
   // Bytes of one page of a list, made on first use: the members of the result without braces, for
   // example `"tools":[…]`. `first` is the index of the page's first entry.
@@ -143,6 +144,7 @@ class ServerView {
   Parts parts_;
   std::string server_info_;
   std::string extensions_;
+  bool passes_methods_ = false;  // of extensions
   bool tasks_ = false;
   std::map<std::string, catalog::v1::Route, std::less<>> ui_routes_;  // of MCP Apps, by exposed URI
   std::map<int, std::vector<EntryPtr>> by_kind_;

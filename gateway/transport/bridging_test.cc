@@ -102,6 +102,28 @@ TEST_F(EndpointTest, OneUpstreamsExtensionsPassThrough) {
   });
 }
 
+TEST_F(EndpointTest, UnknownMethodsNeedAnExtensionThatMayHaveThem) {
+  RecordProperty("req", "A12");
+  for (const char* declared :
+       {"{}", R"({"io.modelcontextprotocol/ui":{}})", R"({"io.modelcontextprotocol/tasks":{}})"}) {
+    state_.mutable_upstreams(0)->mutable_status()->set_capabilities(
+        StrCat(R"({"tools":{},"extensions":)", declared, "}"));
+    Publish();
+    Run([this]() -> Awaitable<void> {
+      auto called = co_await Modern("vendor/do", "");
+      EXPECT_EQ(At(called.body, {"error", "code"}), "-32601") << called.body;
+    });
+  }
+  state_.mutable_upstreams(0)->mutable_status()->set_capabilities(
+      R"({"extensions":{"vendor/x":{},"io.modelcontextprotocol/ui":{}}})");
+  Publish();
+  Run([this]() -> Awaitable<void> {
+    auto app = co_await Modern("ui/initialize", "");
+    EXPECT_EQ(At(app.body, {"error", "code"}), "-32601") << app.body;
+  });
+  EXPECT_TRUE(provider_.calls.empty());
+}
+
 TEST_F(EndpointTest, OfSeveralUpstreamsOnlyMcpAppsIsPassedOn) {
   RecordProperty("req", "A12");
   constexpr const char* kBoth =

@@ -70,6 +70,7 @@ class DuplexConnection final : public std::enable_shared_from_this<DuplexConnect
   // The client says no more: closes when what runs has been answered, listen streams apart.
   void InputEnded();
   End end() const { return end_; }
+  const std::shared_ptr<const Principal>& principal() const { return options_.principal; }
 
  private:
   class Call;

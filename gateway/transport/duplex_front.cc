@@ -76,6 +76,16 @@ absl::StatusOr<std::shared_ptr<DuplexConnection>> DuplexFront::Find(
                           "this one was started; open a new one here");
 }
 
+void DuplexFront::CloseOf(const std::shared_ptr<const Principal>& principal) {
+  const auto all = connections_;
+  for (const auto& [name, weak] : all) {
+    const auto connection = weak.lock();
+    if (connection != nullptr && connection->principal() == principal) {
+      connection->Close(DuplexConnection::End::kRevoked);
+    }
+  }
+}
+
 void DuplexFront::Drain() {
   draining_ = true;
   const auto all = connections_;

@@ -43,6 +43,9 @@ class DuplexFront {
                                                          std::string_view virtual_server,
                                                          const Principal& principal) const;
 
+  // Ends the connections of a principal that no credential speaks for any more.
+  void CloseOf(const std::shared_ptr<const Principal>& principal);
+
   // No more connections and requests; each ends when its running requests are answered.
   void Drain();
 

@@ -3,6 +3,7 @@
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "gateway/transport/answer_reply.h"
 #include "gateway/transport/mcp_exchange.h"
 
 namespace metamcp::gateway {
@@ -11,29 +12,6 @@ namespace {
 constexpr int kMarksMax = 1000;
 constexpr int kHandlesMax = 10000;
 constexpr size_t kPieceBytes = 256u << 10;
-
-// Keeps the one answer of a passed request.
-class AnswerReply final : public Reply {
- public:
-  Awaitable<absl::Status> Notify(std::string) override {
-    co_return absl::UnimplementedError("a passed request has no stream");
-  }
-  Awaitable<absl::Status> Respond(int http_status, std::string message) override {
-    response.set_http_status(http_status);
-    response.set_answer(std::move(message));
-    co_return absl::OkStatus();
-  }
-  Awaitable<absl::Status> End(int http_status) override {
-    response.set_http_status(http_status);
-    co_return absl::OkStatus();
-  }
-  Awaitable<absl::Status> Open() override { co_return absl::OkStatus(); }
-  bool can_push() const override { return false; }
-  bool started() const override { return false; }
-  void OnGone(std::function<void()>) override {}
-  void SetHeader(std::string_view, std::string_view) override {}
-  v1::DeliverResponse response;
-};
 
 // A client's connection that ends at another gateway.
 class PeerResponder final : public http::HttpResponder {
@@ -153,11 +131,14 @@ Awaitable<absl::StatusOr<v1::DeliverResponse>> EdgePeerServiceImpl::Deliver(
     response.set_taken(legacy_.HandleNotification(in, *session));
     co_return response;
   }
-  const bool ours =
-      envelope.method == "resources/subscribe" || envelope.method == "resources/unsubscribe";
+  const bool ours = BelongsToStream(envelope.method) || envelope.method.starts_with("tasks/");
   if (!ours || in.view == nullptr || !in.view->active()) {
     co_return MakeError("NOT_FOUND", "gateway",
                         StrCat("\"", envelope.method, "\" is not passed on"));
+  }
+  if (envelope.method.starts_with("tasks/") && envelope.method != "tasks/list" &&
+      session->FindTask(envelope.params.String("taskId").value_or("")) == nullptr) {
+    co_return response;
   }
   AnswerReply reply;
   auto handling = legacy_.HandleRequest(std::move(in), session, reply);

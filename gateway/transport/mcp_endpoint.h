@@ -63,6 +63,11 @@ class McpEndpoint {
   Awaitable<void> PassOn(Exchange& x, const jsonrpc::Envelope& envelope, std::string owner,
                          Reply& reply);
   Awaitable<void> CancelElsewhere(Exchange& x, const jsonrpc::Envelope& envelope);
+  // Requests about tasks, which any gateway may have made. False: it is handled here.
+  Awaitable<bool> HandleTaskElsewhere(Exchange& x, const jsonrpc::Envelope& envelope,
+                                      std::shared_ptr<LegacySession> session, Reply& reply);
+  Awaitable<void> ListTasks(Exchange& x, const jsonrpc::Envelope& envelope,
+                            std::shared_ptr<LegacySession> session, Reply& reply);
   Awaitable<void> AttachElsewhere(Exchange& x, std::string owner, std::string last_event_id);
   absl::StatusOr<std::shared_ptr<LegacySession>> FindSession(const Exchange& x) const;
   std::shared_ptr<LegacySession> PassingSession(const Exchange& x) const;

@@ -16,6 +16,9 @@ namespace metamcp::gateway {
 // A header's first value, if the client sent it.
 std::optional<std::string_view> Header(const http::HttpRequest& request, std::string_view name);
 
+// Whether a request changes what the stream of its session carries.
+bool BelongsToStream(std::string_view method);
+
 // Whether the version header names a modern revision.
 bool NamesModern(std::optional<std::string_view> header);
 

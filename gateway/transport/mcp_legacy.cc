@@ -117,6 +117,10 @@ Awaitable<void> McpEndpoint::HandleLegacy(Exchange& x, jsonrpc::Envelope& envelo
     co_await PassOn(x, envelope, std::move(owner), reply);
     co_return;
   }
+  if (envelope.is_call() && envelope.method.starts_with("tasks/")) {
+    const bool handled = co_await HandleTaskElsewhere(x, envelope, *session, reply);
+    if (handled) co_return;
+  }
   if (envelope.is_call() && x.reply != nullptr && x.reply->can_push() &&
       (Lasts(envelope.method) || PrefersStream(x.request))) {
     co_await HandleLegacyCall(x, envelope, *session);

@@ -3,6 +3,7 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include "common/async/run.h"
+#include "gateway/transport/answer_reply.h"
 #include "gateway/transport/mcp_exchange.h"
 
 namespace metamcp::gateway {
@@ -56,15 +57,20 @@ class ClientSink final : public Sink<v1::AttachResponse> {
 
 }  // namespace
 
+bool BelongsToStream(std::string_view method) {
+  return method == "resources/subscribe" || method == "resources/unsubscribe";
+}
+
 std::string McpEndpoint::OwnerOf(const jsonrpc::Envelope& envelope,
                                  const LegacySession& session) const {
   if (deps_.peers == nullptr || !deps_.peers->clustered()) return {};
   std::string owner;
   if (envelope.is_response()) {
     owner = AskerOf(envelope.id);
-  } else if (envelope.method == "resources/subscribe" ||
-             envelope.method == "resources/unsubscribe") {
-    owner = session.home;  // what they change goes out on the stream that is there
+  } else if (BelongsToStream(envelope.method)) {
+    owner = session.home;
+  } else if (envelope.method.starts_with("tasks/")) {
+    owner = HolderOf(envelope.params.String("taskId").value_or(""));
   }
   return owner == deps_.peers->self() ? std::string() : owner;
 }
@@ -89,8 +95,59 @@ Awaitable<void> McpEndpoint::PassOn(Exchange& x, const jsonrpc::Envelope& envelo
 Awaitable<void> McpEndpoint::CancelElsewhere(Exchange& x, const jsonrpc::Envelope& envelope) {
   if (deps_.peers == nullptr || !deps_.peers->clustered()) co_return;
   v1::DeliverRequest request = MakeDelivery(x.request, x.virtual_server, envelope);
-  auto delivering = deps_.peers->DeliverToAny(x.principal, std::move(request));
+  auto delivering = deps_.peers->DeliverToOthers(x.principal, std::move(request));
   (void)co_await std::move(delivering);
+}
+
+Awaitable<bool> McpEndpoint::HandleTaskElsewhere(Exchange& x, const jsonrpc::Envelope& envelope,
+                                                 std::shared_ptr<LegacySession> session,
+                                                 Reply& reply) {
+  if (deps_.peers == nullptr || !deps_.peers->clustered()) co_return false;
+  if (envelope.method == "tasks/list") {
+    co_await ListTasks(x, envelope, std::move(session), reply);
+    co_return true;
+  }
+  // Who made a task remembers that it was cancelled; any gateway can ask its server for the rest.
+  const std::string id = envelope.params.String("taskId").value_or("");
+  if (envelope.method != "tasks/cancel" || session->FindTask(id) != nullptr) co_return false;
+  v1::DeliverRequest request = MakeDelivery(x.request, x.virtual_server, envelope);
+  auto delivering = deps_.peers->DeliverToOthers(x.principal, std::move(request));
+  std::vector<v1::DeliverResponse> taken = co_await std::move(delivering);
+  if (taken.empty()) co_return false;
+  (void)co_await reply.Respond(taken[0].http_status(), std::move(*taken[0].mutable_answer()));
+  co_return true;
+}
+
+Awaitable<void> McpEndpoint::ListTasks(Exchange& x, const jsonrpc::Envelope& envelope,
+                                       std::shared_ptr<LegacySession> session, Reply& reply) {
+  AnswerReply own;
+  auto handling = legacy_.HandleRequest(x.MakeIncoming(envelope), std::move(session), own);
+  co_await std::move(handling);
+  v1::DeliverRequest request = MakeDelivery(x.request, x.virtual_server, envelope);
+  auto delivering = deps_.peers->DeliverToOthers(x.principal, std::move(request), true);
+  std::vector<v1::DeliverResponse> answers = co_await std::move(delivering);
+  std::vector<std::string> results;
+  const auto result_of = [](const v1::DeliverResponse& response) -> std::string {
+    const auto answer = json::ScanObject(response.answer());
+    return answer.ok() ? std::string(answer->Raw("result")) : std::string();
+  };
+  results.push_back(result_of(own.response));
+  if (results[0].empty()) {  // an error, as for a virtual server without tasks
+    (void)co_await reply.Respond(own.response.http_status(),
+                                 std::move(*own.response.mutable_answer()));
+    co_return;
+  }
+  for (const v1::DeliverResponse& response : answers) {
+    if (std::string result = result_of(response); !result.empty()) {
+      results.push_back(std::move(result));
+    }
+  }
+  const auto joined = JoinTaskLists(results);
+  if (!joined.ok()) {
+    co_await RespondError(reply, envelope.id, joined.status(), Era::kLegacy);
+    co_return;
+  }
+  (void)co_await reply.Respond(200, jsonrpc::MakeResult(envelope.id, *joined));
 }
 
 Awaitable<void> McpEndpoint::AttachElsewhere(Exchange& x, std::string owner,

@@ -115,6 +115,13 @@ absl::Status App::MigrateBlocking(db::Database& database) {
 
 void App::Start() { parts_->manager.Start(); }
 
+bool App::ready() const { return parts_->manager.informed(); }
+
+Awaitable<void> App::HandOver(std::chrono::steady_clock::time_point until) {
+  auto handing = parts_->manager.HandOver(until);
+  co_await std::move(handing);
+}
+
 Awaitable<void> App::Stop() {
   auto stopping = parts_->manager.Stop();
   co_await std::move(stopping);

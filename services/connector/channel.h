@@ -25,7 +25,8 @@ struct Outgoing {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
-// Receives what a channel brings. Called on the channel's thread, never from inside Send.
+// Receives what a channel brings. Called on the channel's thread; from inside Send only
+// OnRequestFailed (of the request that is sent) and OnClosed.
 class ChannelHandler {
  public:
   virtual ~ChannelHandler() = default;

@@ -26,7 +26,7 @@ constexpr std::chrono::milliseconds kRetryMax(60000);
 constexpr int kResumesMax = 5;
 constexpr size_t kErrorBodyMax = 64u << 10;
 constexpr size_t kSessionIdMax = 2048;
-constexpr size_t kInFlightMax = 2048;
+constexpr size_t kInFlightMax = 4096;  // as many as a session has
 constexpr std::chrono::seconds kDeleteTimeout(2);
 
 // Streamable HTTP, legacy and modern: each message is a POST; its answer is JSON or a stream of its

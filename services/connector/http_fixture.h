@@ -41,9 +41,11 @@ class HttpMcpServer {
   std::string endpoint_event = "/messages";
   std::vector<http::HttpRequest> requests;
   int deletes = 0, streams = 0, resumes = 0, initializes = 0;
-  bool hung_up = false;  // a client left "hang"
-  int refuse_code = 0;   // modern tools/call is answered with this error,
-  int refusals = 0;      // so many times
+  bool hung_up = false;             // a client left "hang"
+  int refuse_code = 0;              // modern tools/call is answered with this error,
+  int refusals = 0;                 // so many times
+  bool slow_level = false;          // takes its time with logging/setLevel
+  std::vector<bool> level_of_call;  // whether it had one when a tools/call came
   bool mirrors = false;  // "echo" mirrors its argument region in a header, and insists on it
 
  private:
@@ -92,7 +94,7 @@ class HttpMcpServer {
     if (method == "initialize") {
       ++initializes;
       result = {{"protocolVersion", mode == Mode::kSse ? "2024-11-05" : "2025-11-25"},
-                {"capabilities", {{"tools", Json::object()}}},
+                {"capabilities", {{"tools", Json::object()}, {"logging", Json::object()}}},
                 {"serverInfo", {{"name", "http"}, {"version", "1"}}}};
     } else if (method == "server/discover") {
       result = {{"supportedVersions", {"2026-07-28"}},
@@ -146,6 +148,14 @@ class HttpMcpServer {
       (co_await std::move(sending)).IgnoreError();
       co_return;
     }
+    if (method == "logging/setLevel") {
+      if (slow_level) {
+        auto pausing = Sleep(std::chrono::milliseconds(50));
+        co_await std::move(pausing);
+      }
+      has_level_ = true;
+    }
+    if (method == "tools/call") level_of_call.push_back(has_level_);
     const std::string name =
         method == "tools/call" ? message["params"].value("name", "") : std::string();
     if (name == "hang") {
@@ -273,6 +283,7 @@ class HttpMcpServer {
 
   std::unique_ptr<http::HttpServer> server_;
   http::HttpEndpoint endpoint_;
+  bool has_level_ = false;
   Broadcast wake_;
   std::map<std::string, Json> answers;
   Json pending_;

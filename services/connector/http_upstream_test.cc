@@ -133,6 +133,19 @@ TEST_F(HttpUpstreamTest, AnswersMayComeAsStreams) {
   EXPECT_THAT(TextOf(*Finish(*upstream, Tool(*upstream, "echo"))), HasSubstr("echo"));
 }
 
+TEST_F(HttpUpstreamTest, TheLogLevelIsSetBeforeTheCallsThatWantIt) {
+  RecordProperty("req", "A02");
+  auto upstream = Ready(Mode::kLegacy);
+  server_->slow_level = true;
+  pb::CallRequest request = Tool(*upstream, "echo");
+  request.set_log_level("info");
+  auto first = Begin(*upstream, request);
+  auto second = Begin(*upstream, request);
+  ASSERT_TRUE(Until([&] { return first->done && second->done; }));
+  EXPECT_TRUE(first->status.ok() && second->status.ok());
+  EXPECT_EQ(server_->level_of_call, (std::vector<bool>{true, true}));
+}
+
 TEST_F(HttpUpstreamTest, ABrokenStreamIsResumedWhereItEnded) {
   auto upstream = Ready(Mode::kLegacy);
   server_->drop_mid_stream = true;

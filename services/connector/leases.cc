@@ -39,10 +39,11 @@ Awaitable<absl::StatusOr<Leases::Verdict>> Leases::Ask(Wishes wishes) {
     const cluster::Member* winner = cluster::RendezvousWinner(id, connectors);
     const bool ours = winner == nullptr || winner->instance == self;
     if (wishes.running.count(id) > 0) {
-      const bool settled = !ours && winner->since_us + kSettled.count() < NowMicros();
+      const bool settled =
+          !ours && (wishes.leaving || winner->since_us + kSettled.count() < NowMicros());
       if (settled && wishes.busy.count(id) == 0) verdict.move.push_back(id);
       request.add_take_ids(id);
-    } else if (ours) {
+    } else if (ours && !wishes.leaving) {
       request.add_take_ids(id);
     } else {
       request.add_ask_ids(id);

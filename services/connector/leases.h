@@ -30,6 +30,7 @@ class Leases {
     std::set<std::string> running;     // of them, those that run here
     std::set<std::string> busy;        // of those, the ones that must not move now
     std::vector<std::string> ended;    // given up and ended here
+    bool leaving = false;              // this connector wants to be rid of all
   };
   struct Verdict {
     std::vector<std::string> start;  // ours now

@@ -21,6 +21,7 @@ constexpr std::chrono::seconds kLastReports(2);
 // How often leases are looked at; sooner while something is under way.
 constexpr std::chrono::milliseconds kScan(1000);
 constexpr std::chrono::milliseconds kScanSoon(150);
+constexpr std::chrono::milliseconds kHandOverLook(150);
 
 }  // namespace
 
@@ -95,6 +96,7 @@ void Manager::Apply(catalog_pb::WatchUpstreamsResponse change) {
   hold_.Set();
   if (!change.end() || !listing_) return;
   listing_ = false;
+  informed_ = true;
   std::vector<std::string> gone;
   for (const auto& [id, upstream] : upstreams_) {
     if (seen_.count(id) == 0) gone.push_back(id);
@@ -139,6 +141,7 @@ Awaitable<bool> Manager::HoldOnce() {
     if (running->busy()) wishes.busy.insert(id);
   }
   wishes.ended = ended_;
+  wishes.leaving = handing_over_;
   auto asking = leases_.Ask(std::move(wishes));
   const auto verdict = co_await std::move(asking);
   if (!verdict.ok() || stopping_) co_return false;
@@ -169,7 +172,7 @@ absl::Status Manager::Missing(const std::string& id) const {
     return MakeError("NOT_FOUND", "connector", "this connector does not have that upstream");
   }
   return MakeError("NOT_OWNER", "connector", "another connector runs this upstream",
-                   {{"owner", leases_.OwnerOf(id)}});
+                   {{"owner", handing_over_ ? std::string() : leases_.OwnerOf(id)}});
 }
 
 void Manager::Remove(const std::string& id) {
@@ -241,6 +244,16 @@ Awaitable<bool> Manager::ReportOne(std::string id) {
   upstream->ReportFailed(std::move(copy));
   dirty_.insert(id);
   co_return false;
+}
+
+Awaitable<void> Manager::HandOver(Clock::time_point until) {
+  if (leases_.alone()) co_return;
+  handing_over_ = true;
+  while (!(upstreams_.empty() && ended_.empty()) && Clock::now() < until) {
+    hold_.Set();
+    auto pause = Sleep(kHandOverLook);
+    if (!co_await std::move(pause)) co_return;
+  }
 }
 
 Awaitable<void> Manager::Stop() {

@@ -24,7 +24,13 @@ class Manager {
   ~Manager();
 
   void Start();
+  // Gives each upstream to another connector as soon as it is idle, until none is left or `until`;
+  // new calls are answered NOT_OWNER from now on.
+  Awaitable<void> HandOver(std::chrono::steady_clock::time_point until);
+  bool handing_over() const { return handing_over_; }
   Awaitable<void> Stop();
+  // The catalog has said what there is.
+  bool informed() const { return informed_; }
 
   // By id; nullptr if there is none here.
   std::shared_ptr<Upstream> Find(const std::string& id) const;
@@ -59,6 +65,8 @@ class Manager {
   Event hold_;
   std::set<std::string> seen_;  // while a full listing is being received
   bool listing_ = false;
+  bool informed_ = false;
+  bool handing_over_ = false;
   std::set<std::string> dirty_;
   Event report_;
   bool stopping_ = false;

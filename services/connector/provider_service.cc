@@ -13,7 +13,9 @@ Awaitable<absl::Status> ProviderServiceImpl::Call(const CallContext& ctx, pb::Ca
     co_return MakeError("CALL_OWNER_LOST", "connector",
                         "the call's upstream is not run here any more; start the call again");
   }
-  if (upstream == nullptr) co_return manager_.Missing(request.upstream_id());
+  // What waits here is answered here; the rest goes to whoever comes next.
+  const bool leaves = manager_.handing_over() && request.owner().empty();
+  if (upstream == nullptr || leaves) co_return manager_.Missing(request.upstream_id());
   auto calling = upstream->Call(ctx, std::move(request), sink);
   co_return co_await std::move(calling);
 }

@@ -18,6 +18,7 @@ using Clock = std::chrono::steady_clock;
 
 // A misbehaving upstream must not fill its own log.
 constexpr int kRemarksMax = 100;
+constexpr std::chrono::seconds kLevelTimeout(5);
 
 // What broke below a session broke at its upstream, whichever library noticed.
 absl::Status Attributed(absl::Status why, const std::string& domain) {
@@ -36,7 +37,9 @@ Session::Session(boost::asio::any_io_executor executor, std::shared_ptr<Channel>
       channel_(std::move(channel)),
       options_(std::move(options)),
       observer_(&observer),
-      held_timer_(executor) {}
+      levelled_(executor),
+      held_timer_(executor),
+      doubt_timer_(executor) {}
 
 Session::~Session() { channel_->Drop(); }
 
@@ -98,26 +101,55 @@ absl::StatusOr<std::shared_ptr<Exchange>> Session::Begin(RequestSpec spec) {
   if (pending_.size() >= options_.pending_max) {
     return MakeError("QUEUE_FULL", options_.domain, "too many requests are in flight");
   }
-  if (spec.log_severity >= 0 && adopted_ && !negotiated_.modern() && negotiated_.logging &&
-      (log_severity_set_ < 0 || spec.log_severity < log_severity_set_)) {
-    // One level for the whole session: the most talkative that anybody wants; the rest is filtered.
-    log_severity_set_ = spec.log_severity;
-    static constexpr std::string_view kLevels[] = {"debug", "info",     "notice", "warning",
-                                                   "error", "critical", "alert",  "emergency"};
-    SendText(StrCat(R"({"jsonrpc":"2.0","id":)", ++last_id_,
-                    R"(,"method":"logging/setLevel","params":{"level":")",
-                    kLevels[spec.log_severity], "\"}}"));
-  }
   auto exchange = std::make_shared<Exchange>(executor_, ++last_id_, std::move(spec));
   Outgoing message(RequestText(*exchange));
   message.request_id = exchange->id;
   message.method = exchange->spec.method;
   message.name = exchange->spec.name;
   message.headers = exchange->spec.headers;
-  if (absl::Status sent = channel_->Send(std::move(message)); !sent.ok()) return sent;
+  // Expected before it is sent: a transport may know at once that there will be no answer.
   pending_.emplace(exchange->id, exchange);
-  if (!held_.empty()) TakeHeld(*exchange);
+  if (absl::Status sent = channel_->Send(std::move(message)); !sent.ok()) {
+    pending_.erase(exchange->id);
+    return sent;
+  }
+  if (!held_.empty() && !exchange->done) TakeHeld(*exchange);
   return exchange;
+}
+
+Awaitable<absl::Status> Session::WantLogs(int severity) {
+  static constexpr std::string_view kLevels[] = {"debug", "info",     "notice", "warning",
+                                                 "error", "critical", "alert",  "emergency"};
+  const auto self = shared_from_this();
+  if (severity < 0 || !adopted_ || negotiated_.modern() || !negotiated_.logging) {
+    co_return absl::OkStatus();
+  }
+  while (log_severity_set_ < 0 || severity < log_severity_set_) {
+    if (levelling_) {
+      auto waiting = levelled_.WaitUntil(Clock::now() + kLevelTimeout);
+      co_await std::move(waiting);
+      const auto state = co_await boost::asio::this_coro::cancellation_state;
+      if (state.cancelled() != boost::asio::cancellation_type::none) {
+        co_return absl::CancelledError("cancelled");
+      }
+      continue;
+    }
+    struct Turn {
+      Session& session;
+      explicit Turn(Session& s) : session(s) { session.levelling_ = true; }
+      ~Turn() {
+        session.levelling_ = false;
+        session.levelled_.WakeAll();
+      }
+    } turn(*this);
+    RequestSpec spec("logging/setLevel", StrCat(R"({"level":")", kLevels[severity], "\"}"));
+    auto asking = Ask(std::move(spec), kLevelTimeout);
+    const auto answer = co_await std::move(asking);
+    if (absl::IsCancelled(answer.status())) co_return answer.status();
+    // Who does not take it has its say once; the call goes on without.
+    log_severity_set_ = severity;
+  }
+  co_return absl::OkStatus();
 }
 
 Awaitable<absl::StatusOr<Session::Answer>> Session::Ask(RequestSpec spec,
@@ -282,6 +314,7 @@ void Session::OnClosed(absl::Status why) {
   lost_why_ = Attributed(std::move(why), options_.domain);
   held_.clear();
   held_timer_.cancel();
+  doubt_timer_.cancel();
   auto pending = std::move(pending_);
   pending_.clear();
   for (const auto& [id, exchange] : pending) exchange->FinishFailure(lost_why_);

@@ -15,6 +15,7 @@
 #include "common/mcp/jsonrpc.h"
 #include "common/mcp/version.h"
 #include "services/connector/channel.h"
+#include "services/connector/event.h"
 #include "services/connector/exchange.h"
 
 namespace metamcp::connector {
@@ -92,6 +93,10 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
   void Adopt(Negotiated negotiated);
   const Negotiated& negotiated() const { return negotiated_; }
 
+  // Asks a legacy upstream for log messages from this severity on (-1: none), and returns when it
+  // has taken it: a request that is sent then is logged so. One level holds for the whole session,
+  // the most talkative that anybody wanted; the rest is filtered. Errors: CANCELLED.
+  Awaitable<absl::Status> WantLogs(int severity);
   // Sends a request. Errors: UPSTREAM_LOST, QUEUE_FULL.
   absl::StatusOr<std::shared_ptr<Exchange>> Begin(RequestSpec spec);
   // Sends a request and waits for its answer.
@@ -131,6 +136,7 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
   void FailExchange(const std::shared_ptr<Exchange>& exchange, std::string_view why);
   void CountBroken();
   void OnResponse(const jsonrpc::Envelope& envelope);
+  void OnStray(std::string_view id);
   void OnNotification(const jsonrpc::Envelope& envelope, uint64_t stream_of);
   void OnUpstreamRequest(const jsonrpc::Envelope& envelope, uint64_t stream_of);
   void OnProgress(const jsonrpc::Envelope& envelope);
@@ -163,11 +169,14 @@ class Session final : public ChannelHandler, public std::enable_shared_from_this
   absl::Status lost_why_;
   uint64_t last_id_ = 0;
   int log_severity_set_ = -1;
+  bool levelling_ = false;  // the level is being set
+  Broadcast levelled_;
   absl::flat_hash_map<uint64_t, std::shared_ptr<Exchange>> pending_;
   absl::flat_hash_map<uint64_t, std::weak_ptr<Exchange>> told_on_;  // by request id
   std::vector<Held> held_;
   std::chrono::steady_clock::time_point stray_at_;  // of the last answer to nobody
   boost::asio::steady_timer held_timer_;
+  boost::asio::steady_timer doubt_timer_;
   int remarks_ = 0;
   int broken_ = 0;  // messages that nobody could use since the last good answer
 };

@@ -17,8 +17,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kHeldMax = 16;
-// What follows an answer to nobody within this time is more of the same.
+// What follows an answer to nobody within this time may be more of the same.
 constexpr std::chrono::milliseconds kStrayEcho(2);
+// Then the call in flight has this long to show that it was not its answer.
+constexpr std::chrono::seconds kDoubt(2);
 // Messages in a row that are not JSON-RPC, or answer nobody, before the session is given up.
 constexpr int kBrokenMax = 20;
 
@@ -116,13 +118,7 @@ void Session::OnResponse(const jsonrpc::Envelope& envelope) {
     // Late answers of cancelled requests and of our own setLevel are ordinary.
     if (id && *id > 0 && static_cast<uint64_t>(*id) <= last_id_) return;
     Remark(StrCat("an answer to an unknown request was dropped: id ", envelope.id.raw()));
-    const auto only = OnlyCall();
-    const bool news = Clock::now() > stray_at_ + kStrayEcho;
-    stray_at_ = Clock::now();
-    if (only != nullptr && news && !channel_->Correlates()) {
-      FailExchange(only, StrCat("the upstream answered ", only->spec.method,
-                                " under the id of no request: ", envelope.id.raw().substr(0, 80)));
-    }
+    OnStray(envelope.id.raw());
     return CountBroken();
   }
   broken_ = 0;
@@ -139,6 +135,30 @@ void Session::OnResponse(const jsonrpc::Envelope& envelope) {
   error.message = envelope.error.message;
   error.data = envelope.error.data;
   exchange->FinishError(std::move(error));
+}
+
+// An answer under the id of no request is most likely that of the only call in flight, which would
+// wait for nothing.
+void Session::OnStray(std::string_view id) {
+  const bool news = Clock::now() > stray_at_ + kStrayEcho;
+  stray_at_ = Clock::now();
+  const auto only = OnlyCall();
+  if (only == nullptr || channel_->Correlates()) return;
+  const std::string why = StrCat("the upstream answered ", only->spec.method,
+                                 " under the id of no request: ", id.substr(0, 80));
+  if (news) return FailExchange(only, why);
+  // The call before may have been answered twice, and this one's answer may still come.
+  doubt_timer_.expires_after(kDoubt);
+  auto decide = [weak = weak_from_this(), doubted = std::weak_ptr<Exchange>(only),
+                 since = only->active_at, why](boost::system::error_code error) {
+    const auto self = weak.lock();
+    const auto exchange = doubted.lock();
+    if (error || self == nullptr || exchange == nullptr || exchange->done) return;
+    if (exchange->active_at == since && self->Expects(exchange->id)) {
+      self->FailExchange(exchange, why);
+    }
+  };
+  doubt_timer_.async_wait(std::move(decide));
 }
 
 void Session::OnNotification(const jsonrpc::Envelope& envelope, uint64_t stream_of) {

@@ -58,6 +58,7 @@ struct Upstream::CallRun {
 
 // Who may come back for a call, and with what.
 std::string CallBinding(const pb::CallRequest& request, const CallContext& ctx);
+bool HasReason(const absl::Status& status, std::string_view reason);
 
 // For calls that nobody listens to.
 class NullSink final : public Sink<pb::CallResponse> {

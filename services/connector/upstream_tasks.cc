@@ -211,7 +211,8 @@ Awaitable<std::string> Upstream::HoldTask(const CallRun& run, std::shared_ptr<In
                                 core_.dialer.options().client_info, "tasks/result", task_id);
     spec.call = true;
     spec.task_id = task_id;
-    spec.capset = ReadCapset(run.request.client_capabilities());
+    spec.capset =
+        ReadCapset(run.request.client_capabilities(), instance->session->negotiated().revision);
     auto begun = instance->session->Begin(std::move(spec));
     if (!begun.ok()) co_return "";
     held_[key] = std::make_shared<HeldTask>(instance->session, *begun);

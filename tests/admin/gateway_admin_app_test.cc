@@ -307,8 +307,8 @@ TEST_F(GatewayAdminAppTest, CallsAreCountedByOutcome) {
   EXPECT_EQ(answer["result"]["structuredContent"]["arguments"]["n"], 1.5);
   EXPECT_EQ(Send("POST", "/api/v1/call", R"({"target":"git__boom"})").status, 502);
   EXPECT_EQ(Send("POST", "/api/v1/call", R"({"target":"nothing"})").status, 404);
-  // What MCP does not know goes to the only server there is; it makes no label of its own.
-  EXPECT_EQ(Send("POST", "/api/v1/call", R"({"target":"x","method":"evil/label"})").status, 200);
+  // What MCP does not know, and the server declares no extension for; it makes no label of its own.
+  EXPECT_EQ(Send("POST", "/api/v1/call", R"({"target":"x","method":"evil/label"})").status, 404);
   const std::string text = Send("GET", "/metrics").body;
   const auto counted = [&](std::string_view outcome, std::string_view upstream,
                            std::string_view method) {
@@ -318,10 +318,10 @@ TEST_F(GatewayAdminAppTest, CallsAreCountedByOutcome) {
   EXPECT_THAT(text, counted("ok", "git", "tools/call"));
   EXPECT_THAT(text, counted("upstream_lost", "git", "tools/call"));
   EXPECT_THAT(text, counted("tool_not_found", "", "tools/call"));
-  EXPECT_THAT(text, counted("ok", "git", "other"));
+  EXPECT_THAT(text, counted("method_not_found", "", "other"));
   const json status = Json("GET", "/api/v1/status");
   EXPECT_EQ(status["calls"]["total"], 4);
-  EXPECT_EQ(status["calls"]["failed"], 2);
+  EXPECT_EQ(status["calls"]["failed"], 3);
   EXPECT_EQ(status["upstreams"]["byState"]["ready"], 1);
 }
 

@@ -92,7 +92,7 @@ async function runServer(gateway, up, clients, features, report) {
     } catch (error) {
       const why = `cannot connect: ${error.message}`;
       for (const feature of features)
-        report({ ...describe(wanted, up, feature), outcome: 'broken', why });
+        report({ ...describe(wanted, up, feature), outcome: 'broken', unconnected: true, why });
       await client?.close().catch(() => {});
       continue;
     }

@@ -27,10 +27,18 @@ function counts(cells) {
 export function printTables(tables, print) {
   for (const [name, cells] of Object.entries(tables)) {
     print(`${name}: ${counts(cells)}`);
-    for (const cell of cells.filter(({ outcome }) => outcome === 'broken')) {
-      const client = `client ${cell.client} ${cell.clientTransport}`;
-      const ends = `${client}, server ${cell.server} ${cell.serverTransport}`;
-      print(`  broken: ${cell.feature}: ${ends}`);
+    const broken = cells.filter(({ outcome }) => outcome === 'broken');
+    const endsOf = ({ client, clientTransport, server, serverTransport }) =>
+      `client ${client} ${clientTransport}, server ${server} ${serverTransport}`;
+    // A pair that does not come together is one fault, whatever was to be tried with it.
+    const apart = broken.filter(({ unconnected }) => unconnected);
+    for (const ends of unique(apart.map(endsOf))) {
+      const own = apart.filter((cell) => endsOf(cell) === ends);
+      print(`  broken: all ${own.length} features: ${ends}`);
+      print(`    ${own[0].why}`);
+    }
+    for (const cell of broken.filter(({ unconnected }) => !unconnected)) {
+      print(`  broken: ${cell.feature}: ${endsOf(cell)}`);
       print(`    ${cell.why.replaceAll('\n', '\n    ')}`);
       if (cell.at) print(`    ${cell.at}`);
     }

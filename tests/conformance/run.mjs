@@ -26,6 +26,9 @@ const wanted =
 const keep = (key, value) => wanted.every(([name, list]) => name !== key || list.includes(value));
 
 const adapter = await loadAdapter(values.gateway);
+// A gateway need not have every transport.
+const fronts = ({ transport }) => adapter.fronts?.includes(transport) ?? true;
+const backs = ({ transport }) => adapter.backs?.includes(transport) ?? true;
 const tables = {};
 for (const name of values.table ?? PUBLISHED) {
   const table = TABLES[name];
@@ -36,9 +39,9 @@ for (const name of values.table ?? PUBLISHED) {
   tables[name] = await runMatrix({
     adapter,
     clients: table.clients.filter(
-      (each) => keep('client', each.revision) && keep('front', each.transport)),
-    servers :
-      table.servers.filter((each) => keep('server', each.revision) && keep('back', each.transport)),
+      (each) => keep('client', each.revision) && keep('front', each.transport) && fronts(each)),
+    servers: table.servers.filter(
+      (each) => keep('server', each.revision) && keep('back', each.transport) && backs(each)),
     pairs: table.pairs,
     features: table.features.filter(({ id }) => keep('feature', id)),
   });

@@ -94,7 +94,7 @@ Awaitable<void> Credentials::Run(std::shared_ptr<Credentials> self, AccountPtr a
     }
   } done{self->core_, account};
   account->outcome = absl::CancelledError("stopped");
-  auto doing = self->Do(account, work);
+  auto doing = self->DoInTurn(account, work);
   auto caught = CatchStatus(std::move(doing));
   account->outcome = co_await std::move(caught);
 }

@@ -49,9 +49,9 @@ struct LoginCore {
 };
 
 // The OAuth credentials of one upstream: one account that all share, or one per principal. Hands
-// out tokens, renews them before they expire (once, however many ask), and finds out what to do
-// when the upstream refuses one. Owned by shared_ptr. Single-threaded.
-// Source: MCP 2026-07-28 and 2025-11-25, basic/authorization.
+// out tokens, renews them before they expire (once, however many ask, here and in other processes
+// with the same store), and finds out what to do when the upstream refuses one. Owned by
+// shared_ptr. Single-threaded. Source: MCP 2026-07-28 and 2025-11-25, basic/authorization.
 class Credentials : public std::enable_shared_from_this<Credentials> {
  public:
   using Clock = std::chrono::steady_clock;
@@ -142,6 +142,9 @@ class Credentials : public std::enable_shared_from_this<Credentials> {
 
   // credentials_grant.cc
   Awaitable<absl::Status> LoadStored(AccountPtr account);
+  // Waits until no other process works on the account. False: what that one left will do.
+  Awaitable<bool> AwaitTurn(AccountPtr account, Work work, std::string claimant);
+  Awaitable<absl::Status> DoInTurn(AccountPtr account, Work work);
   Awaitable<absl::Status> Renew(AccountPtr account);
   Awaitable<absl::Status> Recover(AccountPtr account);
   Awaitable<absl::Status> StepUp(AccountPtr account);

@@ -17,6 +17,10 @@ namespace {
 constexpr std::chrono::seconds kWorkTime(60);
 // Between two tries to renew when the server cannot be reached.
 constexpr std::chrono::seconds kRetry(5);
+// A process that dies at work blocks the others no longer than this; above the time of a request.
+constexpr std::chrono::seconds kTurn(70);
+// Between two looks at what another process does.
+constexpr std::chrono::milliseconds kLook(50);
 
 std::string ReasonOf(const absl::Status& status) {
   const auto info = GetErrorInfo(status);
@@ -70,6 +74,48 @@ Awaitable<bool> Credentials::AdoptStored(AccountPtr account) {
   account->grant = std::move(theirs);
   account->accepted = false;
   co_return true;
+}
+
+Awaitable<bool> Credentials::AwaitTurn(AccountPtr account, Work work, std::string claimant) {
+  const auto until = Clock::now() + kTurn;
+  while (Clock::now() < until) {
+    auto claiming = core_.vault.Claim(account->holder, claimant, kTurn);
+    const absl::StatusOr<bool> claimed = co_await std::move(claiming);
+    // Without the database nobody can be asked, and calls go on.
+    if (!claimed.ok() || *claimed) break;
+    auto adopting = AdoptStored(account);
+    const bool adopted = co_await std::move(adopting);
+    if (adopted && (work == Work::kRecover || !Stale(*account))) co_return false;
+    if (!account->grant) co_return false;
+    if (work == Work::kRenew && NowMicros() < account->grant->tokens.expires_us) {
+      account->retry_at = Clock::now() + kLook;  // the old token does until the other is ready
+      co_return false;
+    }
+    const bool slept = co_await Sleep(kLook);
+    if (!slept) co_return false;
+  }
+  co_return true;
+}
+
+Awaitable<absl::Status> Credentials::DoInTurn(AccountPtr account, Work work) {
+  if (work == Work::kLoad || !account->grant) {
+    auto doing = Do(account, work);
+    co_return co_await std::move(doing);
+  }
+  const std::string claimant = NewUuidV7();
+  auto waiting = AwaitTurn(account, work, claimant);
+  const bool ours = co_await std::move(waiting);
+  if (!ours) co_return absl::OkStatus();
+  auto doing = Do(account, work);
+  auto caught = CatchStatus(std::move(doing));
+  const absl::Status status = co_await std::move(caught);
+  auto releasing = core_.vault.Release(account->holder, claimant);
+  const absl::Status released = co_await std::move(releasing);
+  if (!released.ok()) {
+    Log(LogLevel::kWarning, "login.turn_kept",
+        {{"upstream", settings_.slug}, {"error", std::string(released.message())}});
+  }
+  co_return status;
 }
 
 Awaitable<absl::Status> Credentials::Renew(AccountPtr account) {

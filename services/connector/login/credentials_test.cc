@@ -29,6 +29,13 @@ class OpenStore final : public SecretStore {
     return memory.Put(std::move(key), std::move(sealed));
   }
   Awaitable<absl::Status> Remove(SecretKey key) override { return memory.Remove(std::move(key)); }
+  Awaitable<absl::StatusOr<bool>> Claim(SecretKey key, std::string claimant,
+                                        std::chrono::microseconds time) override {
+    return memory.Claim(std::move(key), std::move(claimant), time);
+  }
+  Awaitable<absl::Status> Release(SecretKey key, std::string claimant) override {
+    return memory.Release(std::move(key), std::move(claimant));
+  }
   MemorySecretStore memory;
   std::string all;
 };
@@ -279,6 +286,48 @@ TEST_F(CredentialsTest, WhatAnotherProcessRenewedIsTaken) {
   ASSERT_EQ(Call(one), "200");  // rotates the refresh token that both have
   world_.valid.erase("access-1");
   EXPECT_EQ(Call(two), "200");
+  EXPECT_EQ(world_.tokens, 2);
+}
+
+TEST_F(CredentialsTest, TwoProcessesRefreshOnceBetweenThem) {
+  RecordProperty("req", "M02-US-002.3");
+  auto one = Make();
+  ASSERT_TRUE(LogIn(*one).ok());
+  ASSERT_EQ(Call(one), "200");
+  auto two = Make();
+  ASSERT_EQ(Call(two), "200");
+  world_.delay = std::chrono::milliseconds(20);
+  for (int round = 0; round < 3; ++round) {
+    // Both are refused at the same moment, and both have the same refresh token.
+    world_.valid.clear();
+    std::vector<std::string> out(50);
+    for (size_t i = 0; i < out.size(); ++i) {
+      boost::asio::co_spawn(io_, Ask(i % 2 == 0 ? one : two, world_, "", &out[i]),
+                            boost::asio::detached);
+    }
+    ASSERT_TRUE(RunUntilTrue(io_, [&out] {
+      return std::none_of(out.begin(), out.end(), [](const auto& text) { return text.empty(); });
+    }));
+    for (const std::string& each : out) EXPECT_EQ(each, "200");
+    EXPECT_EQ(world_.tokens, 2 + round);
+  }
+}
+
+TEST_F(CredentialsTest, WhileAnotherProcessRenewsTheOldTokenDoes) {
+  auto credentials = Make();
+  world_.expires_in = 1;
+  ASSERT_TRUE(LogIn(*credentials).ok());
+  const SecretKey key{"default", "token", "", "https://mcp.example/mcp", ""};
+  ASSERT_TRUE(*Await(io_, store_.Claim(key, "another", std::chrono::hours(1))));
+  auto waiting = Sleep(std::chrono::milliseconds(920));
+  Await(io_, std::move(waiting));
+  EXPECT_EQ(Call(credentials), "200");
+  EXPECT_EQ(world_.tokens, 1);
+  // The other gave up; then it is renewed here.
+  ASSERT_TRUE(Await(io_, store_.Release(key, "another")).ok());
+  auto expiring = Sleep(std::chrono::milliseconds(120));
+  Await(io_, std::move(expiring));
+  EXPECT_EQ(Call(credentials), "200");
   EXPECT_EQ(world_.tokens, 2);
 }
 

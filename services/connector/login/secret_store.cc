@@ -49,4 +49,20 @@ Awaitable<absl::Status> MemorySecretStore::Remove(SecretKey key) {
   co_return absl::OkStatus();
 }
 
+Awaitable<absl::StatusOr<bool>> MemorySecretStore::Claim(SecretKey key, std::string claimant,
+                                                         std::chrono::microseconds time) {
+  const auto now = std::chrono::steady_clock::now();
+  Claimed& claim = claims_[Place(key.tenant, key.kind, key.owner, key.resource)];
+  if (claim.claimant != claimant && claim.until > now) co_return false;
+  claim.claimant = std::move(claimant);
+  claim.until = now + time;
+  co_return true;
+}
+
+Awaitable<absl::Status> MemorySecretStore::Release(SecretKey key, std::string claimant) {
+  const auto found = claims_.find(Place(key.tenant, key.kind, key.owner, key.resource));
+  if (found != claims_.end() && found->second.claimant == claimant) claims_.erase(found);
+  co_return absl::OkStatus();
+}
+
 }  // namespace metamcp::connector

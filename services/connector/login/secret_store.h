@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <string>
 #include <tuple>
@@ -33,6 +34,12 @@ class SecretStore {
   virtual Awaitable<absl::StatusOr<std::vector<StoredSecret>>> Load(SecretKey key) = 0;
   virtual Awaitable<absl::Status> Put(SecretKey key, std::string sealed) = 0;
   virtual Awaitable<absl::Status> Remove(SecretKey key) = 0;
+  // Takes, or keeps, the right to renew what `key` names (its issuer does not count) for `claimant`
+  // and that long. False: another has it, and its time is not over.
+  virtual Awaitable<absl::StatusOr<bool>> Claim(SecretKey key, std::string claimant,
+                                                std::chrono::microseconds time) = 0;
+  // Gives it back, if it is still the claimant's.
+  virtual Awaitable<absl::Status> Release(SecretKey key, std::string claimant) = 0;
 };
 
 // Keeps them as long as the process lives.
@@ -41,6 +48,9 @@ class MemorySecretStore final : public SecretStore {
   Awaitable<absl::StatusOr<std::vector<StoredSecret>>> Load(SecretKey key) override;
   Awaitable<absl::Status> Put(SecretKey key, std::string sealed) override;
   Awaitable<absl::Status> Remove(SecretKey key) override;
+  Awaitable<absl::StatusOr<bool>> Claim(SecretKey key, std::string claimant,
+                                        std::chrono::microseconds time) override;
+  Awaitable<absl::Status> Release(SecretKey key, std::string claimant) override;
 
  private:
   using Place = std::tuple<std::string, std::string, std::string, std::string>;
@@ -48,7 +58,12 @@ class MemorySecretStore final : public SecretStore {
     StoredSecret secret;
     uint64_t order = 0;
   };
+  struct Claimed {
+    std::string claimant;
+    std::chrono::steady_clock::time_point until;
+  };
   std::map<Place, std::map<std::string, Entry>> places_;
+  std::map<Place, Claimed> claims_;
   uint64_t order_ = 0;
 };
 

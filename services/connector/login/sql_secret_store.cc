@@ -88,4 +88,53 @@ Awaitable<absl::Status> SqlSecretStore::Remove(SecretKey key) {
   co_return co_await executor_.RunStatus(context, std::move(op));
 }
 
+Awaitable<absl::StatusOr<bool>> SqlSecretStore::Claim(SecretKey key, std::string claimant,
+                                                      std::chrono::microseconds time) {
+  key.issuer.clear();
+  const CallContext context = StoreContext();
+  std::function<absl::StatusOr<bool>(db::Database&)> op = [key, claimant,
+                                                           time](db::Database& database) {
+    const int64_t now = NowMicros();
+    bool taken = false;
+    const db::TransactOptions options;
+    const absl::Status done = database.Transact(options, [&](db::Transaction& tx) -> absl::Status {
+      METAMCP_RETURN_IF_ERROR(tx.AdvisoryLock("connector_claims"));
+      METAMCP_ASSIGN_OR_RETURN(
+          const db::Rows rows,
+          tx.Query(StrCat("SELECT claimant, until_us FROM connector_claims", kWhere), Place(key)));
+      taken = rows.empty();
+      for (const db::Row& row : rows) {
+        METAMCP_ASSIGN_OR_RETURN(const std::string who, row.Get<std::string>("claimant"));
+        METAMCP_ASSIGN_OR_RETURN(const int64_t until, row.Get<int64_t>("until_us"));
+        taken = who == claimant || until <= now;
+      }
+      if (!taken) return absl::OkStatus();
+      return tx.Upsert("connector_claims",
+                       {{"tenant_id", key.tenant},
+                        {"kind", key.kind},
+                        {"owner", key.owner},
+                        {"resource", key.resource}},
+                       {{"claimant", claimant}, {"until_us", now + time.count()}});
+    });
+    return done.ok() ? absl::StatusOr<bool>(taken) : absl::StatusOr<bool>(done);
+  };
+  co_return co_await executor_.Run<bool>(context, std::move(op));
+}
+
+Awaitable<absl::Status> SqlSecretStore::Release(SecretKey key, std::string claimant) {
+  key.issuer.clear();
+  const CallContext context = StoreContext();
+  std::function<absl::Status(db::Database&)> op = [key, claimant](db::Database& database) {
+    const db::TransactOptions options;
+    return database.Transact(options, [&](db::Transaction& tx) {
+      db::Params params = Place(key);
+      params.push_back({"claimant", claimant});
+      const std::string sql =
+          StrCat("DELETE FROM connector_claims", kWhere, " AND claimant = :claimant");
+      return tx.Execute(sql, params).status();
+    });
+  };
+  co_return co_await executor_.RunStatus(context, std::move(op));
+}
+
 }  // namespace metamcp::connector

@@ -140,6 +140,17 @@ Awaitable<absl::Status> Vault::RemoveGrants(Holder holder, std::string issuer) {
   co_return co_await std::move(removing);
 }
 
+Awaitable<absl::StatusOr<bool>> Vault::Claim(Holder holder, std::string claimant,
+                                             std::chrono::microseconds time) {
+  auto claiming = store_.Claim(TokenKey(holder, ""), std::move(claimant), time);
+  co_return co_await std::move(claiming);
+}
+
+Awaitable<absl::Status> Vault::Release(Holder holder, std::string claimant) {
+  auto releasing = store_.Release(TokenKey(holder, ""), std::move(claimant));
+  co_return co_await std::move(releasing);
+}
+
 Awaitable<absl::StatusOr<std::optional<oauth::ClientIdentity>>> Vault::LoadClient(
     std::string tenant, std::string issuer, std::string redirect_uri) {
   auto loading =

@@ -44,6 +44,11 @@ class Vault {
   // Forgets the tokens of one issuer, or for an empty one of all.
   Awaitable<absl::Status> RemoveGrants(Holder holder, std::string issuer);
 
+  // The right to renew a holder's grants, one process at a time: see SecretStore.
+  Awaitable<absl::StatusOr<bool>> Claim(Holder holder, std::string claimant,
+                                        std::chrono::microseconds time);
+  Awaitable<absl::Status> Release(Holder holder, std::string claimant);
+
   // A client registered at `issuer` with that redirect URI, if its secret has not expired.
   Awaitable<absl::StatusOr<std::optional<oauth::ClientIdentity>>> LoadClient(
       std::string tenant, std::string issuer, std::string redirect_uri);

@@ -71,12 +71,13 @@ void Reader::CallMcp(const Json& with, Task* task, const std::string& path) {
     }
     if (const Json* http = Object(*transport, "http", at)) {
       if (http->contains("headers")) {
-        Note(Join(at, "http/headers"), "inline headers are refused; they belong to the server");
+        Note(StrCat(at, "/http/headers"), "inline headers are refused; they belong to the server");
       }
       const auto endpoint = http->find("endpoint");
       if (endpoint == http->end() || !endpoint->is_string() ||
           absl::StrContains(endpoint->get_ref<const std::string&>(), "://")) {
-        Note(Join(at, "http/endpoint"), "must be the name of a registered server, not an address");
+        Note(StrCat(at, "/http/endpoint"),
+             "must be the name of a registered server, not an address");
       } else {
         server = endpoint->get<std::string>();
       }
@@ -88,7 +89,7 @@ void Reader::CallMcp(const Json& with, Task* task, const std::string& path) {
     return;
   }
   const std::string tool = Text(*parameters, "name", Join(path, "parameters"));
-  if (tool.empty()) Note(Join(path, "parameters/name"), "names no tool");
+  if (tool.empty()) Note(StrCat(path, "/parameters/name"), "names no tool");
   task->tool = server.empty() ? tool : StrCat(server, ".", tool);
   const auto arguments = parameters->find("arguments");
   task->value =
@@ -117,7 +118,7 @@ void Reader::CallHttp(const Json& with, Task* task, const std::string& path) {
     Note(Join(path, "endpoint"), "is missing");
   }
   if (authentication != nullptr) {
-    const std::string at = Join(path, "endpoint/authentication");
+    const std::string at = StrCat(path, "/endpoint/authentication");
     if (authentication->is_object() && authentication->contains("use")) {
       authentication = Reusable("authentications", (*authentication)["use"], at);
     } else if (authentication->is_string()) {
@@ -132,7 +133,7 @@ void Reader::CallHttp(const Json& with, Task* task, const std::string& path) {
         } else if (it.key() == "bearer") {
           http.bearer = CompileValue(*it);
         } else {
-          Note(Join(at, it.key()), "only basic and bearer are supported");
+          Note(Join(at, it.key()), "is not supported; basic and bearer are");
         }
       }
     }
@@ -166,7 +167,7 @@ void Reader::Emit(const Json& value, Task* task) {
   const Json* with = event == nullptr ? nullptr : Object(*event, "with", Join(path, "event"));
   if (with == nullptr) return Note(path, "needs event.with");
   if (!with->contains("source") || !with->contains("type")) {
-    Note(Join(path, "event/with"), "needs source and type");
+    Note(StrCat(path, "/event/with"), "needs source and type");
   }
   task->value = CompileValue(*with);
 }
@@ -201,7 +202,11 @@ void Reader::Listen(const Json& value, Task* task) {
     task->listen_all = to->contains("all");
     const std::string member = task->listen_all ? "all" : "any";
     const Json& list = (*to)[member];
-    if (!list.is_array() || list.empty()) return Note(Join(at, member), "needs events");
+    if (!list.is_array() || (task->listen_all && list.empty())) {
+      return Note(Join(at, member), "needs events");
+    }
+    // Any event at all.
+    if (list.empty()) task->events.emplace_back();
     for (size_t i = 0; i < list.size(); ++i) {
       task->events.push_back(Filter(list[i], Join(Join(at, member), StrCat(i))));
     }

@@ -64,7 +64,7 @@ void Reader::Try(const Json& value, Task* task, int depth) {
   if (const Json* errors = Object(*caught, "errors", path)) {
     const Json* with = Object(*errors, "with", Join(path, "errors"));
     if (with != nullptr) {
-      const std::string at = Join(path, "errors/with");
+      const std::string at = StrCat(path, "/errors/with");
       Only(*with, {"type", "status", "title", "detail", "instance"}, at);
       const auto text = [&](const char* key, std::optional<std::string>* into) {
         if (with->contains(key)) *into = Text(*with, key, at);
@@ -118,10 +118,10 @@ void Reader::Retry(const Json& value, Task* task, const std::string& path) {
       if (count != attempt->end() && count->is_number_integer()) {
         retry.count_max = count->get<int64_t>();
       } else if (count != attempt->end()) {
-        Note(Join(at, "attempt/count"), "must be an integer");
+        Note(StrCat(at, "/attempt/count"), "must be an integer");
       }
       if (attempt->contains("duration")) {
-        retry.attempt_max = Duration((*attempt)["duration"], Join(at, "attempt/duration"));
+        retry.attempt_max = Duration((*attempt)["duration"], StrCat(at, "/attempt/duration"));
       }
     }
     if (limit->contains("duration")) {

@@ -133,7 +133,7 @@ std::vector<Task> Reader::TaskList(const Json& list, const std::string& path, in
   };
   for (const Task& task : out) {
     check(task.then, Join(task.path, "then"));
-    check(task.catch_then, Join(task.path, "catch/then"));
+    check(task.catch_then, StrCat(task.path, "/catch/then"));
     for (const SwitchCase& one : task.cases) check(one.then, Join(task.path, "switch"));
   }
   return out;
@@ -235,7 +235,7 @@ void Reader::Base(const Json& value, Task* task, int depth) {
     if (object == nullptr) return;
     Only(*object, {"schema", inner}, Join(path, member));
     if (object->contains("schema")) {
-      Note(Join(path, StrCat(member, "/schema")), "schemas of tasks are not supported");
+      Note(StrCat(path, "/", member, "/schema"), "schemas of tasks are not supported");
     }
     if (const auto it = object->find(std::string(inner)); it != object->end()) {
       *into = CompileFilter(*it);
@@ -249,7 +249,7 @@ void Reader::Base(const Json& value, Task* task, int depth) {
   if (const auto it = value.find("timeout"); it != value.end()) {
     const Json* timeout = Reusable("timeouts", *it, Join(path, "timeout"));
     if (timeout != nullptr && timeout->is_object() && timeout->contains("after")) {
-      task->timeout = Duration((*timeout)["after"], Join(path, "timeout/after"));
+      task->timeout = Duration((*timeout)["after"], StrCat(path, "/timeout/after"));
     } else if (timeout != nullptr) {
       Note(Join(path, "timeout"), "needs `after`");
     }

@@ -11,6 +11,12 @@ const encodeHeader = (value) =>
     ? value
     : `=?base64?${Buffer.from(value, 'utf8').toString('base64')}?=`;
 
+// `reply` if it is a result; else says what came instead.
+function expectResult(method, reply) {
+  if (reply.result) return reply;
+  throw new Error(`${method} was answered by ${reply.lost ?? JSON.stringify(reply.error)}`);
+}
+
 export class Client {
   problems = [];
   notifications = new Log(); // {method, params, stream}
@@ -44,15 +50,14 @@ export class Client {
   async open() {
     await this.wire.open();
     if (this.modern) {
-      const { result } = await this.request('server/discover', {});
+      const { result } = expectResult('server/discover', await this.request('server/discover', {}));
       this.serverCapabilities = result.capabilities;
       return this;
     }
     const clientInfo = { name: `kit-${this.revision}`, version: '1' };
     const { capabilities, revision } = this;
     const params = { protocolVersion: revision, capabilities, clientInfo };
-    const { result, error, headers } = await this.request('initialize', params);
-    if (error) throw new Error(`initialize: ${JSON.stringify(error)}`);
+    const { result, headers } = expectResult('initialize', await this.request('initialize', params));
     if (result.protocolVersion !== revision)
       this.problem(`asked for ${revision}, got ${result.protocolVersion}`);
     this.serverCapabilities = result.capabilities;

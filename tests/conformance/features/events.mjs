@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { META, has, isModern } from '../lib/revisions.mjs';
 import { eventually, pause } from '../lib/wait.mjs';
 import { uriOf } from '../upstream/items.mjs';
+import { NO_LEVEL } from '../upstream/server.mjs';
 import { good, listAll } from './basics.mjs';
 
 const ofCall = (label) => ({ message }) => message.params?.arguments?.label === label;
@@ -81,7 +82,7 @@ async function log(cell) {
     const silent = await chat({ level: '' });
     assert.deepEqual(silent.levels, [], 'log lines that nobody asked for');
   } else {
-    const bad = await client.request('logging/setLevel', { level: 'loud' });
+    const bad = await client.request('logging/setLevel', { level: NO_LEVEL });
     assert.equal(bad.error?.code, -32602, 'a bad level');
     good(await client.setLevel('info'));
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { has, isModern } from '../lib/revisions.mjs';
 import { within } from '../lib/wait.mjs';
-import { question } from '../upstream/tools.mjs';
+import { CHOICES, SEVERAL, question } from '../upstream/tools.mjs';
 import { good } from './basics.mjs';
 
 const SINCE = {
@@ -137,10 +137,48 @@ const asking = (kind) => async (cell) => {
     const { result } = await up.answers.wait('the answer', (each) => each.nonce === nonce);
     assert.deepEqual(result, EXPECTED[kind](nonce));
   }
+  if (kind === 'form' && has(s, 'elicitationUrl')) await newerForms(cell);
   await declines(cell, kind);
   await leaves(cell, kind);
   return 'works';
 };
+
+// What forms have since 2025-11-25, for this client and for one of 2025-06-18.
+async function newerForms(cell) {
+  const { c, client, up } = cell;
+  const own = client.handlers;
+  const ask = async (kind, content) => {
+    const nonce = cell.nonce();
+    const asked = client.asked.length;
+    client.handlers = { ...own, 'elicitation/create': () => ({ action: 'accept', content }) };
+    try {
+      const args = { kind, nonce };
+      good(await client.call('tools/call', { name: cell.tool('asks'), arguments: args }));
+    } finally {
+      client.handlers = own;
+    }
+    const { result } = await up.answers.wait('the answer', (each) => each.nonce === nonce);
+    const seen = client.asked.entries.slice(asked).map(({ params }) => params.requestedSchema);
+    return { result, seen };
+  };
+  const reduced = {
+    type: 'object',
+    properties: {
+      colour: { type: 'string', title: 'Colour', enum: ['r', 'g'], enumNames: ['Red', 'Green'] },
+      name: { type: 'string' },
+      sure: { type: 'boolean', default: true },
+    },
+  };
+  const full = has(c, 'elicitationUrl');
+  const chosen = { colour: 'g', name: 'Eve', sure: false };
+  const choices = await ask('choices', chosen);
+  assert.deepEqual(choices.seen, [full ? CHOICES : reduced], 'the form as the client saw it');
+  assert.deepEqual(choices.result, { action: 'accept', content: chosen });
+  const several = await ask('several', { colours: ['r', 'g'] });
+  assert.deepEqual(several.seen, full ? [SEVERAL] : [], 'several choices at once');
+  const answer = full ? { action: 'accept', content: { colours: ['r', 'g'] } } : { action: 'cancel' };
+  assert.deepEqual(several.result, answer);
+}
 
 // The client says no: the upstream hears it, and nothing hangs.
 async function declines(cell, kind) {

@@ -11,6 +11,8 @@ import { callTool } from './tools.mjs';
 const PAGE = 6;
 // What clients call to see an unknown method refused.
 export const NO_METHOD = 'no/such_method';
+// What clients ask for to see an unknown log level refused, by whoever it is.
+export const NO_LEVEL = 'no-such-level';
 const LEVELS = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'];
 const CACHED = /^(server\/discover|.*\/list|resources\/read)$/;
 
@@ -123,7 +125,8 @@ export class Peer {
     if (message.id === undefined) return this.#notified(message);
     // A gateway may find out which era this is by asking in the other's words.
     const probe = message.method === (server.modern ? 'initialize' : 'server/discover');
-    if (!probe && message.method !== NO_METHOD)
+    const wrong = message.method === NO_METHOD || message.params?.level === NO_LEVEL;
+    if (!probe && !wrong)
       this.#check(server.schemas.request('client', message), message);
     const respond = (body) => ({ jsonrpc: '2.0', id: message.id, ...body });
     const abort = new AbortController();

@@ -12,6 +12,29 @@ const form = (nonce) => ({
   required: ['answer'],
 });
 
+// What forms can have since 2025-11-25: titled choices and defaults, which have a form in 2025-06-18
+// too, and several choices at once, which have none.
+export const CHOICES = {
+  type: 'object',
+  properties: {
+    colour: {
+      type: 'string',
+      title: 'Colour',
+      oneOf: [
+        { const: 'r', title: 'Red' },
+        { const: 'g', title: 'Green' },
+      ],
+      default: 'r',
+    },
+    name: { type: 'string', default: 'Ada' },
+    sure: { type: 'boolean', default: true },
+  },
+};
+export const SEVERAL = {
+  type: 'object',
+  properties: { colours: { type: 'array', items: { type: 'string', enum: ['r', 'g'] } } },
+};
+
 // The request of each kind of question, in the words of `revision`.
 export function question(kind, nonce, revision) {
   const asked = { role: 'user', content: { type: 'text', text: nonce } };
@@ -24,6 +47,8 @@ export function question(kind, nonce, revision) {
   };
   const params = {
     form: { ...mode, message: nonce, requestedSchema: form(nonce) },
+    choices: { ...mode, message: nonce, requestedSchema: CHOICES },
+    several: { ...mode, message: nonce, requestedSchema: SEVERAL },
     url: { mode: 'url', message: nonce, url, ...legacyId },
     sampling: { messages: [asked], maxTokens: 7 },
     sampling_tools: {
@@ -36,6 +61,8 @@ export function question(kind, nonce, revision) {
   }[kind];
   const method = {
     form: 'elicitation/create',
+    choices: 'elicitation/create',
+    several: 'elicitation/create',
     url: 'elicitation/create',
     sampling: 'sampling/createMessage',
     sampling_tools: 'sampling/createMessage',
@@ -54,7 +81,7 @@ const REQUIRED = {
 
 // Asks for `kind`. A polite server looks at the client's capabilities first; a rude one does not.
 async function asks(call, { kind, nonce, rude = false }) {
-  if (!rude && !call.can(kind)) {
+  if (!rude && !(call.can(kind) ?? call.can('form'))) {
     if (isModern(call.revision))
       throw new RpcError(-32021, `this needs ${kind}`, { requiredCapabilities: REQUIRED[kind] });
     return failed(`the client cannot do ${kind}`);

@@ -279,6 +279,33 @@ test('cursors are of one list and one principal', { timeout: 60000 }, async () =
   assert.ok(second.result.tools.length > 0, 'still good');
 });
 
+// Puts a new key at the head of the ring of the gateway in `directory`.
+function addKey(directory, kid) {
+  const file = join(directory, 'data', 'keys.json');
+  const ring = JSON.parse(readFileSync(file, 'utf8'));
+  ring.keys.unshift({ kid, key: randomBytes(32).toString('base64') });
+  writeFileSync(file, JSON.stringify(ring));
+}
+
+test('a key that comes while it runs refuses nothing', { timeout: 60000 }, async () => {
+  const ada = await clientOf('ada', '2026-07-28');
+  const calls = [];
+  for (const { name } of SERVERS) calls.push(await unfinished(ada, name));
+  const legacy = await clientOf('ada', '2025-11-25');
+  const cursor = (await ada.request('tools/list', {})).result.nextCursor;
+  addKey(gateway.directory, 'live');
+  await eventually('the key is read', () => gateway.child.stderr.includes('keys.reloaded'));
+  for (const { nonce, params, state, answers } of calls) {
+    const retry = { ...params, inputResponses: answers('after'), requestState: state };
+    const { result, error } = await ada.request('tools/call', retry);
+    assert.match(result?.content[0].text ?? JSON.stringify(error), new RegExp(`${nonce}.*after`));
+  }
+  assert.ok((await legacy.request('tools/list', {})).result?.tools.length > 0, 'the session');
+  assert.ok((await ada.request('tools/list', { cursor })).result?.tools.length > 0, 'the cursor');
+  const fresh = await unfinished(ada, 'legacy');
+  assert.notEqual(fresh.state.slice(0, 12), calls[1].state.slice(0, 12), 'the new key seals');
+});
+
 test('a new key refuses nothing that is still valid', { timeout: 90000 }, async () => {
   const legacy = await clientOf('ada', '2025-11-25');
   const session = legacy.wire.headers['mcp-session-id'];
@@ -287,10 +314,7 @@ test('a new key refuses nothing that is still valid', { timeout: 90000 }, async 
   const cursor = (await ada.request('tools/list', {})).result.nextCursor;
   const { directory } = gateway;
   await gateway.stop({ keep: true });
-  const file = join(directory, 'data', 'keys.json');
-  const ring = JSON.parse(readFileSync(file, 'utf8'));
-  ring.keys.unshift({ kid: 'next', key: randomBytes(32).toString('base64') });
-  writeFileSync(file, JSON.stringify(ring));
+  addKey(directory, 'next');
   gateway = await launch({ settings: settings(), directory });
 
   ada = await clientOf('ada', '2026-07-28');

@@ -1,10 +1,10 @@
 // Starts what tests talk to: the fixture, the reference servers, and the gateway.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer as createHttpServer, request as httpRequest } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startClusterShape } from './cluster.mjs';
 import { FIXTURE, LOOPBACK_PRELOAD, NODE, gatewayBinary, packageFile } from './paths.mjs';
 import { Child, run } from './process.mjs';
 
@@ -120,7 +120,7 @@ export async function startTranslate(args) {
 
 // Starts the gateway with `config` in a directory of its own, removed on stop: `meta-mcp serve`, or
 // with METAMCP_SHAPE=processes gateway, connector and catalog over gRPC and PostgreSQL, or with
-// METAMCP_SHAPE=replicas two gateways behind a proxy that takes turns, and two connectors.
+// METAMCP_SHAPE=cluster several of each with mutual TLS behind a proxy that takes turns.
 export async function startGateway(config, { env } = {}) {
   const binary = gatewayBinary();
   if (!binary) throw new Error('no gateway binary: build it or set METAMCP_BIN');
@@ -141,9 +141,9 @@ export async function startGateway(config, { env } = {}) {
     return { child, ready: await child.line((line) => line.match(/^ready .*/)) };
   };
   try {
-    const begin = { processes: startProcesses, replicas: startReplicas }[process.env.METAMCP_SHAPE];
+    const begin = { processes: startProcesses, cluster: startCluster }[process.env.METAMCP_SHAPE];
     const { child, ready } = await (begin
-      ? begin(binary, start, stops)
+      ? begin(binary, start, stops, directory)
       : start(binary, 'serve', '--listen', '127.0.0.1:0'));
     const [, mcpUrl, adminUrl, pid] = ready[0].match(READY);
     const at = (path) => new URL(path, mcpUrl).href;
@@ -155,7 +155,7 @@ export async function startGateway(config, { env } = {}) {
   }
 }
 
-const READY = /mcp=(\S+) admin=(\S+) pid=(\d+)/;
+const READY = /mcp=(\S+) admin=(\S+)(?: grpc=\S+)? pid=(\d+)/;
 const address = async () => `127.0.0.1:${await freePort()}`;
 
 // The same, in three programs. Resolves with the gateway's {child, ready}.
@@ -169,65 +169,8 @@ async function startProcesses(binary, start, stops) {
   return start(`${binary}-gateway`, '--listen', '127.0.0.1:0', ...peers);
 }
 
-// Two gateways and two connectors that find each other through one catalog and share their keys.
-// Each request goes to the other gateway than the one before it. Resolves with one gateway's child
-// and a ready line that names the proxy.
-async function startReplicas(binary, start, stops) {
-  const keys = await mkdtemp(join(tmpdir(), 'metamcp-keys-'));
-  stops.push(() => rm(keys, { recursive: true, force: true }));
-  const shared = (program, ...args) =>
-    start(program, ...args, { META_MCP_SERVICES_KEYS_FILE: join(keys, 'keys.json') });
-  const catalog = await address();
-  const database = await scratchDatabase();
-  stops.push(database.drop);
-  await shared(`${binary}-catalog`, '--listen', catalog, '--database-url', database.url);
-  for (let i = 0; i < 2; ++i) {
-    await shared(`${binary}-connector`, '--listen', await address(), '--catalog', catalog);
-  }
-  const gateways = [];
-  for (let i = 0; i < 2; ++i) {
-    const listen = ['--listen', '127.0.0.1:0', '--grpc-listen', await address()];
-    gateways.push(await shared(`${binary}-gateway`, ...listen, '--catalog', catalog));
-  }
-  const urls = gateways.map(({ ready }) => ready[0].match(READY)[1]);
-  const proxy = await startRoundRobin(urls);
-  stops.push(proxy.stop);
-  const [line] = gateways[0].ready;
-  return { child: gateways[0].child, ready: [line.replaceAll(new URL(urls[0]).origin, proxy.url)] };
-}
-
-// Sends each request to the next of `targets`, on a connection of its own.
-async function startRoundRobin(targets) {
-  let next = 0;
-  const server = createHttpServer((incoming, answer) => {
-    const { hostname, port, host } = new URL(targets[next++ % targets.length]);
-    const onward = httpRequest(
-      {
-        hostname,
-        port,
-        method: incoming.method,
-        path: incoming.url,
-        headers: { ...incoming.headers, host },
-        agent: false,
-      },
-      (reply) => {
-        answer.writeHead(reply.statusCode, reply.headers);
-        answer.flushHeaders();
-        reply.on('error', () => answer.destroy());
-        reply.pipe(answer);
-      },
-    );
-    onward.on('error', () => answer.destroy());
-    answer.on('close', () => onward.destroy());
-    incoming.pipe(onward);
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const stop = () => {
-    server.closeAllConnections();
-    return new Promise((resolve) => server.close(resolve));
-  };
-  return { url: `http://127.0.0.1:${server.address().port}`, stop };
-}
+const startCluster = (binary, start, stops, directory) =>
+  startClusterShape({ binary, directory, start, stops, database: scratchDatabase });
 
 // An empty database on the test's PostgreSQL server (scripts/with_postgres).
 async function scratchDatabase() {

@@ -1,0 +1,172 @@
+#include "cli/service_side.h"
+
+#include <unistd.h>
+
+#include "common/async/run.h"
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "common/base/strings.h"
+#include "common/process/process.h"
+#include "common/telemetry/log.h"
+
+namespace metamcp::cli {
+namespace {
+
+constexpr std::chrono::milliseconds kLook{250};
+constexpr std::chrono::hours kEndsSoon{7 * 24};
+
+// Who may call what: everything that acts for clients comes from a gateway.
+rpc::Callers CallersOfServices() {
+  return {{"metamcp.catalog.v1.CatalogService", {"gateway", "connector"}},
+          {"metamcp.catalog.v1.DirectoryService", {"gateway", "connector"}},
+          {"metamcp.provider.v1.ProviderService", {"gateway"}},
+          {"metamcp.connector.v1.ConnectorService", {"gateway"}},
+          {"metamcp.gateway.v1.CallsService", {"gateway"}},
+          {"metamcp.gateway.v1.EdgePeerService", {"gateway"}}};
+}
+
+// Streams that last as long as their caller, who begins them again elsewhere.
+std::vector<std::string> EndlessMethods() {
+  return {"/metamcp.catalog.v1.CatalogService/WatchCatalog",
+          "/metamcp.catalog.v1.CatalogService/WatchUpstreams",
+          "/metamcp.provider.v1.ProviderService/Listen"};
+}
+
+// The service of a role that says whether its process is ready.
+std::string HealthService(const std::string& role) {
+  return role == "catalog" ? "metamcp.catalog.v1.CatalogService"
+                           : "metamcp.provider.v1.ProviderService";
+}
+
+}  // namespace
+
+ServiceSide::ServiceSide(boost::asio::io_context& io, const config::ServicesConfig& config)
+    : io_(io), config_(config), tasks_(io.get_executor()) {}
+
+absl::Status ServiceSide::Open(const std::set<std::string>& roles) {
+  METAMCP_ASSIGN_OR_RETURN(tls_, process::OpenTlsBlocking(config_, roles));
+  if (tls_ == nullptr) return absl::OkStatus();
+  NoteEnd();
+  WatchFiles();
+  return absl::OkStatus();
+}
+
+void ServiceSide::NoteEnd() const {
+  const auto left = tls_->not_after() - std::chrono::system_clock::now();
+  const auto hours = std::chrono::duration_cast<std::chrono::hours>(left).count();
+  Log(left < kEndsSoon ? LogLevel::kWarning : LogLevel::kInfo, "certificate.in_use",
+      {{"file", tls_->files().certificate}, {"hours_left", static_cast<int64_t>(hours)}});
+}
+
+void ServiceSide::WatchFiles() {
+  for (const std::string& path : tls_->files().paths()) {
+    auto watcher = config::FileWatcher::Create(io_.get_executor(), path,
+                                               config::FileWatcher::Options(), [this] { Reload(); });
+    if (watcher.ok()) {
+      watchers_.push_back(*std::move(watcher));
+    } else {
+      Log(LogLevel::kWarning, "certificate.not_watched",
+          {{"file", path}, {"error", std::string(watcher.status().message())}});
+    }
+  }
+}
+
+// The files are small and local; they are read where the change is noticed. While one of them has
+// been written and another has not, they do not fit: the next change brings the rest.
+void ServiceSide::Reload() {
+  const auto changed = tls_->ReloadBlocking();
+  if (!changed.ok()) {
+    Log(LogLevel::kWarning, "certificate.reload_failed",
+        {{"error", std::string(changed.status().message())}, {"kept", "the one before"}});
+  } else if (*changed) {
+    NoteEnd();
+  }
+}
+
+rpc::ChannelOptions ServiceSide::channel_options() const {
+  rpc::ChannelOptions options;
+  options.tls = tls_;
+  options.allow_plaintext = config_.allow_plaintext;
+  return options;
+}
+
+absl::StatusOr<std::shared_ptr<rpc::Channel>> ServiceSide::Dial(const std::string& role,
+                                                                const std::string& targets) const {
+  if (targets.empty()) {
+    return MakeError("CONFIG_INVALID", "gateway",
+                     StrCat("this process does not run ", role, ": set services.", role,
+                            ".address to where it runs"));
+  }
+  rpc::ChannelOptions options = channel_options();
+  options.roles = {role};
+  options.health = HealthService(role);
+  return rpc::Channel::Create(targets, std::move(options));
+}
+
+absl::Status ServiceSide::Listen(const std::vector<rpc::Service*>& services) {
+  if (config_.listen.empty()) return absl::OkStatus();
+  rpc::GrpcServer::Options options;
+  options.listen = config_.listen;
+  options.tls = tls_;
+  options.allow_plaintext = config_.allow_plaintext;
+  options.callers = CallersOfServices();
+  options.probe_listen = config_.probe_listen;
+  options.reflection = config_.reflection;
+  options.endless = EndlessMethods();
+  METAMCP_ASSIGN_OR_RETURN(server_,
+                           rpc::GrpcServer::Create(io_.get_executor(), services, options));
+  address_ = server_->address();
+  return absl::OkStatus();
+}
+
+std::string ServiceSide::advertised() const {
+  if (!config_.advertise.empty()) return config_.advertise;
+  const size_t colon = address_.rfind(':');
+  const std::string host = address_.substr(0, colon);
+  if (colon == std::string::npos || (host != "0.0.0.0" && host != "[::]")) return address_;
+  char name[256] = "localhost";
+  (void)::gethostname(name, sizeof(name) - 1);
+  return StrCat(name, address_.substr(colon));
+}
+
+void ServiceSide::Follow(std::vector<rpc::Service*> services, std::function<bool()> ready) {
+  if (server_ == nullptr || services.empty()) return;
+  Followed followed;
+  for (const rpc::Service* service : services) {
+    followed.services.emplace_back(service->info().name());
+  }
+  followed.ready = std::move(ready);
+  if (followed_.empty()) tasks_.Spawn("readiness", Readiness());
+  followed_.push_back(std::move(followed));
+}
+
+Awaitable<void> ServiceSide::Readiness() {
+  for (;;) {
+    for (const Followed& one : followed_) {
+      const bool ready = one.ready();
+      for (const std::string& service : one.services) server_->SetReady(service, ready);
+    }
+    const bool slept = co_await Sleep(kLook);
+    if (!slept) co_return;
+  }
+}
+
+Awaitable<void> ServiceSide::NotReady() {
+  watchers_.clear();
+  tasks_.CancelAll();
+  co_await tasks_.Join(std::chrono::seconds(1));
+  if (server_ == nullptr) co_return;
+  server_->NotReady();
+  const auto delay = std::chrono::milliseconds(config_.drain_delay_ms);
+  if (delay.count() > 0) co_await Sleep(delay);
+}
+
+void ServiceSide::Refuse() {
+  if (server_) server_->Refuse();
+}
+
+Awaitable<void> ServiceSide::Stop(std::chrono::steady_clock::duration grace) {
+  if (server_) co_await server_->Stop(grace);
+}
+
+}  // namespace metamcp::cli

@@ -1,0 +1,177 @@
+// Several of each service on one machine, as scripts/cluster and METAMCP_SHAPE=cluster run them.
+import { createServer as createHttpServer, request as httpRequest } from 'node:http';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { run } from './process.mjs';
+
+export const SHAPE = { gateways: 3, connectors: 3, catalogs: 2 };
+const READY = /mcp=(\S+) admin=(\S+) /;
+
+export async function freeAddress() {
+  const probe = createServer();
+  await new Promise((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return `127.0.0.1:${port}`;
+}
+
+// What each process of `shape` is started with, in the order of their start: its name, its role,
+// the arguments of meta-mcp and its settings as environment variables. Processes share a database,
+// keys and, in `certificates`, what `meta-mcp cert init` made; null goes without TLS. Addresses are
+// chosen here, so that a process can be started again where it was.
+export async function planCluster({ shape = SHAPE, databaseUrl, directory, certificates }) {
+  const catalogs = [];
+  for (let i = 0; i < shape.catalogs; ++i) catalogs.push(await freeAddress());
+  const settings = (role, listen) => ({
+    META_MCP_SERVICES_LISTEN: listen,
+    META_MCP_SERVICES_KEYS_FILE: join(directory, 'keys.json'),
+    META_MCP_DATABASE_URL: databaseUrl,
+    META_MCP_DATABASE_POOL_SIZE: '4',
+    ...(role === 'catalog' ? {} : { META_MCP_SERVICES_CATALOG_ADDRESS: catalogs.join(',') }),
+    ...(certificates
+      ? {
+          META_MCP_SERVICES_TLS_CA: join(certificates, 'ca.pem'),
+          META_MCP_SERVICES_TLS_CERTIFICATE: join(certificates, `${role}.pem`),
+          META_MCP_SERVICES_TLS_KEY: join(certificates, `${role}-key.pem`),
+        }
+      : {}),
+  });
+  const plan = [];
+  const add = (role, i, listen, ...args) =>
+    plan.push({
+      name: `${role}-${i + 1}`,
+      role,
+      listen,
+      args: ['serve', '--services', role, ...args],
+      env: settings(role, listen),
+    });
+  catalogs.forEach((listen, i) => add('catalog', i, listen));
+  for (let i = 0; i < shape.connectors; ++i) add('connector', i, await freeAddress());
+  for (let i = 0; i < shape.gateways; ++i) {
+    const http = await freeAddress();
+    add('gateway', i, await freeAddress(), '--listen', http);
+    plan.at(-1).http = http;
+  }
+  return plan;
+}
+
+// An authority and certificates in `directory`.
+export async function makeCertificates(binary, directory) {
+  const { code, stderr } = await run(binary, ['cert', 'init', '--dir', directory]);
+  if (code !== 0) throw new Error(`cert init: ${stderr}`);
+  return directory;
+}
+
+// A balancer that knows nothing of HTTP: each connection goes to the next of `targets`
+// ("host:port"), or to the one after that where nobody listens.
+export async function startTcpBalancer(targets, listen = '127.0.0.1:0') {
+  let next = 0;
+  const open = new Set();
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) => {
+    open.add(client);
+    client.on('close', () => open.delete(client));
+    client.on('error', () => client.destroy());
+    const attempt = (left) => {
+      const [host, port] = targets[next++ % targets.length].split(':');
+      const onward = connect({ host, port: Number(port), allowHalfOpen: true });
+      let connected = false;
+      onward.on('connect', () => {
+        connected = true;
+        onward.setNoDelay(true);
+        client.setNoDelay(true);
+        client.pipe(onward);
+        onward.pipe(client);
+        client.resume();
+      });
+      onward.on('error', () => {
+        if (!connected && left > 1 && !client.destroyed) attempt(left - 1);
+        else client.destroy();
+      });
+      client.on('close', () => onward.destroy());
+    };
+    attempt(targets.length);
+  });
+  const [host, port] = listen.split(':');
+  await new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(Number(port), host, resolve);
+  });
+  const stop = () => {
+    for (const client of open) client.destroy();
+    return new Promise((resolve) => server.close(resolve));
+  };
+  return { url: `http://${host}:${server.address().port}`, stop };
+}
+
+// A balancer of requests: each goes to the next of `origins` on a connection of its own, which no
+// client can hold on to; a WebSocket is one request.
+export async function startRequestBalancer(origins) {
+  let next = 0;
+  const upgraded = new Set();
+  const server = createHttpServer();
+  const forward = (incoming) => {
+    const { hostname, port, host } = new URL(origins[next++ % origins.length]);
+    const { method, url: path, headers } = incoming;
+    return httpRequest({
+      ...{ hostname, port, method, path, agent: false },
+      headers: { ...headers, host },
+    });
+  };
+  server.on('request', (incoming, answer) => {
+    const onward = forward(incoming);
+    onward.on('response', (reply) => {
+      answer.writeHead(reply.statusCode, reply.headers);
+      answer.flushHeaders();
+      reply.on('error', () => answer.destroy());
+      reply.pipe(answer);
+    });
+    onward.on('error', () => answer.destroy());
+    answer.on('close', () => onward.destroy());
+    incoming.pipe(onward);
+  });
+  server.on('upgrade', (incoming, socket) => {
+    const onward = forward(incoming);
+    onward.on('upgrade', (reply, other, head) => {
+      const lines = Object.entries(reply.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+      socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join('')}\r\n`);
+      socket.write(head);
+      socket.pipe(other).pipe(socket);
+      upgraded.add(socket);
+      for (const [one, its] of [[socket, other], [other, socket]]) {
+        one.on('error', () => its.destroy());
+        one.on('close', () => its.destroy());
+      }
+    });
+    onward.on('response', () => socket.destroy());
+    onward.on('error', () => socket.destroy());
+    onward.end();
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const stop = () => {
+    server.closeAllConnections();
+    for (const socket of upgraded) socket.destroy();
+    return new Promise((resolve) => server.close(resolve));
+  };
+  return { url: `http://127.0.0.1:${server.address().port}`, stop };
+}
+
+// For startGateway: the cluster with mutual TLS behind a proxy that sends each request to the next
+// gateway. Resolves with one gateway's child and a ready line that names the proxy.
+export async function startClusterShape({ binary, directory, start, stops, database }) {
+  const { url: databaseUrl, drop } = await database();
+  stops.push(drop);
+  const certificates = await makeCertificates(binary, join(directory, 'certs'));
+  const plan = await planCluster({ databaseUrl, directory, certificates });
+  const urls = [];
+  const proxy = await startRequestBalancer(urls);
+  stops.push(proxy.stop);
+  const gateways = [];
+  for (const { role, args, env } of plan) {
+    const started = await start(binary, ...args, { ...env, META_MCP_GATEWAY_PUBLIC_URL: proxy.url });
+    if (role !== 'gateway') continue;
+    gateways.push(started);
+    urls.push(started.ready[0].match(READY)[1]);
+  }
+  const line = gateways[0].ready[0].replace(/ grpc=\S+/, '');
+  return { child: gateways[0].child, ready: [line.replaceAll(new URL(urls[0]).origin, proxy.url)] };
+}
