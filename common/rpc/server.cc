@@ -188,7 +188,7 @@ class GrpcServerImpl final : public GrpcServer {
   const Options options_;
   std::shared_ptr<grpc::ServerCredentials> credentials_;  // the server asks it until it ends
   Dispatcher dispatcher_;
-  grpc::CallbackGenericService nothing_;  // beside health, at the probes' address
+  grpc::CallbackGenericService nothing_;            // beside health, at the probes' address
   std::map<std::string, bool, std::less<>> ready_;  // by service
   bool ending_ = false;
   std::unique_ptr<grpc::Server> server_;
