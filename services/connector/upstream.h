@@ -139,6 +139,10 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
     return in_flight() > 0 || queued() > 0 || parked() > 0 || !extra_.empty() ||
            !listeners_.empty();
   }
+  // Whether a call would be lost with it.
+  bool working() const { return in_flight() > 0 || queued() > 0 || parked() > 0; }
+  // Whoever listens is told to ask again who runs it.
+  void EndListeners() { DropListeners(); }
   int64_t calls() const { return calls_; }
   int64_t failures() const { return failures_; }
 
