@@ -32,6 +32,7 @@ void AddCommands(CommandTree& tree) {
   AddResourceCommands(root);
   AddPromptCommands(root);
   AddVirtualCommands(root);
+  AddWorkflowCommands(root);
   AddSessionCommands(root);
   AddCertCommands(root);
   AddDoctorCommand(root);

@@ -13,6 +13,9 @@ void AddCallCommand(Command& group);
 void AddResourceCommands(Command& root);
 void AddPromptCommands(Command& root);
 void AddVirtualCommands(Command& root);
+void AddWorkflowCommands(Command& root);
+// The part of it that is about runs.
+void AddRunCommands(Command& group);
 void AddSessionCommands(Command& root);
 void AddConfigCommands(Command& root);
 void AddInitCommand(Command& root);

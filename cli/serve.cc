@@ -78,7 +78,9 @@ absl::StatusOr<process::Ground> OpenBlocking(const ServeOptions& options) {
   start.config_path = options.config_path;
   start.data_dir = options.data_dir;
   start.flags = options.flags;
-  start.database = options.services.count("catalog") > 0 || options.services.count("connector") > 0;
+  for (const char* service : {"catalog", "connector", "workflow"}) {
+    if (options.services.count(service) > 0) start.database = true;
+  }
   return process::OpenGroundBlocking(start);
 }
 
@@ -88,6 +90,9 @@ absl::Status MigrateBlocking(db::Database& database, const std::set<std::string>
   }
   if (services.count("connector") > 0) {
     METAMCP_RETURN_IF_ERROR(connector::App::MigrateBlocking(database));
+  }
+  if (services.count("workflow") > 0) {
+    METAMCP_RETURN_IF_ERROR(workflow::App::MigrateBlocking(database));
   }
   return absl::OkStatus();
 }

@@ -1,8 +1,11 @@
 #include "cli/suite.h"
 
+#include <unistd.h>
+
 #include "cli/apply_config.h"
 #include "common/async/run.h"
 #include "common/base/error.h"
+#include "common/base/ids.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/config/diff.h"
@@ -55,6 +58,14 @@ std::string DiffJson(const config::ConfigDiff& diff) {
   out.Add("virtualServers", ChangesJson(diff.virtual_servers));
   out.Add("needsRestart", NamesJson(restart));
   return std::move(out).Build();
+}
+
+// The path of another program of ours, which is installed beside this one.
+std::string ProgramBeside(const std::string& name) {
+  char path[4096];
+  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
+  const std::string own(path, n > 0 ? static_cast<size_t>(n) : 0);
+  return own.substr(0, own.rfind('/') + 1) + name;
 }
 
 }  // namespace
@@ -175,6 +186,7 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   gateway::GatewayDeps deps(*catalog_, *provider, *connector, *ground_.keys);
   deps.peers = &cluster_->edge_peers();
   deps.reload = [this] { return Reload(); };
+  if (workflow_) deps.services.push_back(workflow_.get());
   deps.edge = edge_.gateway;
   auto app =
       gateway::GatewayApp::Create(io_.get_executor(), ground_.loaded.config, std::move(deps));
@@ -220,13 +232,35 @@ Awaitable<absl::Status> Suite::Start() {
   METAMCP_CO_RETURN_IF_ERROR(co_await StartCatalog());
   StartCluster();
   METAMCP_CO_RETURN_IF_ERROR(StartConnector());
+  METAMCP_CO_RETURN_IF_ERROR(StartWorkflow());
   METAMCP_CO_RETURN_IF_ERROR(co_await StartGateway());
   METAMCP_CO_RETURN_IF_ERROR(StartGrpc());
   METAMCP_CO_RETURN_IF_ERROR(co_await JoinCluster());
   // Last: a program that cannot listen, as when another runs here, starts no server.
   if (connector_app_) connector_app_->Start();
+  if (workflow_app_) {
+    calls_ = gateway::v1::MakeCallsServiceDirect(gateway_->calls());
+    workflow_app_->Start(*calls_);
+  }
   WatchKeys();
   co_return absl::OkStatus();
+}
+
+absl::Status Suite::StartWorkflow() {
+  if (!Here("workflow")) return absl::OkStatus();
+  if (!Here("gateway")) {
+    return MakeError(
+        "CONFIG_INVALID", "gateway",
+        "the workflow service runs in a process with a gateway, by which it calls tools");
+  }
+  workflow_http_ = http::NewHttpClient(io_.get_executor(), http::HttpClientOptions());
+  workflow::AppOptions options;
+  options.owner = NewUuidV7();
+  options.jq_program = ProgramBeside("meta-mcp-jq");
+  workflow_app_ = std::make_unique<workflow::App>(io_.get_executor(), *ground_.database_executor,
+                                                  *catalog_, *workflow_http_, std::move(options));
+  workflow_ = workflow::v1::MakeWorkflowServiceDirect(workflow_app_->service());
+  return absl::OkStatus();
 }
 
 void Suite::StartCluster() {
@@ -360,6 +394,8 @@ Awaitable<void> Suite::Stop() {
   };
   // What a connector runs is given up when it has ended, so that nobody starts it twice.
   if (!connector_app_) co_await LeaveCluster();
+  // Runs go on at the next start; their calls end before those they call.
+  if (workflow_app_) co_await workflow_app_->Stop();
   if (gateway_) co_await gateway_->Stop(left(std::chrono::seconds(0)));
   bool handed_over = false;
   if (connector_app_) handed_over = co_await HandOver(until);

@@ -12,8 +12,10 @@
 #include "common/config/watch.h"
 #include "common/process/process.h"
 #include "gateway/app.h"
+#include "metamcp/workflow/v1/workflow_service.metamcp.h"
 #include "services/catalog/app.h"
 #include "services/connector/app.h"
+#include "services/workflow/app.h"
 
 namespace metamcp::cli {
 
@@ -55,6 +57,7 @@ class Suite {
   Awaitable<void> LeaveCluster();
   Awaitable<bool> HandOver(std::chrono::steady_clock::time_point until);
   absl::Status StartConnector();
+  absl::Status StartWorkflow();
   absl::Status StartGrpc();
   Awaitable<absl::Status> StartGateway();
   Awaitable<absl::Status> OpenGateway();
@@ -79,7 +82,11 @@ class Suite {
   std::unique_ptr<http::HttpClient> http_client_;
   std::unique_ptr<connector::App> connector_app_;
   gateway::ConnectorClient connector_;  // here, or the configured one
+  std::unique_ptr<http::HttpClient> workflow_http_;
+  std::unique_ptr<workflow::App> workflow_app_;
+  std::unique_ptr<workflow::v1::WorkflowService> workflow_;
   std::unique_ptr<gateway::GatewayApp> gateway_;
+  std::unique_ptr<gateway::v1::CallsService> calls_;  // for the workflow service
   std::unique_ptr<config::FileWatcher> watcher_;
   std::unique_ptr<config::FileWatcher> keys_watcher_;
   std::string base_url_;

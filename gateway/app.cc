@@ -117,6 +117,7 @@ class GatewayAppImpl final : public GatewayApp {
   absl::Status MakeAdmin(const config::Config& config) {
     admin::AdminOptions options;
     options.services = {&deps_.catalog, &deps_.connector, &calls_};
+    options.services.insert(options.services.end(), deps_.services.begin(), deps_.services.end());
     options.catalog = &deps_.catalog;
     options.reload = deps_.reload;
     options.connections = [this] { return server_->connections(); };

@@ -44,6 +44,8 @@ struct GatewayDeps {
   // Reads the configuration again and returns what changed as a JSON object, for POST
   // /api/v1/config:reload. May be empty.
   std::function<Awaitable<absl::StatusOr<std::string>>()> reload;
+  // Further services whose methods are part of the REST API. They must outlive the app.
+  std::vector<rpc::Service*> services;
   EdgeOptions edge;
 };
 

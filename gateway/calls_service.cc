@@ -45,6 +45,12 @@ Awaitable<absl::StatusOr<v1::CallResponse>> GatewayCallsService::Call(const Call
   spec.method = request.method().empty() ? "tools/call" : request.method();
   request.set_method(spec.method);
   METAMCP_CO_ASSIGN_OR_RETURN(spec.params, MakeParams(request));
+  if (!request.meta().empty()) {
+    if (!json::ScanObject(request.meta()).ok()) {
+      co_return MakeError("INVALID_PARAMS", "gateway", "meta must be a JSON object");
+    }
+    spec.meta = request.meta();
+  }
   spec.affinity = ctx.principal ? ctx.principal->subject : "";
   CallContext capped = ctx;
   if (request.timeout_ms() > 0) {

@@ -47,6 +47,12 @@ constexpr ErrorEntry kEntries[] = {
      "Try again, or raise the timeout of this upstream or tool."},
     {"ETAG_MISMATCH", StatusCode::kAborted, kRetryable, -32603, -32603, 412,
      "The object changed meanwhile; read it again and repeat the change."},
+    {"EXPRESSION_FAILED", StatusCode::kInvalidArgument, kUser, -32602, -32602, 400,
+     "Correct the expression, or what it is given."},
+    {"EXPRESSION_INVALID", StatusCode::kInvalidArgument, kUser, -32602, -32602, 400,
+     "Correct the expression; it is jq."},
+    {"EXPRESSION_WORKER_LOST", StatusCode::kUnavailable, kRetryable, -32603, -32603, 503,
+     "Install meta-mcp-jq beside meta-mcp; it evaluates the expressions of workflows."},
     {"GATEWAY_UNREACHABLE", StatusCode::kUnavailable, kReconnect, -31010, -31010, 503,
      "Start the gateway with 'meta-mcp serve', or name a running one with --url."},
     {"HEADER_MISMATCH", StatusCode::kInvalidArgument, kUser, -32600, -32020, 400,
@@ -86,6 +92,10 @@ constexpr ErrorEntry kEntries[] = {
      "Try again after the time named in Retry-After."},
     {"RESOURCE_NOT_FOUND", StatusCode::kNotFound, kUser, -32002, -32602, 200,
      "Use a URI from resources/list or one that matches a template."},
+    {"RUN_FENCED", StatusCode::kAborted, kRetryable, -32603, -32603, 409,
+     "Another process works on this run now; nothing is lost."},
+    {"RUN_STATE", StatusCode::kFailedPrecondition, kUser, -32603, -32603, 409,
+     "Look at the run's state: 'meta-mcp workflow history RUN'."},
     {"SERVICE_UNREACHABLE", StatusCode::kUnavailable, kRetryable, -31010, -31010, 503,
      "A service of the suite cannot be reached; look at its process, address and certificate."},
     {"SESSION_NOT_FOUND", StatusCode::kNotFound, kReconnect, -31004, -31004, 404,
@@ -124,6 +134,8 @@ constexpr ErrorEntry kEntries[] = {
      "The upstream did not answer in time; raise its timeoutMs if it is just slow."},
     {"UPSTREAM_UNAVAILABLE", StatusCode::kUnavailable, kReconnect, -31011, -31011, 503,
      "The upstream is not connected; 'meta-mcp doctor NAME' finds out why."},
+    {"WORKFLOW_INVALID", StatusCode::kInvalidArgument, kUser, -32602, -32602, 400,
+     "Correct the workflow; 'meta-mcp workflow validate FILE' names every mistake."},
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "gateway/admin/admin_test_support.h"
+#include "metamcp/workflow/v1/workflow_service.metamcp.h"
 
 namespace metamcp::gateway::admin {
 namespace {
@@ -19,7 +20,9 @@ struct Services {
   FakeService catalog{catalog::v1::CatalogService::Info()};
   FakeService connector{connector::v1::ConnectorService::Info()};
   FakeService calls{v1::CallsService::Info()};
-  std::unique_ptr<RouteTable> table = *RouteTable::Create({&catalog, &connector, &calls});
+  FakeService workflow{workflow::v1::WorkflowService::Info()};
+  std::unique_ptr<RouteTable> table =
+      *RouteTable::Create({&catalog, &connector, &calls, &workflow});
 };
 
 std::string Lower(std::string text) {

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <memory>
+#include <string>
+
+#include "common/async/sink.h"
+#include "common/db/database.h"
+#include "common/db/executor.h"
+
+namespace metamcp::http {
+class HttpClient;
+}
+namespace metamcp::catalog::v1 {
+class CatalogService;
+}
+namespace metamcp::gateway::v1 {
+class CallsService;
+}
+
+namespace metamcp::workflow {
+
+namespace v1 {
+class WorkflowService;
+}
+
+struct AppOptions {
+  AppOptions() = default;
+  std::string owner;       // of leases; one run of this process
+  std::string jq_program;  // path of meta-mcp-jq
+};
+
+// The workflow service, wired:
+//
+//   App::MigrateBlocking(database);                  // at start-up, before the event loop
+//   App app(executor, database, catalog, http, options);
+//   app.Start(calls);                                // when tools can be called
+//   co_await app.Stop();
+//
+// Thread: the executor's one thread. What it refers to must outlive it.
+class App {
+ public:
+  App(boost::asio::any_io_executor executor, db::DbExecutor& database,
+      metamcp::catalog::v1::CatalogService& catalog, http::HttpClient& http, AppOptions options);
+  ~App();
+  App(const App&) = delete;
+  App& operator=(const App&) = delete;
+
+  // Brings the schema up to date. Blocks.
+  static absl::Status MigrateBlocking(db::Database& database);
+
+  void Start(metamcp::gateway::v1::CallsService& calls);
+  // Gives its runs up for others, or for the next start.
+  Awaitable<void> Stop();
+
+  v1::WorkflowService& service();
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace metamcp::workflow

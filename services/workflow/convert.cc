@@ -1,0 +1,89 @@
+#include "services/workflow/convert.h"
+
+namespace metamcp::workflow {
+
+v1::Workflow ToProto(const DefinitionRow& row) {
+  v1::Workflow out;
+  out.set_namespace_(row.name_space);
+  out.set_name(row.name);
+  out.set_version(row.version);
+  out.set_title(row.title);
+  out.set_summary(row.summary);
+  out.set_document(row.document);
+  out.set_source(row.source);
+  out.set_digest(row.digest);
+  out.set_created_us(row.created_us);
+  out.set_created_by(row.created_by);
+  return out;
+}
+
+DefinitionRow ToRow(const Definition& definition, std::string source) {
+  DefinitionRow row;
+  row.name_space = definition.name_space;
+  row.name = definition.name;
+  row.version = definition.version;
+  row.title = definition.title;
+  row.summary = definition.summary;
+  row.document = definition.document;
+  row.digest = definition.digest;
+  row.source = std::move(source);
+  return row;
+}
+
+v1::Run ToProto(const RunRow& row) {
+  v1::Run out;
+  out.set_id(row.id);
+  out.set_namespace_(row.name_space);
+  out.set_workflow(row.name);
+  out.set_version(row.version);
+  out.set_state(row.state);
+  out.set_input(row.input);
+  out.set_output(row.output);
+  out.set_error(row.error);
+  out.set_parent_run(row.parent_run);
+  out.set_created_us(row.created_us);
+  out.set_ended_us(row.ended_us);
+  return out;
+}
+
+void AddSteps(const std::vector<StepRow>& steps, v1::Run* run) {
+  for (const StepRow& row : steps) {
+    const bool asks = row.kind == "approval" || row.kind == "decision";
+    if (row.state == "waiting" && asks) {
+      v1::Pending& pending = *run->add_pending();
+      pending.set_path(row.path.substr(0, row.path.rfind('#')));
+      pending.set_kind(row.kind);
+      pending.set_detail(row.detail);
+      pending.set_since_us(row.started_us);
+      pending.set_expires_us(row.due_us);
+    }
+    // Marks of our own end with what they are for: /do/0/save#decision.
+    const size_t mark = row.path.rfind('#');
+    const bool own = mark != std::string::npos && row.path.find('/', mark) == std::string::npos;
+    if (own) continue;
+    v1::Step& step = *run->add_steps();
+    step.set_path(row.path);
+    step.set_name(row.name);
+    step.set_kind(row.kind);
+    step.set_attempt(static_cast<int32_t>(row.attempt));
+    step.set_state(row.state == "effect" ? "done" : row.state);
+    step.set_tool(row.tool);
+    step.set_idempotency_key(row.key);
+    step.set_output(row.output);
+    step.set_error(row.error);
+    step.set_started_us(row.started_us);
+    step.set_ended_us(row.ended_us);
+  }
+}
+
+v1::RunEvent ToProto(const EventRow& row) {
+  v1::RunEvent out;
+  out.set_seq(row.seq);
+  out.set_time_us(row.time_us);
+  out.set_type(row.type);
+  out.set_path(row.path);
+  out.set_data(row.data);
+  return out;
+}
+
+}  // namespace metamcp::workflow

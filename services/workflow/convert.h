@@ -1,0 +1,19 @@
+#pragma once
+
+#include <vector>
+
+#include "metamcp/workflow/v1/workflow_service.pb.h"
+#include "services/workflow/definition/definition.h"
+#include "services/workflow/store/records.h"
+
+// Records as messages. Pure.
+namespace metamcp::workflow {
+
+v1::Workflow ToProto(const DefinitionRow& row);
+v1::Run ToProto(const RunRow& row);
+// Adds the steps that people know, and what waits for an answer.
+void AddSteps(const std::vector<StepRow>& steps, v1::Run* run);
+v1::RunEvent ToProto(const EventRow& row);
+DefinitionRow ToRow(const Definition& definition, std::string source);
+
+}  // namespace metamcp::workflow

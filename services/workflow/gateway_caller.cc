@@ -1,0 +1,104 @@
+#include "services/workflow/gateway_caller.h"
+
+#include "common/base/error.h"
+#include "common/base/strings.h"
+#include "common/http/http_client.h"
+#include "common/json/scan.h"
+#include "common/json/splice.h"
+
+namespace metamcp::workflow {
+namespace {
+
+constexpr std::chrono::seconds kKnownFor(5);
+constexpr size_t kKnownMax = 10'000;
+constexpr size_t kHttpBodyMax = 20u << 20;
+
+}  // namespace
+
+Awaitable<absl::StatusOr<ToolInfo>> GatewayCaller::Describe(const CallContext& ctx,
+                                                            std::string tool) {
+  const auto now = CallContext::Clock::now();
+  if (const auto it = known_.find(tool); it != known_.end() && it->second.until > now) {
+    co_return it->second.info;
+  }
+  metamcp::catalog::v1::ExplainItemRequest request;
+  request.set_name(tool);
+  auto explaining = catalog_.ExplainItem(ctx, std::move(request));
+  const auto response = co_await std::move(explaining);
+  if (!response.ok()) co_return response.status();
+  const metamcp::catalog::v1::ItemSummary* item = nullptr;
+  for (const auto& one : response->items()) {
+    if (one.kind() != metamcp::catalog::v1::ITEM_KIND_TOOL) continue;
+    if (item == nullptr || (one.hidden_reason().empty() && !item->hidden_reason().empty())) {
+      item = &one;
+    }
+  }
+  if (item == nullptr) {
+    co_return MakeError("TOOL_NOT_FOUND", "workflow", StrCat("no tool \"", tool, "\""));
+  }
+  Known known;
+  known.until = now + kKnownFor;
+  known.info.fingerprint = item->fingerprint();
+  if (auto definition = json::ScanObject(item->definition()); definition.ok()) {
+    if (auto hints = json::ScanObject(definition->Raw("annotations")); hints.ok()) {
+      known.info.repeatable =
+          hints->Raw("readOnlyHint") == "true" || hints->Raw("idempotentHint") == "true";
+    }
+  }
+  if (known_.size() >= kKnownMax) known_.clear();
+  known_[tool] = known;
+  co_return known.info;
+}
+
+Awaitable<absl::StatusOr<ToolResult>> GatewayCaller::CallTool(const CallContext& ctx,
+                                                              std::string tool,
+                                                              std::string arguments,
+                                                              std::string idempotency_key) {
+  if (calls_ == nullptr) {
+    co_return MakeError("UPSTREAM_UNAVAILABLE", "workflow", "the gateway is not there yet");
+  }
+  metamcp::gateway::v1::CallRequest request;
+  request.set_method("tools/call");
+  request.set_target(std::move(tool));
+  request.set_arguments(std::move(arguments));
+  json::ObjectWriter meta;
+  meta.AddString("meta-mcp/idempotencyKey", idempotency_key);
+  request.set_meta(std::move(meta).Build());
+  auto calling = calls_->Call(ctx, std::move(request));
+  auto response = co_await std::move(calling);
+  if (!response.ok()) co_return response.status();
+  ToolResult out;
+  out.is_error = response->is_error();
+  out.result = std::move(*response->mutable_result());
+  co_return out;
+}
+
+Awaitable<absl::StatusOr<HttpReply>> GatewayCaller::CallHttp(const CallContext& ctx,
+                                                             HttpCall call) {
+  http::HttpClientRequest request(call.method, call.url);
+  for (const auto& [name, value] : call.headers) request.headers.Add(name, value);
+  if (!call.content_type.empty() && !request.headers.Has("Content-Type")) {
+    request.headers.Set("Content-Type", call.content_type);
+  }
+  request.body = std::move(call.body);
+  request.addresses = http::AddressRule::kPublicOrLoopback;
+  request.domain = "http";
+  auto sending = http_.Send(ctx, std::move(request));
+  auto response = co_await std::move(sending);
+  if (!response.ok()) co_return response.status();
+  auto reading = (*response)->ReadAll(kHttpBodyMax);
+  auto body = co_await std::move(reading);
+  if (!body.ok()) co_return body.status();
+  HttpReply out;
+  out.status = (*response)->status();
+  out.body = *std::move(body);
+  out.content_type = (*response)->headers().Get("Content-Type");
+  const http::HttpHeaders& headers = (*response)->headers();
+  for (size_t i = 0; i < headers.size(); ++i) {
+    const http::HttpHeader header = headers.at(i);
+    out.headers.emplace_back(std::string(header.name), std::string(header.value));
+  }
+  co_return out;
+}
+
+}  // namespace metamcp::workflow

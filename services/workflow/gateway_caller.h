@@ -1,0 +1,42 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "metamcp/catalog/v1/catalog_service.metamcp.h"
+#include "metamcp/gateway/v1/calls_service.metamcp.h"
+#include "services/workflow/engine/caller.h"
+
+namespace metamcp::http {
+class HttpClient;
+}
+
+namespace metamcp::workflow {
+
+// Steps call tools through the gateway's one call chain. Single-threaded; what it refers to must
+// outlive it.
+class GatewayCaller final : public Caller {
+ public:
+  GatewayCaller(metamcp::catalog::v1::CatalogService& catalog, http::HttpClient& http)
+      : catalog_(catalog), http_(http) {}
+  // Before the first call.
+  void SetCalls(metamcp::gateway::v1::CallsService* calls) { calls_ = calls; }
+
+  Awaitable<absl::StatusOr<ToolInfo>> Describe(const CallContext& ctx, std::string tool) override;
+  Awaitable<absl::StatusOr<ToolResult>> CallTool(const CallContext& ctx, std::string tool,
+                                                 std::string arguments,
+                                                 std::string idempotency_key) override;
+  Awaitable<absl::StatusOr<HttpReply>> CallHttp(const CallContext& ctx, HttpCall call) override;
+
+ private:
+  struct Known {
+    ToolInfo info;
+    CallContext::Clock::time_point until;
+  };
+  metamcp::catalog::v1::CatalogService& catalog_;
+  http::HttpClient& http_;
+  metamcp::gateway::v1::CallsService* calls_ = nullptr;
+  std::map<std::string, Known> known_;
+};
+
+}  // namespace metamcp::workflow

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/db/database.h"
+#include "services/workflow/store/records.h"
+
+namespace metamcp::workflow {
+
+// The one store of workflows, runs and checkpoints. Blocking: on database threads only. Errors:
+// those of common/db, beside those named.
+class SqlStore {
+ public:
+  explicit SqlStore(db::Database& database) : database_(database) {}
+  static absl::Status MigrateBlocking(db::Database& database);
+
+  // Returns whether it is new. Errors: ALREADY_EXISTS for another document under that version.
+  absl::StatusOr<bool> PutDefinition(const DefinitionRow& row);
+  // The newest where `version` is empty. Errors: NOT_FOUND. `deleted` ones only with a version.
+  absl::StatusOr<DefinitionRow> GetDefinition(const std::string& tenant,
+                                              const std::string& name_space,
+                                              const std::string& name, const std::string& version);
+  absl::StatusOr<std::vector<std::string>> Versions(const std::string& tenant,
+                                                    const std::string& name_space,
+                                                    const std::string& name);
+  // The newest version of each, by namespace and name.
+  absl::StatusOr<std::vector<DefinitionRow>> ListDefinitions(const std::string& tenant);
+  absl::Status DeleteDefinition(const std::string& tenant, const std::string& name_space,
+                                const std::string& name);
+
+  // Stores a run that is due at once, or returns the one with the same request key.
+  absl::StatusOr<RunRow> CreateRun(const RunRow& run);
+  absl::StatusOr<RunRow> GetRun(const std::string& tenant, const std::string& id);
+  // Newest first, before `before_id` where it is not empty.
+  absl::StatusOr<std::vector<RunRow>> ListRuns(const std::string& tenant, const std::string& name,
+                                               const std::string& state,
+                                               const std::string& before_id, int64_t limit);
+  // All attempts, in order.
+  absl::StatusOr<std::vector<StepRow>> Steps(const std::string& run_id);
+  absl::StatusOr<std::vector<EventRow>> Events(const std::string& run_id, int64_t after,
+                                               int64_t limit);
+
+  // Takes runs that are due and have no living owner; each gets a higher epoch.
+  absl::StatusOr<std::vector<RunRow>> Claim(const std::string& owner, int64_t now_us,
+                                            int64_t lease_until_us, int64_t limit);
+  // Renews the leases of `owner` and returns its runs as they are now.
+  struct Owned {
+    std::string id;
+    int64_t epoch = 0;
+    int64_t control = 0;
+    int64_t wake = 0;
+  };
+  absl::StatusOr<std::vector<Owned>> Renew(const std::string& owner, int64_t lease_until_us);
+  // Gives up what `owner` holds: it is due at once for others.
+  absl::Status ReleaseAll(const std::string& owner, int64_t now_us);
+
+  // On a database that only this process uses, what others hold is what a crash left: frees it.
+  absl::Status FreeLeftBehind(const std::string& owner);
+
+  // Applies all in one transaction. One element for each commit: OK, or ABORTED reason RUN_FENCED
+  // for one whose run belongs to another (nothing of it is applied).
+  absl::StatusOr<std::vector<absl::Status>> Apply(const std::vector<RunCommit>& commits);
+
+  // Sets control bits of a run that is not final and makes it due. Errors: NOT_FOUND, RUN_STATE.
+  absl::StatusOr<RunRow> SetControl(const std::string& tenant, const std::string& id, int64_t set,
+                                    int64_t clear, int64_t now_us);
+  // Makes a failed or cancelled run due again. Errors: NOT_FOUND, RUN_STATE.
+  absl::Status Retry(const std::string& tenant, const std::string& id, int64_t now_us);
+  // Stores an answer and makes the run due. Errors: NOT_FOUND nothing waits there; RUN_STATE it is
+  // answered.
+  absl::Status Decide(const std::string& tenant, const std::string& run_id,
+                      const DecisionRow& decision, const std::string& by, int64_t now_us);
+  absl::StatusOr<std::vector<DecisionRow>> Decisions(const std::string& run_id);
+
+  absl::StatusOr<std::vector<BusEvent>> ReadBus(const std::string& tenant, int64_t after,
+                                                int64_t limit);
+  absl::StatusOr<int64_t> BusHead(const std::string& tenant);
+
+ private:
+  db::Database& database_;
+};
+
+}  // namespace metamcp::workflow
