@@ -55,8 +55,8 @@ std::string StateOf(const pki::Certificate& one, pki::Time now) {
   return EndsSoon(one, now) ? "renew" : "ok";
 }
 
-absl::Status Issue(const CertStore& store, const pki::Issued& authority,
-                   pki::LeafRequest request, int64_t days) {
+absl::Status Issue(const CertStore& store, const pki::Issued& authority, pki::LeafRequest request,
+                   int64_t days) {
   METAMCP_ASSIGN_OR_RETURN(const pki::Certificate signer, store.Describe(kAuthority));
   const pki::Time now = system_clock::now();
   if (now >= signer.not_after) {
@@ -88,9 +88,9 @@ absl::Status Init(CommandContext& ctx, const CertOptions& o) {
                 "Use 'meta-mcp cert issue' or 'meta-mcp cert renew', or another --dir.");
   }
   const pki::Time now = system_clock::now();
-  METAMCP_ASSIGN_OR_RETURN(const pki::Issued authority,
-                           pki::MakeAuthority("Meta-MCP services", now - kBackdated,
-                                              now + Days(o.authority_days)));
+  METAMCP_ASSIGN_OR_RETURN(
+      const pki::Issued authority,
+      pki::MakeAuthority("Meta-MCP services", now - kBackdated, now + Days(o.authority_days)));
   METAMCP_RETURN_IF_ERROR(store.Write(kAuthority, authority));
   std::vector<std::string> written = {kAuthority};
   for (const char* role : {"gateway", "connector", "catalog"}) {
@@ -102,8 +102,9 @@ absl::Status Init(CommandContext& ctx, const CertOptions& o) {
     written.emplace_back(role);
   }
   SayWritten(ctx, store, written);
-  ctx.Say("Set services.tls.ca, .certificate and .key of each process to its files, and keep "
-          "ca-key.pem where only you read it.");
+  ctx.Say(
+      "Set services.tls.ca, .certificate and .key of each process to its files, and keep "
+      "ca-key.pem where only you read it.");
   return absl::OkStatus();
 }
 
@@ -169,7 +170,8 @@ absl::Status Show(CommandContext& ctx, const CertOptions& o) {
   for (const auto& [name, one] : found) {
     nlohmann::ordered_json row = ToJson(one);
     const std::vector<std::string> names = row["names"];
-    table.Row({name, one.subject, one.authority ? "authority" : absl::StrJoin(pki::RolesOf(one.uris), ","),
+    table.Row({name, one.subject,
+               one.authority ? "authority" : absl::StrJoin(pki::RolesOf(one.uris), ","),
                absl::StrJoin(names, ","), Day(one.not_after), row["state"]});
     row["name"] = name;
     rows.push_back(std::move(row));
@@ -241,8 +243,9 @@ void AddCertCommands(Command& root) {
   issue.Example("meta-mcp cert issue edge --role gateway --role connector");
   issue.Argument("name", &o->name, "of its files");
   leaf(issue);
-  issue.List("--role", &o->roles, "service that its process runs: gateway, connector, catalog",
-             "ROLE")
+  issue
+      .List("--role", &o->roles, "service that its process runs: gateway, connector, catalog",
+            "ROLE")
       .List("--san", &o->names, "host name or IP address to put into it", "NAME");
   issue.Run([&ctx, o] { return IssueOne(ctx, *o); });
 

@@ -39,8 +39,8 @@ bool CertStore::Has(const std::string& name) const {
 
 absl::StatusOr<pki::Issued> CertStore::Read(const std::string& name) const {
   pki::Issued out;
-  for (const auto& [path, into] : {std::pair(CertificatePath(name), &out.certificate),
-                                   std::pair(KeyPath(name), &out.key)}) {
+  for (const auto& [path, into] :
+       {std::pair(CertificatePath(name), &out.certificate), std::pair(KeyPath(name), &out.key)}) {
     auto text = config::ReadTextBlocking(path);
     if (absl::IsNotFound(text.status())) {
       return Fail("NOT_FOUND", StrCat("there is no ", path),
@@ -53,8 +53,7 @@ absl::StatusOr<pki::Issued> CertStore::Read(const std::string& name) const {
 }
 
 absl::StatusOr<pki::Certificate> CertStore::Describe(const std::string& name) const {
-  METAMCP_ASSIGN_OR_RETURN(const std::string pem,
-                           config::ReadTextBlocking(CertificatePath(name)));
+  METAMCP_ASSIGN_OR_RETURN(const std::string pem, config::ReadTextBlocking(CertificatePath(name)));
   METAMCP_ASSIGN_OR_RETURN(const std::vector<pki::Certificate> all, pki::ReadCertificates(pem));
   return all.front();
 }
@@ -62,7 +61,8 @@ absl::StatusOr<pki::Certificate> CertStore::Describe(const std::string& name) co
 absl::Status CertStore::Write(const std::string& name, const pki::Issued& issued) const {
   std::error_code failed;
   const bool made = fs::create_directories(folder_, failed);
-  if (failed) return Fail("PERMISSION_DENIED", StrCat("cannot make ", folder_, ": ", failed.message()));
+  if (failed)
+    return Fail("PERMISSION_DENIED", StrCat("cannot make ", folder_, ": ", failed.message()));
   if (made) fs::permissions(folder_, fs::perms::owner_all, failed);
   METAMCP_RETURN_IF_ERROR(config::ReplaceTextBlocking(KeyPath(name), issued.key));
   METAMCP_RETURN_IF_ERROR(config::ReplaceTextBlocking(CertificatePath(name), issued.certificate));

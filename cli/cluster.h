@@ -19,8 +19,7 @@ class Cluster {
  public:
   // A process that listens for services (`clustered`) can have others beside it. `directory` must
   // outlive this.
-  Cluster(bool clustered, rpc::ChannelOptions channels,
-          catalog::v1::DirectoryService& directory);
+  Cluster(bool clustered, rpc::ChannelOptions channels, catalog::v1::DirectoryService& directory);
 
   cluster::Members& members() { return members_; }
   catalog::v1::DirectoryService& directory() { return directory_; }

@@ -27,7 +27,8 @@ int main(int argc, char** argv) {
     app.add_option("--listen", grpc, "host:port for the other services");
   }
   if (service != "catalog") {
-    app.add_option("--catalog", catalog, "Address of the catalog service");
+    app.add_option("--catalog", catalog,
+                   "Addresses of catalog services, by commas, or dns:///host:port");
   }
   if (service != "gateway") {
     app.add_option("--database-url", database, "sqlite:PATH or postgresql://…");

@@ -60,8 +60,8 @@ void ServiceSide::NoteEnd() const {
 
 void ServiceSide::WatchFiles() {
   for (const std::string& path : tls_->files().paths()) {
-    auto watcher = config::FileWatcher::Create(io_.get_executor(), path,
-                                               config::FileWatcher::Options(), [this] { Reload(); });
+    auto watcher = config::FileWatcher::Create(
+        io_.get_executor(), path, config::FileWatcher::Options(), [this] { Reload(); });
     if (watcher.ok()) {
       watchers_.push_back(*std::move(watcher));
     } else {
@@ -113,8 +113,7 @@ absl::Status ServiceSide::Listen(const std::vector<rpc::Service*>& services) {
   options.probe_listen = config_.probe_listen;
   options.reflection = config_.reflection;
   options.endless = EndlessMethods();
-  METAMCP_ASSIGN_OR_RETURN(server_,
-                           rpc::GrpcServer::Create(io_.get_executor(), services, options));
+  METAMCP_ASSIGN_OR_RETURN(server_, rpc::GrpcServer::Create(io_.get_executor(), services, options));
   address_ = server_->address();
   return absl::OkStatus();
 }
@@ -161,8 +160,10 @@ Awaitable<void> ServiceSide::NotReady() {
   if (delay.count() > 0) co_await Sleep(delay);
 }
 
-void ServiceSide::Refuse() {
-  if (server_) server_->Refuse();
+Awaitable<void> ServiceSide::Refuse(std::chrono::milliseconds settling) {
+  if (server_ == nullptr) co_return;
+  server_->Refuse();
+  co_await Sleep(settling);
 }
 
 Awaitable<void> ServiceSide::Stop(std::chrono::steady_clock::duration grace) {

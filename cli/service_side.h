@@ -38,7 +38,8 @@ class ServiceSide {
   // The end, in this order. What is not ready gets no new calls from those who ask; after
   // services.drainDelayMs nobody gets an answer to a new call; running ones get `grace`.
   Awaitable<void> NotReady();
-  void Refuse();
+  // Stays for `settling`, so that whoever is on the way gets that answer.
+  Awaitable<void> Refuse(std::chrono::milliseconds settling);
   Awaitable<void> Stop(std::chrono::steady_clock::duration grace);
 
   // Where it listens; empty if it does not.

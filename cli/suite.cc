@@ -20,6 +20,8 @@ namespace asio = boost::asio;
 
 // How long a start waits for the catalog of another process before it listens all the same.
 constexpr std::chrono::milliseconds kCatalogWait{500};
+// Until the others name the new owner of what was handed over, they ask the old one.
+constexpr std::chrono::milliseconds kSettling{2000};
 
 CallContext SystemContext() {
   auto who = std::make_shared<Principal>();
@@ -387,18 +389,18 @@ Awaitable<void> Suite::Stop() {
   co_await side_.NotReady();
   const auto until = std::chrono::steady_clock::now() +
                      std::chrono::milliseconds(ground_.loaded.config.gateway.drain_ms);
-  const auto left = [until] {
-    return std::max<std::chrono::steady_clock::duration>(until - std::chrono::steady_clock::now(),
-                                                         std::chrono::seconds(2));
+  const auto left = [until](std::chrono::steady_clock::duration least) {
+    return std::max(until - std::chrono::steady_clock::now(), least);
   };
   // What a connector runs is given up when it has ended, so that nobody starts it twice.
   if (!connector_app_) co_await LeaveCluster();
   // Runs go on at the next start; their calls end before those they call.
   if (workflow_app_) co_await workflow_app_->Stop();
-  if (gateway_) co_await gateway_->Stop(left());
-  if (connector_app_) co_await HandOver(until);
-  side_.Refuse();
-  co_await side_.Stop(left());
+  if (gateway_) co_await gateway_->Stop(left(std::chrono::seconds(0)));
+  bool handed_over = false;
+  if (connector_app_) handed_over = co_await HandOver(until);
+  co_await side_.Refuse(handed_over ? kSettling : std::chrono::milliseconds(100));
+  co_await side_.Stop(left(std::chrono::seconds(2)));
   if (connector_app_) co_await connector_app_->Stop();
   co_await LeaveCluster();
   if (catalog_app_) {
@@ -409,10 +411,14 @@ Awaitable<void> Suite::Stop() {
   }
 }
 
-// Where there are other connectors, they take over what runs here, each when it is idle.
-Awaitable<void> Suite::HandOver(std::chrono::steady_clock::time_point until) {
-  const bool others = cluster_ && co_await cluster_->Retire("connector");
+// Where there are other connectors, they take over what runs here, each when it is idle. Whether
+// there are any.
+Awaitable<bool> Suite::HandOver(std::chrono::steady_clock::time_point until) {
+  if (cluster_ == nullptr) co_return false;
+  auto retiring = cluster_->Retire("connector");
+  const bool others = co_await std::move(retiring);
   if (others) co_await connector_app_->HandOver(until);
+  co_return others;
 }
 
 }  // namespace metamcp::cli

@@ -55,7 +55,7 @@ class Suite {
   void StartCluster();
   Awaitable<absl::Status> JoinCluster();
   Awaitable<void> LeaveCluster();
-  Awaitable<void> HandOver(std::chrono::steady_clock::time_point until);
+  Awaitable<bool> HandOver(std::chrono::steady_clock::time_point until);
   absl::Status StartConnector();
   absl::Status StartWorkflow();
   absl::Status StartGrpc();

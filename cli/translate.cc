@@ -63,6 +63,11 @@ std::string NameOf(const TranslateOptions::Source& source) {
   return slug.empty() ? "server" : slug;
 }
 
+// Our own settings, and the keys for a gateway (cli/stdio_options.cc).
+bool IsOurs(std::string_view name) {
+  return name.starts_with("META_MCP_") || name == "MCP_AUTH" || name == "MCP_AUTH_TOKEN";
+}
+
 config::Config MakeConfig(const TranslateOptions& options) {
   config::Config config;
   for (const TranslateOptions::Source& source : options.sources) {
@@ -73,9 +78,9 @@ config::Config MakeConfig(const TranslateOptions& options) {
       for (size_t i = 1; i < source.command.size(); ++i) {
         server.args.push_back(Literal(source.command[i]));
       }
-      // A program gets the environment that it would have without us.
+      // A program gets the environment that it would have without us, and none of our keys.
       for (const auto& [name, value] : options.env) {
-        if (IsName(name)) server.env[name] = StrCat("${", name, "}");
+        if (IsName(name) && !IsOurs(name)) server.env[name] = StrCat("${", name, "}");
       }
     } else {
       server.url = Literal(source.url);

@@ -131,12 +131,11 @@ absl::StatusOr<Issued> IssueLeaf(const Issued& authority, const LeafRequest& req
                            Begin(request.name, request.from, request.until, key.get()));
   X509* x = made.get();
   X509_set_issuer_name(x, X509_get_subject_name(issuer.get()));
-  const std::pair<int, std::string> extensions[] = {
-      {NID_basic_constraints, "critical,CA:FALSE"},
-      {NID_key_usage, "critical,digitalSignature"},
-      {NID_ext_key_usage, "serverAuth,clientAuth"},
-      {NID_subject_key_identifier, "hash"},
-      {NID_authority_key_identifier, "keyid"}};
+  const std::pair<int, std::string> extensions[] = {{NID_basic_constraints, "critical,CA:FALSE"},
+                                                    {NID_key_usage, "critical,digitalSignature"},
+                                                    {NID_ext_key_usage, "serverAuth,clientAuth"},
+                                                    {NID_subject_key_identifier, "hash"},
+                                                    {NID_authority_key_identifier, "keyid"}};
   for (const auto& [nid, value] : extensions) {
     METAMCP_RETURN_IF_ERROR(AddExtension(x, issuer.get(), nid, value));
   }

@@ -141,7 +141,8 @@ absl::Status CheckMaterial(const Material& material, Time now) {
   const BioPtr bio = ReadBio(material.key);
   const KeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));
   ERR_clear_error();
-  if (key == nullptr) return Unusable("services.tls.key holds no PEM private key without a password");
+  if (key == nullptr)
+    return Unusable("services.tls.key holds no PEM private key without a password");
   const int fits = X509_check_private_key(chain[0].get(), key.get());
   ERR_clear_error();
   if (fits != 1) return Unusable("services.tls.key is not the key of services.tls.certificate");

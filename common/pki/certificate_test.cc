@@ -100,8 +100,8 @@ TEST(CertificateTest, ANameIsNoConfiguration) {
 TEST(CertificateTest, OnlyOurOwnUrisAreRoles) {
   EXPECT_THAT(RolesOf({"spiffe://meta-mcp/gateway", "spiffe://other/catalog", "https://x/"}),
               ElementsAre("gateway"));
-  EXPECT_FALSE(ReadCertificates("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-                   .ok());
+  EXPECT_FALSE(
+      ReadCertificates("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").ok());
 }
 
 }  // namespace

@@ -5,11 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -162,10 +162,10 @@ absl::StatusOr<std::shared_ptr<rpc::Tls>> OpenTlsBlocking(const config::Services
   const std::vector<std::string> named = tls->roles();
   for (const std::string& role : roles) {
     if (std::find(named.begin(), named.end(), role) != named.end()) continue;
-    return MakeError("CONFIG_INVALID", "gateway",
-                     StrCat(from.certificate, " (services.tls.certificate) does not name the role ",
-                            role, ", which this process runs; it needs the URI ",
-                            pki::RoleUri(role)));
+    return MakeError(
+        "CONFIG_INVALID", "gateway",
+        StrCat(from.certificate, " (services.tls.certificate) does not name the role ", role,
+               ", which this process runs; it needs the URI ", pki::RoleUri(role)));
   }
   return tls;
 }

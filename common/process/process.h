@@ -57,8 +57,8 @@ int RunLoop(std::function<Awaitable<int>(boost::asio::io_context&, WaitSignal)> 
 // changed. Blocks.
 absl::StatusOr<bool> ReloadKeysBlocking(Ground& ground);
 
-// The mTLS side of services.tls, read from its files; null where none of it is set. `roles` are what
-// this process runs: its certificate must name them. Blocks. Errors: CONFIG_INVALID.
+// The mTLS side of services.tls, read from its files; null where none of it is set. `roles` are
+// what this process runs: its certificate must name them. Blocks. Errors: CONFIG_INVALID.
 absl::StatusOr<std::shared_ptr<rpc::Tls>> OpenTlsBlocking(const config::ServicesConfig& services,
                                                           const std::set<std::string>& roles);
 

@@ -85,15 +85,51 @@ std::string HealthOf(const std::string& address, const std::string& service) {
   return answer.begin()[1] == 1 ? "serving" : "not serving";
 }
 
+// What grpc.reflection lists at `address`, as bytes; empty if there is none. Blocks.
+std::string ReflectionOf(const std::string& address) {
+  grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  const auto wait = [&queue] {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  auto call = stub.PrepareCall(
+      &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+  call->StartCall(nullptr);
+  wait();
+  grpc::Slice slice(std::string("\x3a\x01*"));  // list_services
+  call->WriteLast(grpc::ByteBuffer(&slice, 1), grpc::WriteOptions(), nullptr);
+  wait();
+  grpc::ByteBuffer answer;
+  call->Read(&answer, nullptr);
+  std::string text;
+  if (wait()) {
+    grpc::Slice all;
+    if (answer.DumpToSingleSlice(&all).ok()) {
+      text.assign(reinterpret_cast<const char*>(all.begin()), all.size());
+    }
+  }
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  wait();
+  queue.Shutdown();
+  while (wait()) {
+  }
+  return text;
+}
+
 class BalanceTest : public ::testing::Test {
  protected:
   BalanceTest() : a_("a"), b_("b") {}
 
-  std::unique_ptr<GrpcServer> Serve(Service& service) {
+  std::unique_ptr<GrpcServer> Serve(Service& service, bool reflection = false) {
     GrpcServer::Options options;
     options.listen = "127.0.0.1:0";
     options.probe_listen = "127.0.0.1:0";
     options.endless = {kListen};
+    options.reflection = reflection;
     auto server = GrpcServer::Create(io_.get_executor(), {&service}, options).value();
     server->SetReady(kName, true);
     return server;
@@ -165,6 +201,16 @@ TEST_F(BalanceTest, HealthFollowsReadiness) {
   Run([&]() -> Awaitable<void> { co_await server->Stop(std::chrono::seconds(1)); });
 }
 
+TEST_F(BalanceTest, ReflectionIsBehindItsSwitch) {
+  auto with = Serve(a_, true), without = Serve(b_);
+  EXPECT_THAT(ReflectionOf(with->address()), ::testing::HasSubstr(kName));
+  EXPECT_EQ(ReflectionOf(without->address()), "");
+  Run([&]() -> Awaitable<void> {
+    co_await with->Stop(std::chrono::seconds(1));
+    co_await without->Stop(std::chrono::seconds(1));
+  });
+}
+
 TEST_F(BalanceTest, CallsTakeTurnsAndLeaveAServerThatEnds) {
   RecordProperty("req", "P3-Ops-8");
   auto a = Serve(a_), b = Serve(b_);
@@ -216,7 +262,8 @@ TEST_F(BalanceTest, AStreamWithoutEndIsToldToGoElsewhere) {
       *done = true;
     };
     asio::co_spawn(io_, listen(client.get(), &ended, &over), asio::detached);
-    for (int i = 0; i < 1000 && a_.listeners == 0; ++i) co_await Sleep(std::chrono::milliseconds(5));
+    for (int i = 0; i < 1000 && a_.listeners == 0; ++i)
+      co_await Sleep(std::chrono::milliseconds(5));
     EXPECT_EQ(a_.listeners, 1);
     a->Refuse();
     for (int i = 0; i < 1000 && !over; ++i) co_await Sleep(std::chrono::milliseconds(5));

@@ -11,9 +11,9 @@ namespace metamcp::rpc {
 
 struct ChannelOptions {
   ChannelOptions() = default;
-  std::shared_ptr<const Tls> tls;   // null: plaintext
-  bool allow_plaintext = false;     // beyond this machine too
-  std::vector<std::string> roles;   // that the server's certificate must name
+  std::shared_ptr<const Tls> tls;  // null: plaintext
+  bool allow_plaintext = false;    // beyond this machine too
+  std::vector<std::string> roles;  // that the server's certificate must name
   // Full name of the service whose health the server is asked for; only ready addresses are used,
   // in turn. Empty: the first address that connects, whatever its health.
   std::string health;

@@ -96,17 +96,16 @@ class StreamReactor final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grp
     }
     if (handler) asio::post(executor_, [h = std::move(handler)] { h(true); });
   }
+  // The last reference goes on the executor: a context holds the channel, which gRPC does not let
+  // one of its own threads destroy.
   void OnDone(const grpc::Status& s) override {
-    Handler handler;
-    std::shared_ptr<StreamReactor> self;
-    {
-      const std::lock_guard lock(mu_);
-      status = s;
-      done_ = true;
-      handler = std::exchange(waiting_, nullptr);
-      self = std::move(self_);
-    }
-    if (handler) asio::post(executor_, [h = std::move(handler)] { h(true); });
+    const std::lock_guard lock(mu_);
+    status = s;
+    done_ = true;
+    asio::post(executor_, [self = std::move(self_), h = std::exchange(waiting_, nullptr)] {
+      { const std::lock_guard left(self->mu_); }  // OnDone has
+      if (h) h(true);
+    });
   }
 
   grpc::ClientContext context;

@@ -43,8 +43,8 @@ Dispatcher::Dispatcher(asio::any_io_executor executor, const std::vector<Service
       Entry& entry = entries_[path];
       entry.target = Target{service, static_cast<int>(i), &methods[i]};
       if (callers != callers_.end()) entry.callers = &callers->second;
-      entry.endless = std::find(options.endless.begin(), options.endless.end(), path) !=
-                      options.endless.end();
+      entry.endless =
+          std::find(options.endless.begin(), options.endless.end(), path) != options.endless.end();
     }
   }
 }

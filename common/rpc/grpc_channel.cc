@@ -24,8 +24,6 @@ void Prepare(grpc::ClientContext& context, const CallContext& ctx) {
 
 // One unary call: lives until gRPC has called back, whatever happened to the waiter.
 struct UnaryState {
-  explicit UnaryState(std::shared_ptr<void> keep) : connection(std::move(keep)) {}
-  const std::shared_ptr<void> connection;
   grpc::ClientContext context;
   grpc::ByteBuffer request;
   grpc::ByteBuffer response;
@@ -33,9 +31,8 @@ struct UnaryState {
 
 // gRPC's own name for the target, with the resolver said.
 std::string FullTarget(const std::string& target) {
-  return target.rfind("unix:", 0) == 0 || target.rfind("dns:", 0) == 0
-             ? target
-             : StrCat("dns:///", target);
+  return target.rfind("unix:", 0) == 0 || target.rfind("dns:", 0) == 0 ? target
+                                                                       : StrCat("dns:///", target);
 }
 
 }  // namespace
@@ -58,12 +55,12 @@ std::shared_ptr<grpc::Channel> GrpcChannel::Connect(const Tls::Current* tls) con
   arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1000);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   if (!options_.health.empty()) {
-    arguments.SetServiceConfigJSON(
-        StrCat(R"({"loadBalancingConfig":[{"round_robin":{}}],"healthCheckConfig":{"serviceName":")",
-               options_.health, R"("}})"));
+    arguments.SetServiceConfigJSON(StrCat(
+        R"({"loadBalancingConfig":[{"round_robin":{}}],"healthCheckConfig":{"serviceName":")",
+        options_.health, R"("}})"));
   }
-  auto credentials = tls == nullptr ? grpc::InsecureChannelCredentials()
-                                    : ClientCredentials(*tls, options_.roles);
+  auto credentials =
+      tls == nullptr ? grpc::InsecureChannelCredentials() : ClientCredentials(*tls, options_.roles);
   return grpc::CreateCustomChannel(target_, credentials, arguments);
 }
 
@@ -79,22 +76,21 @@ std::shared_ptr<GrpcChannel::Connection> GrpcChannel::Current() {
   return current_;
 }
 
-bool GrpcChannel::Connected() {
-  return Current()->channel->GetState(true) == GRPC_CHANNEL_READY;
-}
+bool GrpcChannel::Connected() { return Current()->channel->GetState(true) == GRPC_CHANNEL_READY; }
 
 absl::Status GrpcChannel::Finished(const grpc::ClientContext& context,
                                    const grpc::Status& status) const {
   if (status.ok()) return absl::OkStatus();
   const auto& trailing = context.GetServerTrailingMetadata();
   const auto it = trailing.find(kErrorInfoKey);
-  if (it != trailing.end()) return FromGrpc(status, std::string(it->second.data(), it->second.size()));
+  if (it != trailing.end())
+    return FromGrpc(status, std::string(it->second.data(), it->second.size()));
   // gRPC names a peer once the call has been given to a connection, and the target before.
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE && context.peer() == target_) {
-    return MakeError("SERVICE_UNREACHABLE", "gateway",
-                     StrCat("the service at ", target_, " cannot be reached: ",
-                            status.error_message()),
-                     {{"target", target_}});
+    return MakeError(
+        "SERVICE_UNREACHABLE", "gateway",
+        StrCat("the service at ", target_, " cannot be reached: ", status.error_message()),
+        {{"target", target_}});
   }
   return FromGrpc(status, std::string());
 }
@@ -106,20 +102,24 @@ Awaitable<absl::Status> GrpcChannel::Unary(const CallContext& ctx, const MethodI
     co_return absl::DeadlineExceededError("the deadline passed before the call began");
   }
   const std::shared_ptr<Connection> connection = Current();
-  auto state = std::make_shared<UnaryState>(connection);
+  auto state = std::make_shared<UnaryState>();
   METAMCP_CO_RETURN_IF_ERROR(Encode(request, state->request));
   Prepare(state->context, ctx);
   auto result = std::make_shared<grpc::Status>();
   const auto executor = co_await asio::this_coro::executor;
-  auto start = [connection, state, result, executor,
+  // The last reference goes on the executor: a context holds the channel, which gRPC does not let
+  // one of its own threads destroy.
+  auto start = [stub = &connection->stub, state, result, executor,
                 path = std::string(method.path)](std::function<void(bool)> done) {
-    connection->stub.UnaryCall(&state->context, path, grpc::StubOptions(), &state->request,
-                               &state->response, [state, result, executor, done](grpc::Status s) {
-                                 asio::post(executor, [result, s = std::move(s), done] {
-                                   *result = s;
-                                   done(true);
-                                 });
-                               });
+    auto finished = [state, result, executor, done](grpc::Status s) mutable {
+      asio::post(executor,
+                 [state = std::move(state), result, s = std::move(s), done = std::move(done)] {
+                   *result = s;
+                   done(true);
+                 });
+    };
+    stub->UnaryCall(&state->context, path, grpc::StubOptions(), &state->request, &state->response,
+                    std::move(finished));
   };
   auto wait = Await(state, &state->context, std::move(start));
   co_await std::move(wait);

@@ -41,16 +41,21 @@ class NamedServices final : public grpc::ServerBuilderPlugin {
   const std::vector<std::string> names_;
 };
 
+// gRPC's reflection joins every server of a program that it is linked into; here there is a switch.
 class Reflection final : public grpc::ServerBuilderOption {
  public:
-  explicit Reflection(std::vector<std::string> names) : names_(std::move(names)) {}
+  Reflection(bool on, std::vector<std::string> names) : on_(on), names_(std::move(names)) {}
   void UpdateArguments(grpc::ChannelArguments*) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    const std::string name = grpc::reflection::ProtoServerReflectionPlugin().name();
+    std::erase_if(*plugins, [&name](const auto& plugin) { return plugin->name() == name; });
+    if (!on_) return;
     plugins->push_back(std::make_unique<NamedServices>(names_));
     plugins->push_back(std::make_unique<grpc::reflection::ProtoServerReflectionPlugin>());
   }
 
  private:
+  const bool on_;
   const std::vector<std::string> names_;
 };
 
@@ -91,12 +96,14 @@ class GrpcServerImpl final : public GrpcServer {
     builder.RegisterCallbackGenericService(&dispatcher_);
     builder.SetMaxReceiveMessageSize(kMessageBytesMax);
     builder.SetMaxSendMessageSize(kMessageBytesMax);
-    if (options_.reflection) builder.SetOption(std::make_unique<Reflection>(Names()));
+    builder.SetOption(std::make_unique<Reflection>(options_.reflection, Names()));
     METAMCP_RETURN_IF_ERROR(Build(builder, options_.listen, credentials_, server_, address_));
     if (!options_.probe_listen.empty()) {
       grpc::ServerBuilder probe;
-      METAMCP_RETURN_IF_ERROR(Build(probe, options_.probe_listen,
-                                    grpc::InsecureServerCredentials(), probe_, probe_address_));
+      probe.RegisterCallbackGenericService(&nothing_);
+      probe.SetOption(std::make_unique<Reflection>(false, Names()));
+      METAMCP_RETURN_IF_ERROR(Build(probe, options_.probe_listen, grpc::InsecureServerCredentials(),
+                                    probe_, probe_address_));
     }
     TellHealth();
     return absl::OkStatus();
@@ -181,6 +188,7 @@ class GrpcServerImpl final : public GrpcServer {
   const Options options_;
   std::shared_ptr<grpc::ServerCredentials> credentials_;  // the server asks it until it ends
   Dispatcher dispatcher_;
+  grpc::CallbackGenericService nothing_;            // beside health, at the probes' address
   std::map<std::string, bool, std::less<>> ready_;  // by service
   bool ending_ = false;
   std::unique_ptr<grpc::Server> server_;

@@ -28,7 +28,8 @@ class GrpcServer {
     // Plaintext address of grpc.health.v1 alone; empty for none.
     std::string probe_listen;
     bool reflection = false;
-    // Methods whose streams end only with their caller ("/package.Service/Watch"): Refuse ends them.
+    // Methods whose streams end only with their caller ("/package.Service/Watch"): Refuse ends
+    // them.
     std::vector<std::string> endless;
     // Calls at once; more are answered RESOURCE_EXHAUSTED.
     int calls_max = 4096;

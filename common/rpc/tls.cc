@@ -15,8 +15,9 @@ constexpr std::streamsize kFileBytesMax = 1 << 20;
 
 absl::StatusOr<std::string> ReadFileBlocking(const std::string& setting, const std::string& path) {
   if (path.empty()) {
-    return MakeError("CONFIG_INVALID", "gateway",
-                     StrCat("services.tls needs ca, certificate and key; ", setting, " is not set"));
+    return MakeError(
+        "CONFIG_INVALID", "gateway",
+        StrCat("services.tls needs ca, certificate and key; ", setting, " is not set"));
   }
   std::ifstream in(path, std::ios::binary);
   std::string text(static_cast<size_t>(kFileBytesMax), '\0');

@@ -30,10 +30,9 @@ class RoleVerifier final : public tls::ExternalCertificateVerifier {
     const std::vector<std::string> theirs = pki::RolesOf(uris);
     for (const std::string& role : roles_) {
       if (std::find(theirs.begin(), theirs.end(), role) != theirs.end()) continue;
-      *sync_status = grpc::Status(
-          grpc::StatusCode::UNAUTHENTICATED,
-          StrCat("the peer's certificate is for [", absl::StrJoin(theirs, ", "), "], not for ",
-                 role));
+      *sync_status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                                  StrCat("the peer's certificate is for [",
+                                         absl::StrJoin(theirs, ", "), "], not for ", role));
       break;
     }
     return true;
@@ -69,8 +68,7 @@ class ReloadingServerCredentials final : public grpc::ServerCredentials {
     if (current->generation == given_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     grpc_ssl_pem_key_cert_pair pair{current->material.key.c_str(),
                                     current->material.certificate.c_str()};
-    *config =
-        grpc_ssl_server_certificate_config_create(current->material.ca.c_str(), &pair, 1);
+    *config = grpc_ssl_server_certificate_config_create(current->material.ca.c_str(), &pair, 1);
     given_ = current->generation;
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }

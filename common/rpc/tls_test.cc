@@ -92,8 +92,6 @@ class TlsTest : public ::testing::Test {
     options.listen = "127.0.0.1:0";
     options.tls = std::move(tls);
     options.callers = {{kServiceName, {"gateway"}}};
-    options.probe_listen = "127.0.0.1:0";
-    options.reflection = true;
     auto server = GrpcServer::Create(io_.get_executor(), {&echo_}, options);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -161,7 +159,8 @@ TEST_F(TlsTest, AServerOfAnotherRoleOrAuthorityIsNotCalled) {
   Serve(Open("server", "connector"));
   auto elsewhere = Client(Open("gateway", "gateway"), "catalog");
   const pki::Issued other = MakeAuthority();
-  auto stranger = Client(Tls::OpenBlocking(Write("stranger", "gateway", other)).value(), "connector");
+  auto stranger =
+      Client(Tls::OpenBlocking(Write("stranger", "gateway", other)).value(), "connector");
   Run([&]() -> Awaitable<void> {
     const absl::Status role = co_await Say(*elsewhere);
     EXPECT_TRUE(absl::IsUnavailable(role) && NotBegun(role)) << role;

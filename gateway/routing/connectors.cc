@@ -135,6 +135,8 @@ Awaitable<absl::Status> Connectors::Call(const CallContext& ctx, CallRequest req
     auto choosing = Choose(ctx, request.upstream_id());
     auto choice = co_await std::move(choosing);
     absl::Status status = choice.status();
+    // One that has just come, or comes back, is known with the next heartbeat.
+    const bool nobody = !choice.ok() && members_.clustered() && members_.With("connector").empty();
     if (choice.ok()) {
       WatchedSink<CallResponse> watched(sink);
       auto calling = choice->client.provider->Call(ctx, request, watched);
@@ -147,6 +149,7 @@ Awaitable<absl::Status> Connectors::Call(const CallContext& ctx, CallRequest req
       suspects_.insert(choice->instance);
       owner = "";
     }
+    if (nobody) owner = "";
     if (!owner) co_return status;
     if (owner->empty()) {
       owners_.erase(request.upstream_id());
@@ -159,6 +162,7 @@ Awaitable<absl::Status> Connectors::Call(const CallContext& ctx, CallRequest req
     }
     followed = false;
     if (CallContext::Clock::now() + kPause >= until) {
+      if (nobody) co_return status;
       co_return MakeError("UPSTREAM_UNAVAILABLE", "connector",
                           "the upstream is changing hands; nothing was executed");
     }
@@ -171,7 +175,7 @@ Awaitable<absl::Status> Connectors::CallOwner(const CallContext& ctx, CallReques
                                               Sink<CallResponse>& sink) {
   auto looking = members_.Look(request.owner());
   const std::optional<cluster::Member> member = co_await std::move(looking);
-  if (!member || !member->Has("connector")) co_return OwnerLost();
+  if (!member) co_return OwnerLost();
   METAMCP_CO_ASSIGN_OR_RETURN(const ConnectorClient client, ClientOf(*member));
   auto calling = client.provider->Call(ctx, std::move(request), sink);
   const absl::Status status = co_await std::move(calling);

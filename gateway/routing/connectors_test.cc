@@ -4,6 +4,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "common/async/run.h"
 #include "common/base/error.h"
@@ -196,7 +197,24 @@ TEST_F(ConnectorsTest, ARetryGoesToItsOwnerOnly) {
 
 TEST_F(ConnectorsTest, NobodyIsThere) {
   Alive({});
-  EXPECT_EQ(Call(), "UPSTREAM_UNAVAILABLE");
+  EXPECT_EQ(Call("", std::chrono::milliseconds(250)), "UPSTREAM_UNAVAILABLE");
+  // One that comes meanwhile is taken.
+  boost::asio::steady_timer later(io_, std::chrono::milliseconds(150));
+  later.async_wait([this](const auto&) { Alive({hinted_->name}); });
+  EXPECT_EQ(Call(), hinted_->name);
+}
+
+TEST_F(ConnectorsTest, WhatNobodyHasBegunWaitsForWhoeverIsNext) {
+  RecordProperty("req", "P3-Ops-8");
+  for (const char* reason : {"SERVICE_UNREACHABLE", "SHUTTING_DOWN"}) {
+    Alive({names_[0], names_[1]});
+    hinted_->answer = hinted_->admin =
+        MakeError(reason, "gateway", "not here", {{"refused_by", "service"}});
+    boost::asio::steady_timer later(io_, std::chrono::milliseconds(150));
+    later.async_wait([this](const auto&) { Alive({other_->name}); });
+    EXPECT_EQ(Call(), other_->name) << reason;
+  }
+  EXPECT_EQ(Call(hinted_->name), "CALL_OWNER_LOST");
 }
 
 TEST_F(ConnectorsTest, OperatorsSeeAllOfThemAsOne) {

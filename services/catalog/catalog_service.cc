@@ -165,6 +165,8 @@ Awaitable<absl::StatusOr<v1::ReportResponse>> CatalogService::Report(const CallC
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
   METAMCP_CO_ASSIGN_OR_RETURN(const int64_t revision,
                               co_await registry_.Report(std::move(request)));
+  // Whoever has reported does not do it again: another catalog must be able to go on with it.
+  co_await registry_.Share();
   v1::ReportResponse response;
   response.set_revision(revision);
   co_return response;
@@ -174,6 +176,8 @@ Awaitable<absl::Status> CatalogService::WatchCatalog(const CallContext& ctx,
                                                      v1::WatchCatalogRequest request,
                                                      Sink<v1::WatchCatalogResponse>& sink) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  // The reader knows more from another catalog.
+  if (request.revision() > registry_.model().head()) co_await registry_.Share();
   co_return co_await catalog::WatchCatalog(registry_, request.revision(), sink);
 }
 

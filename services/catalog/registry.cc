@@ -245,6 +245,15 @@ Awaitable<absl::Status> Registry::Flush() {
   co_return status;
 }
 
+Awaitable<void> Registry::Share() {
+  if (options_.follow.count() == 0) co_return;
+  // Run may be about to do it, for many at once.
+  const bool slept = co_await Sleep(options_.coalesce);
+  if (!slept) co_return;
+  const absl::Status status = co_await Flush();
+  status.IgnoreError();  // Run speaks of it, and tries again
+}
+
 void Registry::RequestStop() {
   stopping_ = true;
   work_signal_.Notify();

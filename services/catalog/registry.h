@@ -56,6 +56,9 @@ class Registry {
   Awaitable<void> Follow();
   // Ends Run also where it is in the middle of a write, which cancellation does not reach.
   void RequestStop();
+  // Where other processes share the store: until what is pending now is stored, or the store has
+  // failed, and what the others have written is known. At once where there are none.
+  Awaitable<void> Share();
   // Stores what is pending. For shutdown and tests.
   Awaitable<absl::Status> Flush();
 

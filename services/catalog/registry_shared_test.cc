@@ -88,6 +88,26 @@ TEST(SharedStoreTest, AReaderFollowsWithoutWriting) {
   f.io.run();
 }
 
+TEST(SharedStoreTest, WhatIsSharedIsKnownToTheOther) {
+  RecordProperty("req", "P1-DB-3");
+  Fixture f;
+  const std::string id = f.AddUpstream(MakeUpstream("git"));
+  const auto other = f.MakeRegistry();
+  f.Report(id, {MakeTool("x")});
+  const auto share = [&f](Registry& registry) {
+    bool done = false;
+    boost::asio::co_spawn(f.io, registry.Share(), [&done](std::exception_ptr) { done = true; });
+    f.io.restart();
+    while (!done) f.io.run_one();
+  };
+  share(*f.registry);
+  EXPECT_EQ(f.store.items.size(), 1u);
+  EXPECT_LT(other->model().head(), f.registry->model().head());
+  share(*other);
+  EXPECT_EQ(other->model().head(), f.registry->model().head());
+  EXPECT_THAT(ExposedNames(other->model(), "default"), ElementsAre("git__x"));
+}
+
 TEST(SharedStoreTest, AChangeThatWaitedForTheStoreStillReachesWatchers) {
   Fixture f;
   const std::string id = f.AddUpstream(MakeUpstream("git"));

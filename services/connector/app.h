@@ -62,8 +62,8 @@ class App {
   void Start();
   // The catalog has said what there is to run.
   bool ready() const;
-  // Lets the other connectors take over what runs here, each upstream when its calls are done, until
-  // none is left or `until`. For a process whose members' entry is a connector's no more.
+  // Lets the other connectors take over what runs here, each upstream when its calls are done,
+  // until none is left or `until`. For a process whose members' entry is a connector's no more.
   Awaitable<void> HandOver(std::chrono::steady_clock::time_point until);
   Awaitable<void> Stop();
 

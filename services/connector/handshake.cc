@@ -141,12 +141,11 @@ Capset ReadCapset(std::string_view raw_capabilities) {
   return out;
 }
 
-Capset ReadCapset(std::string_view raw_capabilities, mcp::Revision peer) {
-  Capset out = ReadCapset(raw_capabilities);
-  if (!mcp::HasElicitation(peer)) out.features.elicitation_form = false;
-  if (!mcp::HasUrlElicitation(peer)) out.features.elicitation_url = false;
-  if (!mcp::HasSamplingTools(peer)) out.features.sampling_tools = false;
-  return out;
+Capset CapsetFor(Capset capset, mcp::Revision peer) {
+  if (!mcp::HasElicitation(peer)) capset.features.elicitation_form = false;
+  if (!mcp::HasUrlElicitation(peer)) capset.features.elicitation_url = false;
+  if (!mcp::HasSamplingTools(peer)) capset.features.sampling_tools = false;
+  return capset;
 }
 
 Capset GatewayCapset() {

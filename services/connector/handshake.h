@@ -21,8 +21,8 @@ EraVerdict JudgeDiscover(const Session::Answer& answer);
 
 // Reads client capabilities in the modern shape (raw object, empty means {}).
 Capset ReadCapset(std::string_view raw_capabilities);
-// What of them an upstream of that revision may ask for: the rest it does not know.
-Capset ReadCapset(std::string_view raw_capabilities, mcp::Revision peer);
+// What of it an upstream of that revision may ask for: the rest it does not know.
+Capset CapsetFor(Capset capset, mcp::Revision peer);
 // All that can be bridged: what the sessions declare that find out what an upstream offers.
 Capset GatewayCapset();
 // The object that declares a set; the same to legacy and modern upstreams.

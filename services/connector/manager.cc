@@ -138,7 +138,7 @@ Awaitable<bool> Manager::HoldOnce() {
     const auto running = Find(id);
     if (running == nullptr) continue;
     wishes.running.insert(id);
-    if (running->busy()) wishes.busy.insert(id);
+    if (Stays(*running)) wishes.busy.insert(id);
   }
   wishes.ended = ended_;
   wishes.leaving = handing_over_;
@@ -157,7 +157,7 @@ Awaitable<bool> Manager::HoldOnce() {
   // Ended here before it begins elsewhere.
   for (const std::string& id : verdict->move) {
     const auto upstream = Find(id);
-    if (upstream == nullptr || upstream->busy()) continue;
+    if (upstream == nullptr || Stays(*upstream)) continue;
     upstreams_.erase(id);
     dirty_.erase(id);
     auto stopping = upstream->Stop();
@@ -165,6 +165,10 @@ Awaitable<bool> Manager::HoldOnce() {
     ended_.push_back(id);
   }
   co_return ended_.empty();
+}
+
+bool Manager::Stays(const Upstream& upstream) const {
+  return handing_over_ ? upstream.working() : upstream.busy();
 }
 
 absl::Status Manager::Missing(const std::string& id) const {
@@ -249,6 +253,7 @@ Awaitable<bool> Manager::ReportOne(std::string id) {
 Awaitable<void> Manager::HandOver(Clock::time_point until) {
   if (leases_.alone()) co_return;
   handing_over_ = true;
+  for (const auto& [id, upstream] : upstreams_) upstream->EndListeners();
   while (!(upstreams_.empty() && ended_.empty()) && Clock::now() < until) {
     hold_.Set();
     auto pause = Sleep(kHandOverLook);

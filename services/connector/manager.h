@@ -49,6 +49,8 @@ class Manager {
   static Awaitable<void> StopOne(std::shared_ptr<Upstream> upstream);
   static Awaitable<void> Hold(Manager* self);
   Awaitable<bool> HoldOnce();
+  // It must not move now.
+  bool Stays(const Upstream& upstream) const;
   void Apply(catalog_pb::WatchUpstreamsResponse change);
   void Run(const catalog_pb::Upstream& desired);
   void Forget(const std::string& id);

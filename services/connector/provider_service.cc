@@ -24,7 +24,9 @@ Awaitable<absl::Status> ProviderServiceImpl::Listen(const CallContext& ctx,
                                                     pb::ListenRequest request,
                                                     Sink<pb::ListenResponse>& sink) {
   const std::shared_ptr<Upstream> upstream = manager_.Find(request.upstream_id());
-  if (upstream == nullptr) co_return manager_.Missing(request.upstream_id());
+  if (upstream == nullptr || manager_.handing_over()) {
+    co_return manager_.Missing(request.upstream_id());
+  }
   auto listening = upstream->Listen(ctx, std::move(request), sink);
   co_return co_await std::move(listening);
 }

@@ -107,15 +107,15 @@ TEST_F(SessionTest, ASecondAnswerToNobodyEndsTheNextCallIfNothingElseComes) {
 TEST(CapsetTest, AnUpstreamMayOnlyAskForWhatItsRevisionKnows) {
   constexpr std::string_view kAll =
       R"({"roots":{},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}})";
-  const auto newest = ReadCapset(kAll, mcp::Revision::k20251125);
+  const auto newest = CapsetFor(ReadCapset(kAll), mcp::Revision::k20251125);
   EXPECT_TRUE(newest.Allows("sampling/createMessage", R"({"tools":[]})"));
   EXPECT_TRUE(newest.Allows("elicitation/create", R"({"mode":"url"})"));
-  const auto middle = ReadCapset(kAll, mcp::Revision::k20250618);
+  const auto middle = CapsetFor(ReadCapset(kAll), mcp::Revision::k20250618);
   EXPECT_FALSE(middle.Allows("sampling/createMessage", R"({"tools":[]})"));
   EXPECT_TRUE(middle.Allows("sampling/createMessage", "{}"));
   EXPECT_FALSE(middle.Allows("elicitation/create", R"({"mode":"url"})"));
   EXPECT_TRUE(middle.Allows("elicitation/create", "{}"));
-  const auto oldest = ReadCapset(kAll, mcp::Revision::k20241105);
+  const auto oldest = CapsetFor(ReadCapset(kAll), mcp::Revision::k20241105);
   EXPECT_FALSE(oldest.Allows("elicitation/create", "{}"));
   EXPECT_TRUE(oldest.Allows("roots/list", "{}"));
 }

@@ -139,6 +139,10 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
     return in_flight() > 0 || queued() > 0 || parked() > 0 || !extra_.empty() ||
            !listeners_.empty();
   }
+  // Whether a call would be lost with it.
+  bool working() const { return in_flight() > 0 || queued() > 0 || parked() > 0; }
+  // Whoever listens is told to ask again who runs it.
+  void EndListeners() { DropListeners(); }
   int64_t calls() const { return calls_; }
   int64_t failures() const { return failures_; }
 
@@ -207,6 +211,8 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
                                    std::shared_ptr<Instance> instance);
   static Awaitable<void> CloseInstance(std::shared_ptr<Instance> instance);
   std::string IsolationOf(const Negotiated& peer) const;
+  // What the client of a call can be asked for. Valid until the next use.
+  const Capset& CapsetOf(const pb::CallRequest& request);
   Awaitable<absl::Status> FreshCall(CallRun& run);
   Awaitable<absl::Status> RetriedCall(CallRun& run);
   Awaitable<absl::Status> PassNotes(CallRun& run, std::shared_ptr<Exchange> exchange);
@@ -282,6 +288,9 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   Clock::time_point connected_at_;
   Clock::time_point heard_at_;
   Clock::time_point renegotiated_at_;
+  // Clients say the same with every call, so the last one is kept.
+  std::string capset_text_;
+  Capset capset_;
   std::shared_ptr<Instance> main_;
   std::map<std::string, std::shared_ptr<Instance>> extra_;
   std::map<std::string, bool> task_support_;  // tools that may run as tasks; true: must

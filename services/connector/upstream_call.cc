@@ -149,7 +149,7 @@ Awaitable<absl::Status> Upstream::FreshCall(CallRun& run) {
       spec.params = std::move(with_task);
     }
     if (!session->negotiated().modern()) {
-      spec.capset = ReadCapset(run.request.client_capabilities(), session->negotiated().revision);
+      spec.capset = CapsetFor(CapsetOf(run.request), session->negotiated().revision);
     }
     if (spec.capset.any() && interactive_ && !session->channel().Correlates()) {
       auto queueing = instance->turn->Acquire(run.ctx.deadline);

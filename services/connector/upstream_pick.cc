@@ -18,6 +18,8 @@ constexpr std::chrono::seconds kFirstConnection(30);
 // many of those may be active before the least recently used has to be opened again for its next
 // call.
 constexpr size_t kExtraMax = 1024;
+// A longer text of capabilities is read for each call.
+constexpr size_t kCapsetTextMax = 16u << 10;
 
 }  // namespace
 
@@ -25,6 +27,15 @@ std::string Upstream::IsolationOf(const Negotiated& peer) const {
   if (!spec_.isolation().empty()) return spec_.isolation();
   const bool stdio = main_->session->channel().pid() != 0;
   return stdio || peer.modern() ? "shared" : "session";
+}
+
+const Capset& Upstream::CapsetOf(const pb::CallRequest& request) {
+  const std::string& text = request.client_capabilities();
+  if (text != capset_text_) {
+    capset_ = ReadCapset(text);
+    capset_text_ = text.size() <= kCapsetTextMax ? text : "not kept";
+  }
+  return capset_;
 }
 
 Awaitable<absl::Status> Upstream::WaitReady(Clock::time_point until) {
@@ -53,7 +64,7 @@ Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Upstream::Pick(const CallCo
   }
   const Negotiated& peer = main_->session->negotiated();
   const std::string isolation = IsolationOf(peer);
-  const Capset capset = peer.modern() ? Capset() : ReadCapset(request.client_capabilities());
+  const Capset capset = peer.modern() ? Capset() : CapsetOf(request);
   const bool private_turns =
       interactive_ && capset.any() && !main_->session->channel().Correlates();
   std::string owner = OwnerOf(ctx);

@@ -211,8 +211,7 @@ Awaitable<std::string> Upstream::HoldTask(const CallRun& run, std::shared_ptr<In
                                 core_.dialer.options().client_info, "tasks/result", task_id);
     spec.call = true;
     spec.task_id = task_id;
-    spec.capset =
-        ReadCapset(run.request.client_capabilities(), instance->session->negotiated().revision);
+    spec.capset = CapsetFor(CapsetOf(run.request), instance->session->negotiated().revision);
     auto begun = instance->session->Begin(std::move(spec));
     if (!begun.ok()) co_return "";
     held_[key] = std::make_shared<HeldTask>(instance->session, *begun);

@@ -34,9 +34,9 @@ else
     name=$(basename "$values" -values.yaml)
     check "chart $name: lint" lint_chart -f "$values"
     check "chart $name: render" render "$name" -f "$values"
-    check "chart $name: Kubernetes' API" conform "$WORK/$name.yaml"
-    check "chart $name: pods, policies, references" python3 "$ROOT/tests/packaging/rendered.py" check "$WORK/$name.yaml" "$values"
-    check "chart $name: config.json by meta-mcp config validate" valid_configs "$name"
+    check "chart $name: Kubernetes' API (P1-Dep-2 W-6.3.3)" conform "$WORK/$name.yaml"
+    check "chart $name: pods, policies, references (P1-Dep-2 P3-Sec-2)" python3 "$ROOT/tests/packaging/rendered.py" check "$WORK/$name.yaml" "$values"
+    check "chart $name: config.json by meta-mcp config validate (P1-Dep-2)" valid_configs "$name"
   done
   check "a wrong field is found by the API's schema" conform_finds
   # Each wrong value alone; the message names it.

@@ -83,11 +83,12 @@ echo "== a stdio server in a foreign image, behind the shim"
 cp -a "$project/samples/quickstart/node_modules" "$work/foreign/srv/"
 cp "$project"/.cache/node/node_modules/node-linux-*/bin/node "$work/foreign/srv/node"
 mkdir -p "$work/foreign/opt/meta-mcp"
+touch "$work/foreign/etc/hosts"
 prepare_root foreign "$work/foreign"
 mount --bind "$(cat "$work/meta-mcp.root")/opt/meta-mcp" "$work/run/foreign/opt/meta-mcp"
 inside foreign HOME=/tmp META_MCP_TOKEN=a-token-of-the-test-0123 /opt/meta-mcp/bin/meta-mcp translate --stdio \
   "'/srv/node' '/srv/node_modules/@modelcontextprotocol/server-everything/dist/index.js' 'stdio'" \
-  --expose-streamable-http --host 127.0.0.15 --port 8000 >"$work/foreign.out" 2>"$work/foreign.err" &
+  --expose-streamable-http --host 0.0.0.0 --port 8000 >"$work/foreign.out" 2>"$work/foreign.err" &
 wait_for "the shim" curl -sf http://127.0.0.15:8000/readyz
 
 echo "== the catalog's file changes, both gateways call"

@@ -47,12 +47,12 @@ metrics_exist() { # every metric that boards and rules name is one that a gatewa
     python3 "$ROOT/tests/packaging/metric_names.py" "$WORK/metrics/text" "$ROOT"/docker/grafana/dashboards/*.json "$ROOT"/docker/prometheus/rules.yaml
 }
 if [ -x "$ROOT/.cache/kube/bin/compose-spec" ]; then
-  check "compose.yaml by the reference parser" "$ROOT/.cache/kube/bin/compose-spec" "$ROOT/docker/compose.yaml"
+  check "compose.yaml by the reference parser (P1-Dep-1)" "$ROOT/.cache/kube/bin/compose-spec" "$ROOT/docker/compose.yaml"
 else
   SKIPPED+=("compose.yaml by the reference parser: compose-spec is not installed")
 fi
 check "compose: configurations by meta-mcp config validate" compose_configs
-check "compose: certificates" certificates_hold
+check "compose: certificates (P1-Dep-4)" certificates_hold
 check "compose: what is mounted is there" mounts_exist
 if needs promtool "Prometheus' rules"; then
   check "Prometheus' configuration and rules" promtool check config "$ROOT/docker/prometheus/prometheus.yaml"

@@ -42,7 +42,7 @@ if needs_root "images" && needs buildah "images" && needs mmdebstrap "images" &&
   check "a bare base" make_base
   for image in gateway connector catalog meta-mcp; do
     check "image $image builds" build_image "$image"
-    check "image $image: user, health, SBOM, owners" image_is_right "$image"
+    check "image $image: user, health, SBOM, owners (P1-Dep-1 P1-Dep-4 P1-IaC-4)" image_is_right "$image"
   done
-  check "compose's cluster from the images" cluster_runs
+  check "compose's cluster from the images (P1-Dep-1 W-6.3.2)" cluster_runs
 fi

@@ -57,10 +57,10 @@ if needs patchelf tarball && needs strip tarball; then
   check "the tarball is made" bundle
   check "tarball: checksums" sums_hold
   check "tarball: reproducible" same_bytes
-  check "tarball: SBOM" sbom_is_whole
+  check "tarball: SBOM (P1-IaC-4)" sbom_is_whole
   check "tarball: no library from elsewhere" nothing_of_here
   if needs_root "the sample in bare roots" && needs mmdebstrap "the sample in bare roots"; then
     check "the sample from the tarball in a bare Debian 12" sample_runs bookworm
-    check "the sample from the tarball in a Debian 11 (glibc 2.31)" sample_runs bullseye
+    check "the sample from the tarball in a Debian 11, glibc 2.31 (W-9.1.2)" sample_runs bullseye
   fi
 fi

@@ -44,11 +44,16 @@ int Fleet::Command(std::vector<std::string> arguments) const {
 
 bool Fleet::Start(const std::string& name) {
   Member& member = Of(name);
-  std::vector<std::string> command = {BinaryPath("meta-mcp"),  "serve",
-                                      "--config",              dir_.File("config.json"),
-                                      "--data-dir",            dir_.File(name),
-                                      "--services",            member.services,
-                                      "--listen",              "127.0.0.1:0"};
+  std::vector<std::string> command = {BinaryPath("meta-mcp"),
+                                      "serve",
+                                      "--config",
+                                      dir_.File("config.json"),
+                                      "--data-dir",
+                                      dir_.File(name),
+                                      "--services",
+                                      member.services,
+                                      "--listen",
+                                      "127.0.0.1:0"};
   Process::Options options;
   options.stderr_file = dir_.File("stderr");
   options.env = {{"META_MCP_SERVICES_LISTEN", member.listen},

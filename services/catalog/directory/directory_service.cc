@@ -22,7 +22,7 @@ bool IsText(const std::string& text) { return !text.empty() && text.size() <= kT
 
 bool IsMember(const v1::Member& member) {
   if (!IsText(member.instance()) || !IsText(member.address())) return false;
-  if (member.roles().empty() || member.roles_size() > 8) return false;
+  if (member.roles_size() > 8) return false;
   for (const std::string& role : member.roles()) {
     if (!IsText(role) || role.find(' ') != std::string::npos) return false;
   }
@@ -37,7 +37,7 @@ DirectoryService::DirectoryService(db::DbExecutor& database, std::function<int64
 Awaitable<absl::StatusOr<v1::AnnounceResponse>> DirectoryService::Announce(
     const CallContext& ctx, v1::AnnounceRequest request) {
   if (!IsMember(request.member())) {
-    co_return Invalid("member needs instance, address and roles");
+    co_return Invalid("member needs instance and address");
   }
   std::function<absl::StatusOr<v1::AnnounceResponse>(db::Database&)> op =
       [request = std::move(request),

@@ -53,6 +53,8 @@ describe('translate (P1-Bridge-1)', { skip }, () => {
     const program = quoted({ command: NODE, args: [EVERYTHING, 'stdio'] });
     const paths = ['--ssePath', '/events', '--messagePath', '/in', '--expose-sse'];
     const http = ['--expose-streamable-http', '--stateless', '--jsonResponse', '--token', key];
+    process.env.META_MCP_TOKEN = 'of-another-gateway';
+    process.env.OF_THE_PROGRAM = 'kept';
     const carried = await startTranslate(['--stdio', program, ...paths, ...http]);
     try {
       assert.match(carried.sse, /\/events$/);
@@ -62,13 +64,20 @@ describe('translate (P1-Bridge-1)', { skip }, () => {
         'content-type': 'application/json',
         accept: 'application/json, text/event-stream',
       };
-      const params = { name: 'echo', arguments: { message: 'hello' } };
-      const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params });
-      const response = await fetch(carried.mcp, { method: 'POST', headers, body });
+      const call = (params) => {
+        const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params });
+        return fetch(carried.mcp, { method: 'POST', headers, body });
+      };
+      const response = await call({ name: 'echo', arguments: { message: 'hello' } });
       assert.equal(response.headers.get('content-type'), 'application/json');
       assert.equal(response.headers.get('mcp-session-id'), null);
       assert.match(await response.text(), /Echo: hello/);
+      const environment = await (await call({ name: 'get-env', arguments: {} })).text();
+      assert.match(environment, /OF_THE_PROGRAM/);
+      assert.doesNotMatch(environment, /META_MCP_TOKEN/);
     } finally {
+      delete process.env.META_MCP_TOKEN;
+      delete process.env.OF_THE_PROGRAM;
       await carried.stop();
     }
   });
