@@ -7,6 +7,7 @@
 #include <sstream>
 #include <thread>
 
+#include "common/db/testing.h"
 #include "tests/support/gateway.h"
 
 namespace metamcp::testing {
@@ -24,14 +25,24 @@ steps:
 
 int Runs() { return std::getenv("METAMCP_TEST_FULL") == nullptr ? 30 : 300; }
 
-TEST(WorkflowCrash, EveryRunEndsAndNothingHappensTwice) {
+class WorkflowCrash : public ::testing::TestWithParam<db::TestBackend> {};
+
+INSTANTIATE_TEST_SUITE_P(Backends, WorkflowCrash,
+                         ::testing::Values(db::TestBackend::kSqliteFile,
+                                           db::TestBackend::kPostgres),
+                         db::BackendName);
+
+TEST_P(WorkflowCrash, EveryRunEndsAndNothingHappensTwice) {
   RecordProperty("req", "M-FR-006.2 A-P4.2 M-FR-015");
+  const db::ScratchDatabase database(GetParam());
+  if (database.url().empty()) GTEST_SKIP() << "no PostgreSQL here (scripts/with_postgres)";
+  const std::vector<std::string> flags = {"--database-url", database.url()};
   TempDir folder;
   const std::string ledger = folder.File("ledger");
   Gateway gateway;
   gateway.ConfigureServers(
       {{"ledger", {{"command", BinaryPath("metamcp-fixture-ledger")}, {"args", {ledger}}}}});
-  ASSERT_TRUE(gateway.Start()) << gateway.Log();
+  ASSERT_TRUE(gateway.Start(flags)) << gateway.Log();
   ASSERT_TRUE(gateway.WaitForTools({"ledger__add"})) << gateway.Log();
   const Json source = {{"source", kWorkflow}};
   ASSERT_EQ(gateway.Rest("POST", "/workflows", source.dump()).status, 200) << gateway.Log();
@@ -53,7 +64,7 @@ TEST(WorkflowCrash, EveryRunEndsAndNothingHappensTwice) {
     ++killed;
     std::this_thread::sleep_for(std::chrono::milliseconds(random() % 150));
     gateway.Kill();
-    ASSERT_TRUE(gateway.Start()) << gateway.Log();
+    ASSERT_TRUE(gateway.Start(flags)) << gateway.Log();
     ASSERT_TRUE(gateway.WaitForTools({"ledger__add"})) << gateway.Log();
   }
   EXPECT_EQ(keys.size(), static_cast<size_t>(Runs()));
