@@ -257,6 +257,7 @@ absl::Status Suite::StartWorkflow() {
   workflow::AppOptions options;
   options.owner = NewUuidV7();
   options.jq_program = ProgramBeside("meta-mcp-jq");
+  options.http_loopback = ground_.loaded.config.workflow.http_loopback;
   workflow_app_ = std::make_unique<workflow::App>(io_.get_executor(), *ground_.database_executor,
                                                   *catalog_, *workflow_http_, std::move(options));
   workflow_ = workflow::v1::MakeWorkflowServiceDirect(workflow_app_->service());

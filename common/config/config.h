@@ -184,6 +184,11 @@ struct ServiceTlsConfig {
   bool operator==(const ServiceTlsConfig&) const = default;
 };
 
+struct WorkflowConfig {
+  bool http_loopback = false;
+  bool operator==(const WorkflowConfig&) const = default;
+};
+
 struct ServicesConfig {
   std::string listen;     // gRPC address of this program when it runs one service
   std::string advertise;  // where the others reach it; empty: listen
@@ -251,6 +256,7 @@ struct Config {
   ServicesConfig services;
   CatalogConfig catalog;
   ConnectorConfig connector;
+  WorkflowConfig workflow;
   TelemetryConfig telemetry;
   bool operator==(const Config&) const = default;
 };

@@ -213,6 +213,10 @@ constexpr Field kSettings[] = {
           "Child processes at once."),
     Count("connector.logLines", SLOT(connector.log_lines), 0, 1'000'000,
           "Lines kept of each upstream's stderr."),
+    // workflow
+    Flag("workflow.httpLoopback", SLOT(workflow.http_loopback),
+         "call: http of workflows may reach this machine too, not only public addresses. What "
+         "listens here often trusts whoever can reach it, the gateway's own API included."),
     // telemetry
     WithFlag(Live(Choice("telemetry.logLevel", SLOT(telemetry.log_level),
                          "debug|info|warning|error", "Least important lines that are written.")),
@@ -223,7 +227,7 @@ constexpr Field kSettings[] = {
 };
 #undef SLOT
 
-constexpr std::string_view kFuture[] = {"policy", "sandbox", "secrets", "workflow", "ai", "audit"};
+constexpr std::string_view kFuture[] = {"policy", "sandbox", "secrets", "ai", "audit"};
 
 }  // namespace
 

@@ -29,7 +29,7 @@ struct App::Parts {
         metamcp::catalog::v1::CatalogService& catalog, http::HttpClient& http,
         const AppOptions& options)
       : jq(executor, JqOptions(options)),
-        caller(catalog, http),
+        caller(catalog, http, options.http_loopback),
         engine(executor, database, jq, caller, MakeEngineOptions(options)),
         service(database, engine, jq, caller, Limits()) {}
 

@@ -26,8 +26,9 @@ class WorkflowService;
 
 struct AppOptions {
   AppOptions() = default;
-  std::string owner;       // of leases; one run of this process
-  std::string jq_program;  // path of meta-mcp-jq
+  std::string owner;           // of leases; one run of this process
+  std::string jq_program;      // path of meta-mcp-jq
+  bool http_loopback = false;  // call: http may reach this machine
 };
 
 // The workflow service, wired:

@@ -81,7 +81,7 @@ Awaitable<absl::StatusOr<HttpReply>> GatewayCaller::CallHttp(const CallContext& 
     request.headers.Set("Content-Type", call.content_type);
   }
   request.body = std::move(call.body);
-  request.addresses = http::AddressRule::kPublicOrLoopback;
+  request.addresses = loopback_ ? http::AddressRule::kPublicOrLoopback : http::AddressRule::kPublic;
   request.domain = "http";
   auto sending = http_.Send(ctx, std::move(request));
   auto response = co_await std::move(sending);

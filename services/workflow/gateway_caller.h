@@ -17,8 +17,10 @@ namespace metamcp::workflow {
 // outlive it.
 class GatewayCaller final : public Caller {
  public:
-  GatewayCaller(metamcp::catalog::v1::CatalogService& catalog, http::HttpClient& http)
-      : catalog_(catalog), http_(http) {}
+  // `loopback`: HTTP may reach this machine; else public addresses only.
+  GatewayCaller(metamcp::catalog::v1::CatalogService& catalog, http::HttpClient& http,
+                bool loopback)
+      : catalog_(catalog), http_(http), loopback_(loopback) {}
   // Before the first call.
   void SetCalls(metamcp::gateway::v1::CallsService* calls) { calls_ = calls; }
 
@@ -35,6 +37,7 @@ class GatewayCaller final : public Caller {
   };
   metamcp::catalog::v1::CatalogService& catalog_;
   http::HttpClient& http_;
+  const bool loopback_;
   metamcp::gateway::v1::CallsService* calls_ = nullptr;
   std::map<std::string, Known> known_;
 };
