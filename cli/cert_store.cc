@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 
 #include "cli/context.h"
@@ -64,11 +65,12 @@ absl::Status CertStore::Write(const std::string& name, const pki::Issued& issued
   if (failed)
     return Fail("PERMISSION_DENIED", StrCat("cannot make ", folder_, ": ", failed.message()));
   if (made) fs::permissions(folder_, fs::perms::owner_all, failed);
+  // Replacing a file keeps its mode.
+  if (::chmod(KeyPath(name).c_str(), 0600) != 0 && errno != ENOENT) {
+    return Fail("PERMISSION_DENIED", StrCat("cannot protect ", KeyPath(name)), "");
+  }
   METAMCP_RETURN_IF_ERROR(config::ReplaceTextBlocking(KeyPath(name), issued.key));
-  METAMCP_RETURN_IF_ERROR(config::ReplaceTextBlocking(CertificatePath(name), issued.certificate));
-  // Whatever mode was there before.
-  ::chmod(KeyPath(name).c_str(), 0600);
-  return absl::OkStatus();
+  return config::ReplaceTextBlocking(CertificatePath(name), issued.certificate);
 }
 
 std::vector<std::string> CertStore::Names() const {

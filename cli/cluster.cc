@@ -32,7 +32,7 @@ Cluster::Cluster(bool clustered, rpc::ChannelOptions channels,
       edge_peers_(members_, &directory,
                   [this](const cluster::Member& member)
                       -> absl::StatusOr<std::shared_ptr<gateway::v1::EdgePeerService>> {
-                    METAMCP_ASSIGN_OR_RETURN(auto channel, channels_.To(member));
+                    METAMCP_ASSIGN_OR_RETURN(auto channel, channels_.To(member, "gateway"));
                     return std::shared_ptr<gateway::v1::EdgePeerService>(
                         gateway::v1::MakeEdgePeerServiceClient(std::move(channel)));
                   }) {
@@ -43,7 +43,7 @@ gateway::Connectors& Cluster::MakeConnectors(gateway::ConnectorClient own, bool 
   auto dial = [this, own, own_is_here](
                   const cluster::Member& member) -> absl::StatusOr<gateway::ConnectorClient> {
     if (own_is_here && member.instance == members_.self()) return own;
-    METAMCP_ASSIGN_OR_RETURN(auto channel, channels_.To(member));
+    METAMCP_ASSIGN_OR_RETURN(auto channel, channels_.To(member, "connector"));
     gateway::ConnectorClient client;
     client.provider = provider::v1::MakeProviderServiceClient(channel);
     client.connector = connector::v1::MakeConnectorServiceClient(channel);

@@ -13,12 +13,17 @@ namespace metamcp::cli {
 namespace {
 
 constexpr std::chrono::milliseconds kLook{250};
+constexpr std::chrono::milliseconds kLookAtStart{10};
 constexpr std::chrono::hours kEndsSoon{7 * 24};
 
 // Who may call what: everything that acts for clients comes from a gateway.
 rpc::Callers CallersOfServices() {
-  return {{"metamcp.catalog.v1.CatalogService", {"gateway", "connector"}},
-          {"metamcp.catalog.v1.DirectoryService", {"gateway", "connector"}},
+  return {{"metamcp.catalog.v1.CatalogService", {"gateway"}},
+          {"/metamcp.catalog.v1.CatalogService/Report", {"connector"}},
+          {"/metamcp.catalog.v1.CatalogService/WatchUpstreams", {"connector"}},
+          {"metamcp.catalog.v1.DirectoryService", {"gateway"}},
+          {"/metamcp.catalog.v1.DirectoryService/Announce", {"gateway", "connector"}},
+          {"/metamcp.catalog.v1.DirectoryService/TakeUpstreams", {"connector"}},
           {"metamcp.provider.v1.ProviderService", {"gateway"}},
           {"metamcp.connector.v1.ConnectorService", {"gateway"}},
           {"metamcp.gateway.v1.CallsService", {"gateway"}},
@@ -137,15 +142,23 @@ void ServiceSide::Follow(std::vector<rpc::Service*> services, std::function<bool
   followed.ready = std::move(ready);
   if (followed_.empty()) tasks_.Spawn("readiness", Readiness());
   followed_.push_back(std::move(followed));
+  TellReadiness();
+}
+
+bool ServiceSide::TellReadiness() {
+  bool all = true;
+  for (const Followed& one : followed_) {
+    const bool ready = one.ready();
+    all = all && ready;
+    for (const std::string& service : one.services) server_->SetReady(service, ready);
+  }
+  return all;
 }
 
 Awaitable<void> ServiceSide::Readiness() {
   for (;;) {
-    for (const Followed& one : followed_) {
-      const bool ready = one.ready();
-      for (const std::string& service : one.services) server_->SetReady(service, ready);
-    }
-    const bool slept = co_await Sleep(kLook);
+    const bool all = TellReadiness();
+    const bool slept = co_await Sleep(all ? kLook : kLookAtStart);
     if (!slept) co_return;
   }
 }

@@ -46,6 +46,9 @@ class ServiceSide {
   const std::string& address() const { return address_; }
   // Where the others reach it.
   std::string advertised() const;
+  // Tells health now what is ready; otherwise that is looked at a few times a second. Whether all
+  // is.
+  bool TellReadiness();
 
  private:
   void WatchFiles();

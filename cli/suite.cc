@@ -238,6 +238,10 @@ Awaitable<absl::Status> Suite::Start() {
   METAMCP_CO_RETURN_IF_ERROR(co_await JoinCluster());
   // Last: a program that cannot listen, as when another runs here, starts no server.
   if (connector_app_) connector_app_->Start();
+  if (connector_app_ && !Here("catalog")) {
+    auto informing = WaitForUpstreams();
+    co_await std::move(informing);
+  }
   if (workflow_app_) {
     calls_ = gateway::v1::MakeCallsServiceDirect(gateway_->calls());
     workflow_app_->Start(*calls_);
@@ -262,6 +266,16 @@ absl::Status Suite::StartWorkflow() {
                                                   *catalog_, *workflow_http_, std::move(options));
   workflow_ = workflow::v1::MakeWorkflowServiceDirect(workflow_app_->service());
   return absl::OkStatus();
+}
+
+// A connector whose catalog is there is told what to run before it says that it is ready.
+Awaitable<void> Suite::WaitForUpstreams() {
+  const auto until = std::chrono::steady_clock::now() + kCatalogWait;
+  while (!connector_app_->ready() && std::chrono::steady_clock::now() < until) {
+    const bool slept = co_await Sleep(std::chrono::milliseconds(5));
+    if (!slept) co_return;
+  }
+  side_.TellReadiness();
 }
 
 void Suite::StartCluster() {
@@ -393,11 +407,12 @@ Awaitable<void> Suite::Stop() {
   const auto left = [until](std::chrono::steady_clock::duration least) {
     return std::max(until - std::chrono::steady_clock::now(), least);
   };
-  // What a connector runs is given up when it has ended, so that nobody starts it twice.
-  if (!connector_app_) co_await LeaveCluster();
   // Runs go on at the next start; their calls end before those they call.
   if (workflow_app_) co_await workflow_app_->Stop();
   if (gateway_) co_await gateway_->Stop(left(std::chrono::seconds(0)));
+  // Running calls have answers delivered until here. What a connector runs is given up when it has
+  // ended, so that nobody starts it twice.
+  if (!connector_app_) co_await LeaveCluster();
   bool handed_over = false;
   if (connector_app_) handed_over = co_await HandOver(until);
   co_await side_.Refuse(handed_over ? kSettling : std::chrono::milliseconds(100));

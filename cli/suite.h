@@ -52,6 +52,7 @@ class Suite {
  private:
   bool Here(const std::string& service) const { return options_.services.count(service) > 0; }
   Awaitable<absl::Status> StartCatalog();
+  Awaitable<void> WaitForUpstreams();
   void StartCluster();
   Awaitable<absl::Status> JoinCluster();
   Awaitable<void> LeaveCluster();

@@ -11,11 +11,12 @@ PeerChannels::PeerChannels(Members& members, rpc::ChannelOptions options)
   });
 }
 
-absl::StatusOr<std::shared_ptr<rpc::Channel>> PeerChannels::To(const Member& member) {
-  auto& channel = channels_[member.instance];
+absl::StatusOr<std::shared_ptr<rpc::Channel>> PeerChannels::To(const Member& member,
+                                                               const std::string& role) {
+  auto& channel = channels_[{member.instance, role}];
   if (channel == nullptr) {
     rpc::ChannelOptions options = options_;
-    options.roles = member.roles;
+    options.roles = {role};
     METAMCP_ASSIGN_OR_RETURN(channel, rpc::Channel::Create(member.address, std::move(options)));
   }
   return channel;
@@ -23,7 +24,7 @@ absl::StatusOr<std::shared_ptr<rpc::Channel>> PeerChannels::To(const Member& mem
 
 void PeerChannels::Prune() {
   std::erase_if(channels_,
-                [this](const auto& entry) { return members_.Find(entry.first) == nullptr; });
+                [this](const auto& entry) { return members_.Find(entry.first.first) == nullptr; });
 }
 
 }  // namespace metamcp::cluster

@@ -109,6 +109,8 @@ class CallReactor final : public grpc::ServerGenericBidiReactor,
   }
 
   static Awaitable<absl::Status> Handle(std::shared_ptr<CallReactor> self) {
+    // gRPC's context goes with a call that has ended.
+    if (self->cancelled_) co_return absl::CancelledError("the call ended before it began");
     CallContext ctx;
     METAMCP_CO_RETURN_IF_ERROR(self->ReadContext(ctx));
     MessagePtr request(self->target_.info->request->New());

@@ -1,5 +1,6 @@
 #include "common/rpc/channel.h"
 
+#include <arpa/inet.h>
 #include <google/protobuf/message.h>
 
 #include "absl/strings/str_split.h"
@@ -98,10 +99,15 @@ class BalancedChannel final : public Channel {
 bool IsLocalTarget(std::string_view target) {
   constexpr std::string_view kDns = "dns:///";
   if (target.substr(0, kDns.size()) == kDns) target.remove_prefix(kDns.size());
-  for (const std::string_view prefix : {"unix:", "127.", "localhost:", "[::1]:", "ipv4:127."}) {
-    if (target.substr(0, prefix.size()) == prefix) return true;
+  for (const std::string_view prefix : {"unix:", "localhost:", "[::1]:"}) {
+    if (target.starts_with(prefix)) return true;
   }
-  return false;
+  constexpr std::string_view kIpv4 = "ipv4:";
+  if (target.starts_with(kIpv4)) target.remove_prefix(kIpv4.size());
+  // An address, not a name that begins like one.
+  in_addr address;
+  const std::string host(target.substr(0, target.rfind(':')));
+  return host.starts_with("127.") && ::inet_pton(AF_INET, host.c_str(), &address) == 1;
 }
 
 bool NotBegun(const absl::Status& status) {

@@ -36,12 +36,13 @@ Dispatcher::Dispatcher(asio::any_io_executor executor, const std::vector<Service
       tls_(options.tls != nullptr),
       calls_max_(options.calls_max) {
   for (Service* service : services) {
-    const auto callers = callers_.find(service->info().name());
     const auto& methods = service->info().methods();
     for (size_t i = 0; i < methods.size(); ++i) {
       const std::string path(methods[i].path);
       Entry& entry = entries_[path];
       entry.target = Target{service, static_cast<int>(i), &methods[i]};
+      auto callers = callers_.find(path);
+      if (callers == callers_.end()) callers = callers_.find(service->info().name());
       if (callers != callers_.end()) entry.callers = &callers->second;
       entry.endless =
           std::find(options.endless.begin(), options.endless.end(), path) != options.endless.end();
@@ -63,7 +64,7 @@ absl::Status Dispatcher::Admit(const grpc::GenericCallbackServerContext& context
   if (welcome) return absl::OkStatus();
   return MakeError("PERMISSION_DENIED", "gateway",
                    StrCat("the caller's certificate is for [", absl::StrJoin(roles, ", "), "]; ",
-                          entry.target.service->info().name(), " is for ",
+                          entry.target.info->path, " is for ",
                           entry.callers == nullptr ? std::string("the suite's services")
                                                    : absl::StrJoin(*entry.callers, ", ")));
 }
@@ -80,6 +81,10 @@ grpc::ServerGenericBidiReactor* Dispatcher::CreateReactor(
   auto reactor = std::make_shared<CallReactor>(executor_, context, it->second.target, running_);
   if (it->second.endless) Remember(reactor);
   reactor->Begin(reactor);
+  // Refuse may have looked before this call was remembered.
+  if (it->second.endless && refusing_) {
+    asio::post(executor_, [reactor] { reactor->End(Ending()); });
+  }
   return reactor.get();
 }
 

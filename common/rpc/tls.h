@@ -57,8 +57,9 @@ class Tls {
 // at the start of the program, because it sets an environment variable that gRPC reads once.
 void OnlyTls13();
 
-// Which roles may call a service, by its full name ("metamcp.provider.v1.ProviderService"). A
-// service that is not listed is for every role. Without TLS nothing is asked.
+// Which roles may call a service, by its full name ("metamcp.provider.v1.ProviderService"), or one
+// of its methods, by its path ("/metamcp.provider.v1.ProviderService/Call"), which wins. A service
+// that is not listed is for every role. Without TLS nothing is asked.
 using Callers = std::map<std::string, std::set<std::string>, std::less<>>;
 
 }  // namespace metamcp::rpc

@@ -149,9 +149,10 @@ TEST_F(TlsTest, OnlyTheRolesOfAServiceCallIt) {
     EXPECT_TRUE(welcome.ok()) << welcome;
     const absl::Status refused = co_await Say(*catalog);
     EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied);
-    EXPECT_THAT(std::string(refused.message()),
-                HasSubstr("certificate is for [catalog]; metamcp.gateway.v1.CallsService is for "
-                          "gateway"));
+    EXPECT_THAT(
+        std::string(refused.message()),
+        HasSubstr("certificate is for [catalog]; /metamcp.gateway.v1.CallsService/Call is for "
+                  "gateway"));
   });
 }
 

@@ -163,6 +163,8 @@ Awaitable<absl::StatusOr<v1::ApplyConfigResponse>> CatalogService::ApplyConfig(
 Awaitable<absl::StatusOr<v1::ReportResponse>> CatalogService::Report(const CallContext& ctx,
                                                                      v1::ReportRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  // The reporter may know of it from another catalog.
+  if (registry_.model().FindUpstream(request.upstream_id()) == nullptr) co_await registry_.Share();
   METAMCP_CO_ASSIGN_OR_RETURN(const int64_t revision,
                               co_await registry_.Report(std::move(request)));
   // Whoever has reported does not do it again: another catalog must be able to go on with it.
@@ -185,6 +187,8 @@ Awaitable<absl::Status> CatalogService::WatchUpstreams(const CallContext& ctx,
                                                        v1::WatchUpstreamsRequest,
                                                        Sink<v1::WatchUpstreamsResponse>& sink) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
+  // Whoever comes from another catalog ends what is not listed.
+  co_await registry_.Share();
   co_return co_await catalog::WatchUpstreams(registry_, sink);
 }
 

@@ -164,7 +164,10 @@ Awaitable<absl::StatusOr<v1::StartRunResponse>> WorkflowService::StartRun(
   run.input = request.input();
   const Principal nobody;
   run.principal = PrincipalJson(ctx.principal ? *ctx.principal : nobody);
-  if (!request.request_id().empty()) run.request_key = StrCat("client:", request.request_id());
+  if (!request.request_id().empty()) {
+    run.request_key = StrCat("client:", ctx.principal ? ctx.principal->subject : "", ":",
+                             run.name_space, "/", run.name, ":", request.request_id());
+  }
   auto starting = engine_.StartRun(std::move(run));
   const auto started = co_await std::move(starting);
   if (!started.ok()) co_return started.status();

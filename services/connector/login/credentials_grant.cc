@@ -17,8 +17,9 @@ namespace {
 constexpr std::chrono::seconds kWorkTime(60);
 // Between two tries to renew when the server cannot be reached.
 constexpr std::chrono::seconds kRetry(5);
-// A process that dies at work blocks the others no longer than this; above the time of a request.
-constexpr std::chrono::seconds kTurn(70);
+// A process that dies at work blocks the others no longer than this; above the time of the two
+// requests that a recovery may take.
+constexpr std::chrono::seconds kTurn = 2 * kWorkTime + std::chrono::seconds(10);
 // Between two looks at what another process does.
 constexpr std::chrono::milliseconds kLook(50);
 

@@ -219,7 +219,9 @@ Awaitable<void> Engine::Work(Engine* self, RunRow run) {
     commit.release = true;
     commit.seen_wake = run.wake;
     commit.due_us = NowMicros() + kReadAgainUs;
-    if (!definition.ok() && !absl::IsUnavailable(definition.status())) {
+    // Only what no later reading can mend ends the run: not a database that is busy or away.
+    if (absl::IsNotFound(definition.status()) || absl::IsInvalidArgument(definition.status()) ||
+        absl::IsFailedPrecondition(definition.status())) {
       commit.state = run_state::kFailed;
       commit.error = StrCat("{\"title\":", json::JsonQuote(Sv(why.message())), "}");
       commit.ended = true;

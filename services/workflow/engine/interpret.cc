@@ -20,6 +20,9 @@ namespace {
 constexpr std::string_view kErrorTypes =
     "https://open-workflow-specification.org/dsl/errors/types/";
 
+// Rows that may wait for the next commit.
+constexpr size_t kDeferredMax = 256;
+
 // A path as errors name it: without visits and attempts.
 std::string PlainPath(const std::string& path) {
   std::string out;
@@ -126,6 +129,12 @@ Awaitable<Outcome> RunTask::RunOne(const Task& task, std::string path, std::stri
     co_return Fault("runtime", 500, "Too many steps",
                     StrCat("the run takes more than ", parts_.limits.steps_per_run_max, " steps"),
                     path);
+  }
+  // What needs no storing by itself is stored now and then, which also lets others have a turn.
+  if (deferred_.size() >= kDeferredMax) {
+    auto storing = Durable(MakeCommit());
+    const absl::Status stored = co_await std::move(storing);
+    if (!stored.ok()) co_return Stop();
   }
   auto acting = RunAction(task, path, std::move(input), std::move(context), std::move(scope));
   if (!task.timeout) {

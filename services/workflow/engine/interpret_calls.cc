@@ -27,7 +27,8 @@ constexpr std::chrono::milliseconds kAutomaticPause(250);
 bool EffectUnknown(const absl::Status& status) {
   const auto info = GetErrorInfo(status);
   if (!info) return absl::IsUnavailable(status);
-  return info->reason == "UPSTREAM_LOST" || info->reason == "CALL_OWNER_LOST";
+  return info->reason == "UPSTREAM_LOST" || info->reason == "CALL_OWNER_LOST" ||
+         info->reason == "UPSTREAM_TIMEOUT";
 }
 
 // Nothing was sent, and it may work shortly.

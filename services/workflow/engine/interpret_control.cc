@@ -341,16 +341,6 @@ Awaitable<Outcome> RunTask::DoRaise(const Task& task, std::string path, Frame fr
   if (!error.ok() || !error->is_object()) {
     co_return Fault("validation", 400, "Not an error", "raise needs an object", path);
   }
-  std::string_view inner;
-  if (const auto it = error->find("detail");
-      it != error->end() && it->is_string() &&
-      IsExpression(it->get_ref<const std::string&>(), &inner)) {
-    const Template detail = CompileExpression(it->get_ref<const std::string&>());
-    auto reading = Evaluate(detail, frame.input, &task, path, frame, "");
-    const auto text = co_await std::move(reading);
-    if (!text.ok()) co_return FaultOf(text.status(), path);
-    if (auto parsed = json::ParseOrderedJson(*text); parsed.ok()) *it = *std::move(parsed);
-  }
   if (!error->contains("instance")) (*error)["instance"] = path;
   Outcome out;
   out.kind = Outcome::kFault;

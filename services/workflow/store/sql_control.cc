@@ -46,10 +46,13 @@ absl::StatusOr<RunRow> SqlStore::SetControl(const std::string& tenant, const std
     METAMCP_ASSIGN_OR_RETURN(RunRow run, OneRun(tx, tenant, id));
     if (IsFinal(run.state)) return InState(run, " already");
     run.control = (run.control | set) & ~clear;
-    METAMCP_RETURN_IF_ERROR(tx.Execute("UPDATE workflow_runs SET control = :control, due_us = "
-                                       ":now, wake = wake + 1 WHERE id = :id",
-                                       {{"control", run.control}, {"now", now_us}, {"id", id}})
-                                .status());
+    // Its owner may have ended it since it was read.
+    METAMCP_ASSIGN_OR_RETURN(
+        const int64_t changed,
+        tx.Execute("UPDATE workflow_runs SET control = :control, due_us = :now, wake = wake + 1 "
+                   "WHERE id = :id AND ended_us = 0",
+                   {{"control", run.control}, {"now", now_us}, {"id", id}}));
+    if (changed == 0) return InState(run, " no more");
     return run;
   });
 }
@@ -65,6 +68,10 @@ absl::Status SqlStore::Retry(const std::string& tenant, const std::string& id, i
     if (run.phase != "forward") {
       return InState(run, " after a rollback began; start a new one");
     }
+    METAMCP_RETURN_IF_ERROR(
+        // A time limit begins anew with the attempt.
+        tx.Execute("DELETE FROM workflow_steps WHERE run_id = :id AND state = 'mark'", {{"id", id}})
+            .status());
     METAMCP_RETURN_IF_ERROR(
         tx.Execute("UPDATE workflow_steps SET state = 'retried' WHERE run_id = :id AND state IN "
                    "('failed', 'cancelled')",
@@ -90,6 +97,7 @@ absl::Status SqlStore::Decide(const std::string& tenant, const std::string& run_
   return database_.Transact(options, [&](Transaction& tx) -> absl::Status {
     METAMCP_RETURN_IF_ERROR(LockRun(tx, run_id));
     METAMCP_ASSIGN_OR_RETURN(const RunRow run, OneRun(tx, tenant, run_id));
+    if (IsFinal(run.state)) return InState(run, " already");
     const Params key = {{"run_id", run_id}, {"path", decision.path}, {"attempt", decision.attempt}};
     METAMCP_ASSIGN_OR_RETURN(
         const Rows known, tx.Query("SELECT path FROM workflow_decisions WHERE run_id = :run_id AND "
@@ -99,10 +107,12 @@ absl::Status SqlStore::Decide(const std::string& tenant, const std::string& run_
     METAMCP_RETURN_IF_ERROR(
         tx.Upsert("workflow_decisions", key,
                   {{"decision", decision.decision}, {"decided_us", now_us}, {"decided_by", by}}));
-    METAMCP_RETURN_IF_ERROR(
-        tx.Execute("UPDATE workflow_runs SET due_us = :now, wake = wake + 1 WHERE id = :id",
-                   {{"now", now_us}, {"id", run_id}})
-            .status());
+    METAMCP_ASSIGN_OR_RETURN(
+        const int64_t changed,
+        tx.Execute("UPDATE workflow_runs SET due_us = :now, wake = wake + 1 WHERE id = :id AND "
+                   "ended_us = 0",
+                   {{"now", now_us}, {"id", run_id}}));
+    if (changed == 0) return InState(run, " no more");
     EventRow event;
     event.time_us = now_us;
     event.type = "step.decided";

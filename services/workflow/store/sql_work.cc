@@ -78,7 +78,9 @@ absl::StatusOr<bool> Fence(Transaction& tx, const RunCommit& commit, int64_t now
     METAMCP_ASSIGN_OR_RETURN(const std::string stored, StorePayload(tx, **value));
     text(column, stored);
   }
-  if (commit.release) {
+  if (commit.release && commit.ended) {
+    set += ", owner = '', lease_us = 0, due_us = NULL";  // whatever woke it: it is over
+  } else if (commit.release) {
     set +=
         ", owner = '', lease_us = 0, due_us = CASE WHEN wake = :wake THEN CAST(:due AS BIGINT) "
         "ELSE "
@@ -185,7 +187,9 @@ absl::StatusOr<std::vector<RunRow>> SqlStore::Claim(const std::string& owner, in
   return database_.Transact(options, [&](Transaction& tx) -> absl::StatusOr<std::vector<RunRow>> {
     db::ClaimSpec spec;
     spec.table = "workflow_runs";
-    spec.where = "due_us IS NOT NULL AND due_us <= :now AND lease_us < :now AND owner <> :owner";
+    spec.where =
+        "ended_us = 0 AND due_us IS NOT NULL AND due_us <= :now AND lease_us < :now AND owner <> "
+        ":owner";
     spec.params = {{"now", now_us}, {"owner", owner}};
     spec.order_by = "due_us, id";
     spec.limit = limit;
