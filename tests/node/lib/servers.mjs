@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startClusterShape } from './cluster.mjs';
+import { SHAPE, startClusterShape } from './cluster.mjs';
 import { FIXTURE, LOOPBACK_PRELOAD, NODE, gatewayBinary, packageFile } from './paths.mjs';
 import { Child, run } from './process.mjs';
 
@@ -78,10 +78,15 @@ export async function modernRequest(url, method, params = {}, { headers = {}, si
   return JSON.parse(messages.at(-1).slice(5));
 }
 
-// Waits until `names` are all in tools/list at `url`: an upstream may join after the ready line.
+// How many gateways take turns behind one URL.
+const gateways = process.env.METAMCP_SHAPE === 'cluster' ? SHAPE.gateways : 1;
+
+// Waits until `names` are all in tools/list at `url`, whichever gateway is asked: an upstream may
+// join after the ready line, and gateways hear of it one after the other.
 export async function waitForTools(url, names, timeoutMs = 30000) {
   let seen = [];
   let last;
+  let knowing = 0;
   for (const end = Date.now() + timeoutMs; Date.now() < end; await sleep(100)) {
     try {
       seen = [];
@@ -94,7 +99,8 @@ export async function waitForTools(url, names, timeoutMs = 30000) {
     } catch (error) {
       last = last ?? String(error);
     }
-    if (names.every((name) => seen.includes(name))) return seen;
+    knowing = names.every((name) => seen.includes(name)) ? knowing + 1 : 0;
+    if (knowing >= gateways) return seen;
   }
   const missing = names.filter((name) => !seen.includes(name));
   throw new Error(
