@@ -7,13 +7,23 @@ import { run } from './process.mjs';
 export const SHAPE = { gateways: 3, connectors: 3, catalogs: 2 };
 const READY = /mcp=(\S+) admin=(\S+) /;
 
-export async function freeAddress() {
-  const probe = createServer();
-  await new Promise((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return `127.0.0.1:${port}`;
+// A port that is free now and that no outgoing connection takes in the meantime: below those that
+// Linux gives out (net.ipv4.ip_local_port_range).
+export async function freePort() {
+  for (;;) {
+    const port = 10240 + Math.floor(Math.random() * 22000);
+    const probe = createServer();
+    const free = await new Promise((resolve) => {
+      probe.once('error', () => resolve(false));
+      probe.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!free) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
 }
+
+export const freeAddress = async () => `127.0.0.1:${await freePort()}`;
 
 // What each process of `shape` is started with, in the order of their start: its name, its role,
 // the arguments of meta-mcp and its settings as environment variables. Processes share a database,

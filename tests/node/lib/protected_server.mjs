@@ -9,7 +9,7 @@ import { createRemoteJWKSet, exportJWK, generateKeyPair, jwtVerify } from 'jose'
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 import { z } from 'zod';
-import { freePort } from './servers.mjs';
+import { freePort } from './cluster.mjs';
 
 const SCOPE = 'mcp:tools';
 

@@ -1,10 +1,9 @@
 // Starts what tests talk to: the fixture, the reference servers, and the gateway.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SHAPE, startClusterShape } from './cluster.mjs';
+import { SHAPE, freePort, startClusterShape } from './cluster.mjs';
 import { FIXTURE, LOOPBACK_PRELOAD, NODE, gatewayBinary, packageFile } from './paths.mjs';
 import { Child, run } from './process.mjs';
 
@@ -19,15 +18,6 @@ export const fixtureStdio = (...args) => ({ command: NODE, args: [FIXTURE, '--st
 export const EVERYTHING = packageFile('@modelcontextprotocol/server-everything', 'dist/index.js');
 export const FILESYSTEM = packageFile('@modelcontextprotocol/server-filesystem', 'dist/index.js');
 export const MEMORY = packageFile('@modelcontextprotocol/server-memory', 'dist/index.js');
-
-// A port that is free now. The reference server cannot take port 0 and report what it got.
-export async function freePort() {
-  const probe = createServer();
-  await new Promise((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 // The reference server over Streamable HTTP, or over HTTP+SSE for 'sse', held to loopback by the
 // preload script.
