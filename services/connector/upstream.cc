@@ -113,7 +113,8 @@ Upstream::Upstream(Core& core, catalog_pb::Upstream desired, OnChange on_change)
       interrupt_(core.executor),
       state_changed_(core.executor),
       stopped_(core.executor),
-      interactive_(spec_.interactive()) {
+      interactive_(spec_.interactive()),
+      acknowledged_(core.executor) {
   const int64_t permits = spec_.concurrency() > 0 ? spec_.concurrency() : core.config.concurrency;
   limiter_ = std::make_shared<Limiter>(core.executor, static_cast<int>(permits),
                                        core.queued_calls_max, domain_);

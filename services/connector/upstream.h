@@ -302,6 +302,10 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   std::map<std::string, int> subscriptions_;  // by URI, listeners that want it
   bool subscriptions_changed_ = false;
   std::weak_ptr<Exchange> listening_;  // the open subscriptions/listen
+  // Counts the changes of what it should ask for, and those that the server has acknowledged.
+  uint64_t subscriptions_wanted_ = 0;
+  uint64_t subscriptions_acknowledged_ = 0;
+  Broadcast acknowledged_;
   int64_t calls_ = 0;
   int64_t failures_ = 0;
 };

@@ -21,6 +21,8 @@ constexpr int kMissedMax = 3;
 constexpr std::chrono::seconds kListRetry(10);
 // No upstream makes us list more often than this, whatever its ttlMs.
 constexpr std::chrono::milliseconds kTtlMin(5000);
+// How long a server has to acknowledge a subscriptions/listen.
+constexpr std::chrono::seconds kAcknowledge(2);
 constexpr size_t kListenersMax = 1000;
 constexpr size_t kUpdatesMax = 1000;
 
@@ -188,6 +190,7 @@ Awaitable<void> Upstream::FollowModern(std::shared_ptr<Upstream> self,
     filter.AddBool("toolsListChanged", true);
     filter.AddBool("promptsListChanged", true);
     filter.AddBool("resourcesListChanged", true);
+    const uint64_t wanted = self->subscriptions_wanted_;
     std::vector<std::string> uris;
     for (const auto& [uri, count] : self->subscriptions_) uris.push_back(json::JsonQuote(uri));
     if (!uris.empty()) filter.Add("resourceSubscriptions", json::JoinArray(uris));
@@ -196,17 +199,28 @@ Awaitable<void> Upstream::FollowModern(std::shared_ptr<Upstream> self,
     spec.meta_tail = session->OwnMeta();
     auto begun = session->Begin(std::move(spec));
     if (!begun.ok()) break;
-    const std::shared_ptr<Exchange> next = *begun;
-    if (current != nullptr) session->Cancel(*current, "replaced");
-    current = next;
+    // The one before ends when this one is acknowledged, so that nothing falls between them.
+    std::shared_ptr<Exchange> previous = std::move(current);
+    current = *begun;
     self->listening_ = current;
     self->subscriptions_changed_ = false;
-    while (!current->done && !self->subscriptions_changed_) {
-      auto waiting = current->Wait(Clock::time_point::max());
-      if (co_await std::move(waiting) == Exchange::Wake::kCancelled) co_return;
+    bool acknowledged = false;
+    const auto patience = Clock::now() + kAcknowledge;
+    while (!current->done && (!acknowledged || !self->subscriptions_changed_)) {
+      auto waiting = current->Wait(acknowledged ? Clock::time_point::max() : patience);
+      const Exchange::Wake wake = co_await std::move(waiting);
+      if (wake == Exchange::Wake::kCancelled) co_return;
       if (!current->notes.empty()) backoff.Reset();
+      if (!acknowledged && (!current->notes.empty() || Clock::now() >= patience)) {
+        acknowledged = true;
+        if (previous != nullptr) session->Cancel(*previous, "replaced");
+        previous = nullptr;
+        self->subscriptions_acknowledged_ = wanted;
+        self->acknowledged_.WakeAll();
+      }
       current->notes.clear();
     }
+    if (previous != nullptr) session->Cancel(*previous, "replaced");
     if (!current->done) continue;
     // A server without the method will not learn it; others are asked again, and lists are read
     // anew, as a change may have been missed.
@@ -245,17 +259,27 @@ void Upstream::DropListeners() {
 }
 
 void Upstream::SubscriptionsChanged() {
+  ++subscriptions_wanted_;
   subscriptions_changed_ = true;
   if (const auto listening = listening_.lock()) listening->Poke();
 }
 
 Awaitable<absl::Status> Upstream::Subscribe(std::string uri) {
-  if (++subscriptions_[uri] > 1) co_return absl::OkStatus();
+  const bool first = ++subscriptions_[uri] == 1;
   const std::shared_ptr<Session> session = main_->session;
   if (session->negotiated().modern()) {
-    SubscriptionsChanged();
+    if (first) SubscriptionsChanged();
+    const uint64_t wanted = subscriptions_wanted_;
+    const auto until = Clock::now() + 2 * kAcknowledge;
+    while (subscriptions_acknowledged_ < wanted && !listening_.expired() && Clock::now() < until) {
+      auto waiting = acknowledged_.WaitUntil(until);
+      co_await std::move(waiting);
+      const auto state = co_await boost::asio::this_coro::cancellation_state;
+      if (state.cancelled() != boost::asio::cancellation_type::none) break;
+    }
     co_return absl::OkStatus();
   }
+  if (!first) co_return absl::OkStatus();
   RequestSpec spec("resources/subscribe", StrCat("{\"uri\":", json::JsonQuote(uri), "}"));
   auto asking = session->Ask(std::move(spec), std::chrono::seconds(10));
   auto answer = co_await std::move(asking);
