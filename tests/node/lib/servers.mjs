@@ -73,7 +73,10 @@ const gateways = process.env.METAMCP_SHAPE === 'cluster' ? SHAPE.gateways : 1;
 
 // Waits until `names` are all in tools/list at `url`, whichever gateway is asked: an upstream may
 // join after the ready line, and gateways hear of it one after the other.
-export async function waitForTools(url, names, timeoutMs = 30000) {
+export const waitForTools = (url, names) => waitForItems(url, 'tools/list', names);
+
+// The same for any list: tools and prompts by name, resources by URI, templates by theirs.
+export async function waitForItems(url, method, names, timeoutMs = 30000) {
   let seen = [];
   let last;
   let knowing = 0;
@@ -82,8 +85,10 @@ export async function waitForTools(url, names, timeoutMs = 30000) {
       seen = [];
       let cursor;
       do {
-        last = await modernRequest(url, 'tools/list', cursor === undefined ? {} : { cursor });
-        seen.push(...last.result.tools.map((tool) => tool.name));
+        last = await modernRequest(url, method, cursor === undefined ? {} : { cursor });
+        const { tools, prompts, resources, resourceTemplates } = last.result;
+        const items = tools ?? prompts ?? resources ?? resourceTemplates;
+        seen.push(...items.map((item) => item.uriTemplate ?? item.uri ?? item.name));
         cursor = last.result.nextCursor;
       } while (cursor !== undefined);
     } catch (error) {
@@ -94,7 +99,7 @@ export async function waitForTools(url, names, timeoutMs = 30000) {
   }
   const missing = names.filter((name) => !seen.includes(name));
   throw new Error(
-    `tools ${missing} did not appear at ${url}; listed: ${seen}; last answer: ${JSON.stringify(last)}`,
+    `${method} does not show ${missing} at ${url}; listed: ${seen}; last answer: ${JSON.stringify(last)}`,
   );
 }
 

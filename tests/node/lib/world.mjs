@@ -1,6 +1,6 @@
 // The fixture behind a gateway (or alone), with the endpoint of each front.
 // METAMCP_TARGET=fixture leaves the gateway out, which shows whether a failure is the fixture's.
-import { fixtureStdio, startFixture, startGateway, waitForTools } from './servers.mjs';
+import { fixtureStdio, startFixture, startGateway, waitForItems, waitForTools } from './servers.mjs';
 
 export const direct = process.env.METAMCP_TARGET === 'fixture';
 export const ERAS = ['legacy', 'modern'];
@@ -43,6 +43,9 @@ export async function startWorld(back, era) {
     const gateway = await startGateway({ mcpServers: { fixture: { ...upstream, era } } });
     stops.push(gateway.stop);
     await waitForTools(gateway.mcpUrl, [named('test_simple_text')]);
+    await waitForItems(gateway.mcpUrl, 'resources/list', ['test://static-text']);
+    await waitForItems(gateway.mcpUrl, 'resources/templates/list', ['test://template/{id}/data']);
+    await waitForItems(gateway.mcpUrl, 'prompts/list', [named('test_prompt_with_arguments')]);
     const bridge = (url) => ({ command: gateway.binary, args: ['stdio', '--url', url] });
     const ws = gateway.at('/ws').replace(/^http/, 'ws');
     const endpoints = {
