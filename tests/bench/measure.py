@@ -14,6 +14,8 @@ CONNECTIONS = (1, 32, 256)
 SECONDS = 1.5
 WARMUP = 0.3
 HALF_ROUNDS = 5
+# Per piece copied, two of them a call: with them the relay costs about what the gateway does.
+RELAY_WORK_US = 8
 
 
 def paths(world, http):
@@ -31,16 +33,17 @@ def once(era, connections, tool, rate=0, **where):
     return w.load(*arguments, **where)
 
 
-def half_load(era, tool, rate, direct, gateway):
-    """Latencies at a rate, directly and through a gateway: medians of rounds that take turns. One
-    stall of the machine of 10 ms moves the p99 of a whole round."""
+def half_load(era, tool, rate, direct, gateway, relay):
+    """Latencies at a rate, directly, through a relay and through a gateway: medians of rounds that
+    take turns. One stall of the machine of 10 ms moves the p99 of a whole round."""
     waited = sum(w.waited_us(pid) for pid in gateway.pids.values())
     rounds = [(once(era, 32, "echo", rate, **direct),
+               once(era, 32, "echo", rate, url=relay.url),
                once(era, 32, tool, rate, url=gateway.url, pids=gateway.pids))
               for _ in range(HALF_ROUNDS)]
     waited = sum(w.waited_us(pid) for pid in gateway.pids.values()) - waited
-    out = {"rate": rate, "waited_us": waited / sum(through["calls"] for _, through in rounds)}
-    for at, name in enumerate(("direct", "through")):
+    out = {"rate": rate, "waited_us": waited / sum(each[2]["calls"] for each in rounds)}
+    for at, name in enumerate(("direct", "relay", "through")):
         out[name] = {key: statistics.median(each[at][key] for each in rounds)
                      for key in ("p50_us", "p95_us", "p99_us")}
     return out
@@ -49,6 +52,7 @@ def half_load(era, tool, rate, direct, gateway):
 def calls(world):
     """Throughput, latency and CPU of each way, directly and through one and three processes."""
     http = world.echo_http("web")
+    relay = world.relay(http, RELAY_WORK_US)
     one = world.gateway(paths(world, http))
     three = world.cluster(paths(world, http))
     tools = [f"{kind}-{era}__echo" for kind in ("web", "io") for era in ("modern", "legacy")]
@@ -72,7 +76,7 @@ def calls(world):
             half = {"upstream": busiest["upstream"], "era": era}
             for name, gateway in (("one", one), ("three", three)):
                 rate = busiest[name]["calls_per_s"] / 2
-                half[name] = half_load(era, tool, rate, direct, gateway)
+                half[name] = half_load(era, tool, rate, direct, gateway, relay)
             busiest["half"] = half
     cross = [{"client": client, "upstream": f"{kind} {other}",
               "one": once(client, 32, f"{kind}-{other}__echo", url=one.url, pids=one.pids)}
@@ -81,7 +85,7 @@ def calls(world):
     loaded = {name: w.rss_kib(pid) for name, pid in one.pids.items()}
     loaded_three = {name: w.rss_kib(pid) for name, pid in three.pids.items()}
     top = profile(one, "io-modern__echo")
-    world.end(one, three, *three.others, http)
+    world.end(one, three, *three.others, relay, http)
     return {"rows": rows, "cross": cross, "loaded_kib": loaded, "loaded_three_kib": loaded_three,
             "profile": top}
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.parse
 
 BIN = os.environ.get("METAMCP_BENCH_BIN", "build/release/bin")
 
@@ -108,6 +109,13 @@ class World:
     def echo_http(self, name):
         program = self.start([binary("metamcp-fixture-echo"), "--port", "0", "--name", name])
         program.url = json.loads(program.line)["url"]
+        return program
+
+    def relay(self, to, work_us):
+        """A copier of TCP in front of the echo server `to`, as busy per piece as asked."""
+        port = urllib.parse.urlsplit(to.url).port
+        program = self.start([binary("metamcp-relay"), "--to", str(port), "--work", str(work_us)])
+        program.url = to.url.replace(f":{port}/", f":{program.line.split('=')[1].strip()}/")
         return program
 
     def config(self, servers, more=None):
