@@ -1,17 +1,19 @@
 #include "cli/suite.h"
 
-#include <unistd.h>
+#include <cstdlib>
 
 #include "cli/apply_config.h"
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
+#include "common/base/own_path.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/config/diff.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/trace.h"
 
 namespace metamcp::cli {
 namespace {
@@ -60,14 +62,6 @@ std::string DiffJson(const config::ConfigDiff& diff) {
   return std::move(out).Build();
 }
 
-// The path of another program of ours, which is installed beside this one.
-std::string ProgramBeside(const std::string& name) {
-  char path[4096];
-  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
-  const std::string own(path, n > 0 ? static_cast<size_t>(n) : 0);
-  return own.substr(0, own.rfind('/') + 1) + name;
-}
-
 }  // namespace
 
 Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground& ground)
@@ -107,16 +101,18 @@ Awaitable<absl::Status> Suite::StartCatalog() {
   catalog_app_ = *std::move(app);
   catalog_ = catalog::v1::MakeCatalogServiceDirect(catalog_app_->service());
   directory_ = catalog::v1::MakeDirectoryServiceDirect(catalog_app_->directory());
-  co_return co_await ApplyConfig(ground_.loaded.config);
+  auto apply = ApplyConfig(ground_.loaded.config, TraceContext());
+  co_return co_await std::move(apply);
 }
 
-Awaitable<absl::Status> Suite::ApplyConfig(const config::Config& config) {
+Awaitable<absl::Status> Suite::ApplyConfig(const config::Config& config, TraceContext trace) {
   if (config.mcp_servers.size() > static_cast<size_t>(config.limits.servers_max)) {
     co_return MakeError("CONFIG_INVALID", "gateway",
                         StrCat("mcpServers has ", config.mcp_servers.size(),
                                " entries; limits.serversMax is ", config.limits.servers_max));
   }
-  const CallContext ctx = SystemContext();
+  CallContext ctx = SystemContext();
+  ctx.trace = std::move(trace);
   auto request = ToApplyConfig(config);
   auto response = co_await catalog_->ApplyConfig(ctx, std::move(request));
   co_return response.status();
@@ -185,7 +181,7 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   }
   gateway::GatewayDeps deps(*catalog_, *provider, *connector, *ground_.keys);
   deps.peers = &cluster_->edge_peers();
-  deps.reload = [this] { return Reload(); };
+  deps.reload = [this](TraceContext trace) { return Reload(std::move(trace)); };
   if (workflow_) deps.services.push_back(workflow_.get());
   deps.edge = edge_.gateway;
   auto app =
@@ -340,16 +336,29 @@ void Suite::WatchFile() {
   }
 }
 
-Awaitable<void> Suite::ReloadTask(Suite* self) { (void)co_await self->Reload(); }
+Awaitable<void> Suite::ReloadTask(Suite* self) {
+  auto reloading = self->Reload(TraceContext());
+  (void)co_await std::move(reloading);
+}
 
-Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
+Awaitable<absl::StatusOr<std::string>> Suite::Reload(TraceContext trace) {
+  trace::Span span(trace::Kind::kInternal, "config.reload", trace);
+  auto reloading = ReloadTraced(std::move(trace));
+  auto changes = co_await std::move(reloading);
+  span.Fail(changes.status());
+  co_return changes;
+}
+
+Awaitable<absl::StatusOr<std::string>> Suite::ReloadTraced(TraceContext trace) {
   if (!Here("catalog") && !Here("gateway")) {
     co_return MakeError("CONFIG_INVALID", "gateway",
                         "the configuration belongs to the catalog service; reload there");
   }
   // Who asks while another reload reads the file may have changed it since, so it is read again.
   const auto turn = co_await reload_lock_.Lock();
-  const CallContext ctx = SystemContext();
+  CallContext ctx = SystemContext();
+  ctx.trace = trace;
+  trace::Span reading(trace::Kind::kInternal, "config.load", ctx.trace);
   const std::string path = ground_.config_path;
   const config::LoadOptions load = ground_.load_options;
   absl::StatusOr<config::LoadResult> loaded = absl::CancelledError();
@@ -362,9 +371,16 @@ Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
     loaded = config::LoadConfigBlocking(path, load);
   }
   absl::Status status = loaded.status();
+  reading.Fail(status);
+  reading.End();
   // First, as it depends on nobody: a key that is taken away must not wait for a database.
   if (status.ok() && gateway_) status = gateway_->SetKeys(loaded->config);
-  if (status.ok() && Here("catalog")) status = co_await ApplyConfig(loaded->config);
+  if (status.ok() && Here("catalog")) {
+    trace::Span applying(trace::Kind::kInternal, "catalog.apply_config", trace);
+    auto apply = ApplyConfig(loaded->config, trace);
+    status = co_await std::move(apply);
+    applying.Fail(status);
+  }
   if (!status.ok()) {
     Log(LogLevel::kError, "config.reload_failed",
         {{"error", std::string(status.message())}, {"kept", "the configuration before"}});

@@ -38,8 +38,8 @@ class Suite {
   // Starts everything and listens. Upstreams connect in the background.
   Awaitable<absl::Status> Start();
   // Reads the configuration again and applies the difference; a bad file changes nothing. Returns
-  // what changed as a JSON object.
-  Awaitable<absl::StatusOr<std::string>> Reload();
+  // what changed as a JSON object. Its span lies below `trace`.
+  Awaitable<absl::StatusOr<std::string>> Reload(TraceContext trace);
   Awaitable<void> Stop();
 
   const std::string& base_url() const { return base_url_; }
@@ -62,11 +62,12 @@ class Suite {
   absl::Status StartGrpc();
   Awaitable<absl::Status> StartGateway();
   Awaitable<absl::Status> OpenGateway();
-  Awaitable<absl::Status> ApplyConfig(const config::Config& config);
+  Awaitable<absl::Status> ApplyConfig(const config::Config& config, TraceContext trace);
   void ApplySettings(const config::Config& config);
   void WatchFile();
   void WatchKeys();
   static Awaitable<void> ReloadTask(Suite* self);
+  Awaitable<absl::StatusOr<std::string>> ReloadTraced(TraceContext trace);
 
   boost::asio::io_context& io_;
   const ServeOptions options_;

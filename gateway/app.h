@@ -42,8 +42,8 @@ struct GatewayDeps {
   // The other gateways; null for one that is alone and forgets at its end.
   EdgePeers* peers = nullptr;
   // Reads the configuration again and returns what changed as a JSON object, for POST
-  // /api/v1/config:reload. May be empty.
-  std::function<Awaitable<absl::StatusOr<std::string>>()> reload;
+  // /api/v1/config:reload; its span lies below the given context. May be empty.
+  std::function<Awaitable<absl::StatusOr<std::string>>(TraceContext)> reload;
   // Further services whose methods are part of the REST API. They must outlive the app.
   std::vector<rpc::Service*> services;
   EdgeOptions edge;

@@ -239,7 +239,17 @@ struct ConnectorConfig {
   bool operator==(const ConnectorConfig&) const = default;
 };
 
+struct TracesConfig {
+  std::string endpoint;
+  std::string protocol =
+      "auto";  // grpc, http, json, or auto: what OTEL_EXPORTER_OTLP_PROTOCOL says
+  int64_t per_10000 = 10'000;
+  bool follow_parent = true;
+  bool operator==(const TracesConfig&) const = default;
+};
+
 struct TelemetryConfig {
+  TracesConfig traces;
   std::string log_level = "info";
   std::string log_format = "auto";  // json, text, or auto: text on a terminal
   bool operator==(const TelemetryConfig&) const = default;

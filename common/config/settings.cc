@@ -224,6 +224,18 @@ constexpr Field kSettings[] = {
     WithFlag(Choice("telemetry.logFormat", SLOT(telemetry.log_format), "auto|json|text",
                     "Form of log lines; auto is text on a terminal, else JSON."),
              "--log-format"),
+    Typed(Text("telemetry.traces.endpoint", SLOT(telemetry.traces.endpoint),
+               "URL of an OpenTelemetry collector that is sent the traces by OTLP, for example "
+               "http://127.0.0.1:4317. Empty: OTEL_EXPORTER_OTLP_ENDPOINT, and without that none."),
+          FieldType::kUrl),
+    Choice("telemetry.traces.protocol", SLOT(telemetry.traces.protocol), "auto|grpc|http|json",
+           "OTLP over gRPC, over HTTP with Protobuf, or over HTTP with JSON; auto is "
+           "OTEL_EXPORTER_OTLP_PROTOCOL, else gRPC."),
+    Count("telemetry.traces.per10000", SLOT(telemetry.traces.per_10000), 0, 10'000,
+          "How many of 10,000 traces that begin here are recorded."),
+    Flag("telemetry.traces.followParent", SLOT(telemetry.traces.follow_parent),
+         "A call that comes with a trace context is recorded if its caller records it, whatever "
+         "per10000 says."),
 };
 #undef SLOT
 

@@ -15,6 +15,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/service.h"
 #include "common/rpc/wire.h"
+#include "common/telemetry/trace.h"
 
 // One call on the server's side. Internal to common/rpc.
 namespace metamcp::rpc {
@@ -116,13 +117,22 @@ class CallReactor final : public grpc::ServerGenericBidiReactor,
     MessagePtr request(self->target_.info->request->New());
     METAMCP_CO_RETURN_IF_ERROR(Decode(self->request_, *request));
     self->request_.Clear();
+    trace::Span span;
+    if (!ctx.trace.traceparent.empty()) {
+      span = trace::Span(trace::Kind::kPeer, self->target_.info->path.substr(1), ctx.trace);
+      span.Set("rpc.system", "grpc");
+      span.Set("rpc.method", self->target_.info->name);
+    }
     if (self->target_.info->streaming) {
       auto op =
           self->target_.service->InvokeStream(self->target_.index, ctx, std::move(request), *self);
-      co_return co_await RunUntil(ctx.deadline, std::move(op));
+      absl::Status status = co_await RunUntil(ctx.deadline, std::move(op));
+      span.Fail(status);
+      co_return status;
     }
     auto op = self->target_.service->InvokeUnary(self->target_.index, ctx, std::move(request));
     absl::StatusOr<MessagePtr> result = co_await RunUntil(ctx.deadline, std::move(op));
+    span.Fail(result.status());
     if (!result.ok()) co_return result.status();
     co_return co_await self->Write(*std::move(result));
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/async/call_context.h"
 #include "common/async/sink.h"
 #include "gateway/admin/admin_handler.h"
 #include "gateway/routing/call_observer.h"
@@ -30,7 +31,7 @@ struct AdminOptions {
   // Asked for virtual servers that the snapshot does not hold yet. May be null.
   catalog::v1::CatalogService* catalog = nullptr;
   // See GatewayDeps::reload. May be empty.
-  std::function<Awaitable<absl::StatusOr<std::string>>()> reload;
+  std::function<Awaitable<absl::StatusOr<std::string>>(TraceContext)> reload;
   // Numbers of now.
   std::function<size_t()> connections;
   std::function<size_t()> sessions;

@@ -59,7 +59,9 @@ export async function modernRequest(url, method, params = {}, { headers = {}, si
       ...(params.name ? { 'mcp-name': params.name } : {}),
       ...headers,
     },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { ...params, _meta: META } }),
+    body: JSON.stringify({
+      jsonrpc: '2.0', id: 1, method, params: { ...params, _meta: { ...META, ...params._meta } },
+    }),
     signal,
   });
   const body = await response.text();
