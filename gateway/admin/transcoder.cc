@@ -227,6 +227,18 @@ Awaitable<void> Transcoder::Handle(http::HttpRequest& request, http::HttpRespond
   }
 }
 
+namespace {
+
+// A service says why it failed; the transport, which knows no reason, has lost it.
+absl::Status Attributed(const Route& route, absl::Status status) {
+  if (!absl::IsUnavailable(status) || GetErrorInfo(status)) return status;
+  return MakeError("SERVICE_LOST", "gateway",
+                   StrCat("the process that serves ", route.service->info().name(),
+                          " ended, or its connection broke, during the request"));
+}
+
+}  // namespace
+
 Awaitable<void> Transcoder::Unary(const Route& route, std::shared_ptr<const Principal> principal,
                                   rpc::MessagePtr message, http::HttpResponder& responder) {
   CallContext ctx(std::move(principal), CallContext::Clock::now() + options_.timeout);
@@ -236,7 +248,7 @@ Awaitable<void> Transcoder::Unary(const Route& route, std::shared_ptr<const Prin
   auto result = co_await WhileConnected(responder, std::move(bounded));
   if (!result.ok()) {
     LogInternal(route, result.status());
-    co_await SendProblem(responder, result.status());
+    co_await SendProblem(responder, Attributed(route, result.status()));
     co_return;
   }
   http::HttpResponse response(200, "application/json", EncodeMessage(**result));
@@ -251,6 +263,7 @@ Awaitable<void> Transcoder::Stream(const Route& route, std::shared_ptr<const Pri
   auto call = route.service->InvokeStream(route.index, ctx, std::move(message), sink);
   auto bounded = RunUntil(ctx.deadline, std::move(call));
   absl::Status status = co_await WhileConnected(responder, std::move(bounded));
+  status = Attributed(route, std::move(status));
   if (!status.ok() && !responder.started()) {
     LogInternal(route, status);
     co_return co_await SendProblem(responder, std::move(status));
