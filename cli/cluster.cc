@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/async/run.h"
+#include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/telemetry/log.h"
 
@@ -20,6 +21,11 @@ CallContext DirectoryContext() {
   who->kind = "service";
   who->method = "internal";
   return CallContext(std::move(who), CallContext::Clock::now() + kPatience);
+}
+
+absl::Status Stale() {
+  return MakeError("DATABASE_UNAVAILABLE", "catalog",
+                   "the catalog does not reach its database; who was there last is taken to be");
 }
 
 }  // namespace
@@ -78,8 +84,10 @@ Awaitable<absl::Status> Cluster::Announce(bool leaving) {
     member.roles.assign(from.roles().begin(), from.roles().end());
     member.since_us = from.since_us();
   }
+  // Who has just come knows nobody else.
+  if (response->stale() && !members_.With("connector").empty()) co_return Stale();
   members_.Replace(std::move(alive));
-  co_return absl::OkStatus();
+  co_return response->stale() ? Stale() : absl::OkStatus();
 }
 
 Awaitable<void> Cluster::Refresh() {

@@ -28,6 +28,7 @@ void PrintReady(const Suite& suite) {
     line += StrCat(" mcp=", suite.base_url(), "/mcp admin=", suite.base_url(), "/api/v1");
   }
   if (!suite.grpc_address().empty()) line += StrCat(" grpc=", suite.grpc_address());
+  if (!suite.metrics_url().empty()) line += StrCat(" metrics=", suite.metrics_url(), "/metrics");
   line += StrCat(" pid=", ::getpid());
   std::cout << line << std::endl;
 }

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
+
 #include "cli/apply_config.h"
 #include "common/async/run.h"
 #include "common/base/error.h"
@@ -74,6 +76,7 @@ Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground&
       ground_(ground),
       edge_(std::move(edge)),
       side_(io, ground.loaded.config.services),
+      metrics_(io.get_executor(), *ground.keys),
       reload_lock_(io.get_executor()),
       tasks_(io.get_executor()),
       lease_tasks_(io.get_executor()) {}
@@ -213,7 +216,13 @@ absl::Status Suite::StartGrpc() {
   std::vector<rpc::Service*> all = catalog;
   all.insert(all.end(), connector.begin(), connector.end());
   all.insert(all.end(), gateway.begin(), gateway.end());
-  METAMCP_RETURN_IF_ERROR(side_.Listen(all));
+  METAMCP_RETURN_IF_ERROR(metrics_.Listen(ground_.loaded.config));
+  ServiceSide::OnRpc counting;
+  if (!metrics_.url().empty()) {
+    counting = [this](auto... about) { metrics_.OnRpc(about...); };
+    AddMetrics();
+  }
+  METAMCP_RETURN_IF_ERROR(side_.Listen(all, std::move(counting)));
   side_.Follow(catalog, [] { return true; });
   side_.Follow(connector, [this] { return connector_app_->ready(); });
   side_.Follow(gateway, [this] { return gateway_->ready(); });
@@ -375,6 +384,7 @@ Awaitable<absl::StatusOr<std::string>> Suite::ReloadTraced(TraceContext trace) {
   reading.End();
   // First, as it depends on nobody: a key that is taken away must not wait for a database.
   if (status.ok() && gateway_) status = gateway_->SetKeys(loaded->config);
+  if (status.ok()) status = metrics_.SetKeys(loaded->config);
   if (status.ok() && Here("catalog")) {
     trace::Span applying(trace::Kind::kInternal, "catalog.apply_config", trace);
     auto apply = ApplyConfig(loaded->config, trace);
@@ -411,6 +421,7 @@ void Suite::ApplySettings(const config::Config& config) {
 }
 
 Awaitable<void> Suite::Stop() {
+  using asio::experimental::awaitable_operators::operator&&;
   watcher_.reset();
   keys_watcher_.reset();
   tasks_.CancelAll();
@@ -425,12 +436,14 @@ Awaitable<void> Suite::Stop() {
   };
   // Runs go on at the next start; their calls end before those they call.
   if (workflow_app_) co_await workflow_app_->Stop();
-  if (gateway_) co_await gateway_->Stop(left(std::chrono::seconds(0)));
+  // At the same time, as either may need all of it: clients' calls end, and what a connector runs
+  // goes elsewhere.
+  auto closing = StopGateway(left(std::chrono::seconds(0)));
+  auto handing = HandOver(until);
+  const bool handed_over = co_await (std::move(closing) && std::move(handing));
   // Running calls have answers delivered until here. What a connector runs is given up when it has
   // ended, so that nobody starts it twice.
   if (!connector_app_) co_await LeaveCluster();
-  bool handed_over = false;
-  if (connector_app_) handed_over = co_await HandOver(until);
   co_await side_.Refuse(handed_over ? kSettling : std::chrono::milliseconds(100));
   co_await side_.Stop(left(std::chrono::seconds(2)));
   if (connector_app_) co_await connector_app_->Stop();
@@ -441,12 +454,17 @@ Awaitable<void> Suite::Stop() {
       Log(LogLevel::kError, "catalog.not_stored", {{"error", std::string(stored.message())}});
     }
   }
+  co_await metrics_.Stop();
+}
+
+Awaitable<void> Suite::StopGateway(std::chrono::steady_clock::duration grace) {
+  if (gateway_) co_await gateway_->Stop(grace);
 }
 
 // Where there are other connectors, they take over what runs here, each when it is idle. Whether
 // there are any.
 Awaitable<bool> Suite::HandOver(std::chrono::steady_clock::time_point until) {
-  if (cluster_ == nullptr) co_return false;
+  if (cluster_ == nullptr || connector_app_ == nullptr) co_return false;
   auto retiring = cluster_->Retire("connector");
   const bool others = co_await std::move(retiring);
   if (others) co_await connector_app_->HandOver(until);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/cluster.h"
+#include "cli/metrics_side.h"
 #include "cli/serve.h"
 #include "cli/service_side.h"
 #include "common/async/async_lock.h"
@@ -44,6 +45,8 @@ class Suite {
 
   const std::string& base_url() const { return base_url_; }
   const std::string& grpc_address() const { return side_.address(); }
+  // Where /metrics of this process is; empty without services.metricsListen.
+  const std::string& metrics_url() const { return metrics_.url(); }
   // Null for a process without the gateway, and before Start.
   gateway::GatewayApp* gateway() { return gateway_.get(); }
   // Clients connected now (0 for a process without the gateway).
@@ -56,9 +59,11 @@ class Suite {
   void StartCluster();
   Awaitable<absl::Status> JoinCluster();
   Awaitable<void> LeaveCluster();
+  Awaitable<void> StopGateway(std::chrono::steady_clock::duration grace);
   Awaitable<bool> HandOver(std::chrono::steady_clock::time_point until);
   absl::Status StartConnector();
   absl::Status StartWorkflow();
+  void AddMetrics();
   absl::Status StartGrpc();
   Awaitable<absl::Status> StartGateway();
   Awaitable<absl::Status> OpenGateway();
@@ -74,6 +79,7 @@ class Suite {
   process::Ground& ground_;
   const SuiteEdge edge_;
   ServiceSide side_;
+  MetricsSide metrics_;
   AsyncLock reload_lock_;  // one reload after the other, and after the start
   TaskGroup tasks_;
   TaskGroup lease_tasks_;  // go on while the rest ends

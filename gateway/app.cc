@@ -162,6 +162,7 @@ class GatewayAppImpl final : public GatewayApp {
   Awaitable<void> Stop(std::chrono::steady_clock::duration grace) override {
     stopping_ = ending_ = true;
     duplex_.Drain();
+    endpoint_.Drain();
     hub_.Close();
     admin_->Close();
     co_await server_->Stop(grace);
@@ -178,6 +179,8 @@ class GatewayAppImpl final : public GatewayApp {
     for (const auto& principal : gone) {
       duplex_.CloseOf(principal);
       hub_.CloseOf(principal);
+      endpoint_.CloseOf(principal);
+      admin_->CloseOf(principal);
       for (const auto& session : sessions_.List()) {
         const bool theirs =
             session->tenant == principal->tenant && session->subject == principal->subject;

@@ -96,6 +96,8 @@ constexpr ErrorEntry kEntries[] = {
      "Another process works on this run now; nothing is lost."},
     {"RUN_STATE", StatusCode::kFailedPrecondition, kUser, -32603, -32603, 409,
      "Look at the run's state: 'meta-mcp workflow history RUN'."},
+    {"SERVICE_LOST", StatusCode::kUnavailable, kUser, -31010, -31010, 503,
+     "A process of the suite ended during the request; look whether it took effect."},
     {"SERVICE_UNREACHABLE", StatusCode::kUnavailable, kRetryable, -31010, -31010, 503,
      "A service of the suite cannot be reached; look at its process, address and certificate."},
     {"SESSION_NOT_FOUND", StatusCode::kNotFound, kReconnect, -31004, -31004, 404,

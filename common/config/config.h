@@ -196,7 +196,8 @@ struct ServicesConfig {
   ServiceConfig connector;
   ServiceTlsConfig tls;
   bool allow_plaintext = false;
-  std::string probe_listen;  // plain health for probes; empty: none
+  std::string probe_listen;    // plain health for probes; empty: none
+  std::string metrics_listen;  // /metrics of this process; empty: none
   bool reflection = false;
   int64_t drain_delay_ms = 0;
   std::string keys_file;  // empty: keys.json in the data directory

@@ -167,6 +167,11 @@ constexpr Field kSettings[] = {
                "Address without TLS that serves grpc.health.v1 and nothing else, for probes that "
                "have no certificate. Empty: none."),
           FieldType::kAddress),
+    Typed(Text("services.metricsListen", SLOT(services.metrics_listen),
+               "Address (HTTP) of /metrics of this process, as Prometheus reads it; a key with the "
+               "role viewer is needed where auth.keys is set. The gateway also has it at its own "
+               "address. Empty: none."),
+          FieldType::kAddress),
     Flag("services.reflection", SLOT(services.reflection),
          "services.listen also answers grpc.reflection.v1alpha, for tools such as grpcurl."),
     Time("services.drainDelayMs", SLOT(services.drain_delay_ms), 0, 600'000,

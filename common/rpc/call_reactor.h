@@ -14,6 +14,7 @@
 #include "common/async/run.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/service.h"
+#include "common/rpc/tls.h"
 #include "common/rpc/wire.h"
 #include "common/telemetry/trace.h"
 
@@ -21,6 +22,9 @@
 namespace metamcp::rpc {
 
 namespace asio = boost::asio;
+
+using FinishedHook =
+    std::function<void(std::string_view, absl::StatusCode, std::chrono::steady_clock::duration)>;
 
 struct Target {
   Service* service;
@@ -44,6 +48,17 @@ class CallReactor final : public grpc::ServerGenericBidiReactor,
     ++running_;
   }
   ~CallReactor() override { --running_; }
+
+  // Both before Begin; what they refer to outlives the call.
+  void Tell(const FinishedHook& hook) {
+    hook_ = &hook;
+    began_ = std::chrono::steady_clock::now();
+  }
+  // The request is refused unless `check` takes it from a caller with these roles.
+  void Check(const RequestCheck& check, std::vector<std::string> roles) {
+    check_ = &check;
+    roles_ = std::move(roles);
+  }
 
   void Begin(std::shared_ptr<CallReactor> self) {
     self_ = std::move(self);
@@ -100,7 +115,12 @@ class CallReactor final : public grpc::ServerGenericBidiReactor,
  private:
   void Spawn(std::shared_ptr<CallReactor> self) {
     auto done = [self](std::exception_ptr e, absl::Status status) {
-      self->FinishOnce(e ? StatusFromException(e) : status);
+      if (e) status = StatusFromException(e);
+      if (self->hook_ != nullptr) {
+        (*self->hook_)(self->target_.info->path, status.code(),
+                       std::chrono::steady_clock::now() - self->began_);
+      }
+      self->FinishOnce(status);
       // Asio touches the slot after this handler, and gRPC may be done with the reactor before.
       asio::post(self->executor_, [self] {});
     };
@@ -117,6 +137,9 @@ class CallReactor final : public grpc::ServerGenericBidiReactor,
     MessagePtr request(self->target_.info->request->New());
     METAMCP_CO_RETURN_IF_ERROR(Decode(self->request_, *request));
     self->request_.Clear();
+    if (self->check_ != nullptr) {
+      METAMCP_CO_RETURN_IF_ERROR((*self->check_)(self->roles_, *request));
+    }
     trace::Span span;
     if (!ctx.trace.traceparent.empty()) {
       span = trace::Span(trace::Kind::kPeer, self->target_.info->path.substr(1), ctx.trace);
@@ -185,6 +208,10 @@ class CallReactor final : public grpc::ServerGenericBidiReactor,
   grpc::GenericCallbackServerContext* context_;
   Target target_;
   std::atomic<int>& running_;
+  const FinishedHook* hook_ = nullptr;
+  std::chrono::steady_clock::time_point began_;
+  const RequestCheck* check_ = nullptr;
+  std::vector<std::string> roles_;  // of the caller, for it
   std::shared_ptr<CallReactor> self_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer response_;

@@ -72,7 +72,9 @@ class AdminEdgeImpl final : public AdminEdge {
                          StrCat(request.path, " takes no query and no body"));
     }
     if (!status.ok()) co_return co_await SendProblem(responder, std::move(status));
-    if (match.route->id == Extra::kEvents) co_return co_await watch_.Serve(responder);
+    if (match.route->id == Extra::kEvents) {
+      co_return co_await watch_.Serve(responder, std::move(principal));
+    }
     absl::StatusOr<std::string> body = "";
     if (match.route->id == Extra::kReload) {
       TraceContext trace = TraceOf(request);
@@ -97,6 +99,9 @@ class AdminEdgeImpl final : public AdminEdge {
   }
   void SetListenUrl(std::string url) override { listen_url_ = std::move(url); }
   CallObserver& observer() override { return metrics_; }
+  void CloseOf(const std::shared_ptr<const Principal>& principal) override {
+    watch_.CloseOf(principal);
+  }
   void Close() override { watch_.Close(); }
 
  private:

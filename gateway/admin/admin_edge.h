@@ -57,6 +57,8 @@ class AdminEdge : public AdminHandler {
   virtual void SetListenUrl(std::string url) = 0;
   // Counts calls for /metrics.
   virtual CallObserver& observer() = 0;
+  // Ends the event streams of `principal`, whose key is gone.
+  virtual void CloseOf(const std::shared_ptr<const Principal>& principal) = 0;
   // Ends the event streams, so that the server can stop.
   virtual void Close() = 0;
 };

@@ -228,6 +228,18 @@ Awaitable<void> Transcoder::Handle(http::HttpRequest& request, http::HttpRespond
   }
 }
 
+namespace {
+
+// A service says why it failed; the transport, which knows no reason, has lost it.
+absl::Status Attributed(const Route& route, absl::Status status) {
+  if (!absl::IsUnavailable(status) || GetErrorInfo(status)) return status;
+  return MakeError("SERVICE_LOST", "gateway",
+                   StrCat("the process that serves ", route.service->info().name(),
+                          " ended, or its connection broke, during the request"));
+}
+
+}  // namespace
+
 TraceContext TraceOf(const http::HttpRequest& request) {
   TraceContext out;
   out.traceparent = std::string(request.headers.Get("traceparent"));
@@ -255,7 +267,7 @@ Awaitable<void> Transcoder::Unary(const Route& route, TraceContext trace,
   span.Fail(result.status());
   if (!result.ok()) {
     LogInternal(route, result.status());
-    co_await SendProblem(responder, result.status());
+    co_await SendProblem(responder, Attributed(route, result.status()));
     co_return;
   }
   http::HttpResponse response(200, "application/json", EncodeMessage(**result));
@@ -270,6 +282,7 @@ Awaitable<void> Transcoder::Stream(const Route& route, std::shared_ptr<const Pri
   auto call = route.service->InvokeStream(route.index, ctx, std::move(message), sink);
   auto bounded = RunUntil(ctx.deadline, std::move(call));
   absl::Status status = co_await WhileConnected(responder, std::move(bounded));
+  status = Attributed(route, std::move(status));
   if (!status.ok() && !responder.started()) {
     LogInternal(route, status);
     co_return co_await SendProblem(responder, std::move(status));

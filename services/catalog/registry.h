@@ -62,6 +62,10 @@ class Registry {
   // Stores what is pending. For shutdown and tests.
   Awaitable<absl::Status> Flush();
 
+  // The newest stored revision that is known here, and how many objects wait to be stored.
+  int64_t stored_head() const { return stored_head_; }
+  size_t pending() const { return pending_upstreams_.size() + pending_items_.size(); }
+
   Model& model() { return model_; }
   const std::string& tenant() const { return options_.tenant; }
 

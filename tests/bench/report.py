@@ -5,6 +5,8 @@ import platform
 
 BEGIN = "<!-- bench:begin, written by make bench -->"
 END = "<!-- bench:end -->"
+CLUSTER_BEGIN = "<!-- bench-cluster:begin, written by make bench -->"
+CLUSTER_END = "<!-- bench-cluster:end -->"
 
 
 def table(head, rows):
@@ -133,6 +135,49 @@ def questions(data):
             f"{parked['kib_each']:.1f} KiB each, so {per_100mb:,.0f} in 100 MB.")
 
 
+def replicas(rows):
+    """CPU per call by service, and what of it a second core or machine can take."""
+    out = []
+    for row in rows:
+        cpu = row["cpu_us"]
+        gateway, connector = cpu.get("gateway", 0), cpu.get("connector", 0)
+        name = "all in one process" if row["replicas"] == 0 else f"{row['replicas']} of each"
+        count = max(row["replicas"], 1)
+        busiest = max(gateway, connector) / count
+        out.append([name, f"{gateway:.0f}", f"{connector:.0f}" if connector else "",
+                    f"{cpu.get('catalog', 0):.1f}" if connector else "", f"{sum(cpu.values()):.0f}",
+                    f"{row['calls_per_s']:,.0f}", f"{1e6 / busiest:,.0f}"])
+    return table(["replicas", "gateways, CPU µs per call", "connectors", "catalog", "all",
+                  "calls/s here", "calls/s with a core for each process"], out)
+
+
+def cluster(data):
+    writes = table(
+        ["database", "transaction of two rows p50 / p95, µs", "its CPU here, µs", "a second, one writer",
+         "change by REST p50 / p95, µs", "its CPU, µs", "changes/s, 16 at once"],
+        [[row["database"], f"{row['transaction']['p50_us']:.0f} / {row['transaction']['p95_us']:.0f}",
+          f"{row['transaction']['cpu_us']:.0f}", f"{row['transaction']['per_s']:,.0f}",
+          f"{row['p50_us']:,.0f} / {row['p95_us']:,.0f}", f"{row['cpu_us']:.0f}",
+          f"{row['at_once_per_s']:,.0f}"] for row in data["writes"]])
+    pools = table(["connections", "writes/s", "p95, µs", "reads/s", "p95, µs"],
+                  [[row["pool"], f"{row['write']['per_s']:,.0f}", f"{row['write']['p95_us']:,.0f}",
+                    f"{row['read']['per_s']:,.0f}", f"{row['read']['p95_us']:,.0f}"]
+                   for row in data["pools"]])
+    return "\n\n".join([
+        "## Replicas and databases",
+        f"Measured on {machine()}.",
+        "### CPU by service",
+        "Closed loop, 48 connections, stdio servers, plaintext between processes. All processes "
+        "share the cores, so *calls/s here* does not rise with replicas; what a cluster with a core "
+        "for each process takes follows from the CPU of the busier kind, divided by its replicas.",
+        replicas(data["replicas"]),
+        "### Writes",
+        "PostgreSQL on the same machine with fsync off; SQLite as `meta-mcp` opens it. A change by "
+        "REST is POST of a virtual server.", writes,
+        "### Connections to PostgreSQL",
+        "16 threads share a pool (`database.poolSize`, 4 by default).", pools])
+
+
 def render(data):
     calls = data["calls"]
     catalog = data["catalog"]
@@ -192,14 +237,14 @@ def render(data):
     return "\n\n".join(parts)
 
 
-def write(path, text):
+def write(path, text, begin=BEGIN, end=END):
     """Puts `text` between the markers of a document, which is made if need be."""
     head = "# Performance\n\n`make bench` measures on the machine at hand and rewrites the part " \
            "below.\n\n"
-    old = open(path).read() if os.path.exists(path) else head + BEGIN + "\n" + END + "\n"
-    if BEGIN not in old:
-        old += "\n" + BEGIN + "\n" + END + "\n"
-    before, rest = old.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
+    old = open(path).read() if os.path.exists(path) else head + begin + "\n" + end + "\n"
+    if begin not in old:
+        old += "\n" + begin + "\n" + end + "\n"
+    before, rest = old.split(begin, 1)
+    after = rest.split(end, 1)[1]
     with open(path, "w") as f:
-        f.write(before + BEGIN + "\n" + text + "\n" + END + after)
+        f.write(before + begin + "\n" + text + "\n" + end + after)

@@ -106,6 +106,26 @@ def check_names(items, wrong):
                 wrong.append(f"{item['metadata']['name']}: no certificate names the catalog {address}")
 
 
+def check_scrape(monitor, items, pods, policies, wrong):
+    """What a ServiceMonitor names is a port of a Service, of its pods, and open in their policies."""
+    name, port = monitor["metadata"]["name"], monitor["spec"]["endpoints"][0]["port"]
+    services = [each["spec"] for each in items
+                if each["kind"] == "Service" and selects(monitor["spec"]["selector"]["matchLabels"], each["metadata"]["labels"])
+                and any(one["name"] == port for one in each["spec"]["ports"])]
+    if len(services) != 1:
+        wrong.append(f"{name}: {len(services)} Services have the port {port}")
+        return
+    for _, pod in pods:
+        labels = pod["metadata"]["labels"]
+        if not selects(services[0]["selector"], labels):
+            continue
+        numbers = [one["containerPort"] for one in pod["spec"]["containers"][0]["ports"] if one["name"] == port]
+        open_ports = [one["port"] for each in policies if selects(each["podSelector"].get("matchLabels", {}), labels)
+                      for rule in each.get("ingress", []) for one in rule["ports"]]
+        if not numbers or numbers[0] not in open_ports:
+            wrong.append(f"{name}: {port} is closed")
+
+
 def check(path, values_path):
     items = load(path)
     with open(values_path, encoding="utf-8") as file:
@@ -149,6 +169,7 @@ def check(path, values_path):
             credentials = each["spec"]["endpoints"][0]["authorization"]["credentials"]
             if credentials["key"] not in made[("Secret", credentials["name"])]["data"]:
                 wrong.append("the ServiceMonitor has no key")
+            check_scrape(each, items, pods, policies, wrong)
     check_names(items, wrong)
     print("\n".join(wrong) or f"{len(items)} objects, {len(pods)} kinds of pods")
     return 1 if wrong else 0
