@@ -95,9 +95,9 @@ class World:
             program.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self, command):
+    def start(self, command, env=None):
         self.count += 1
-        program = Program(command, os.path.join(self.folder, f"{self.count}.log"))
+        program = Program(command, os.path.join(self.folder, f"{self.count}.log"), env)
         self.programs.append(program)
         return program
 
@@ -132,7 +132,7 @@ class World:
             [binary("meta-mcp"), "serve", "--config", config, "--data-dir", data,
              "--listen", "127.0.0.1:0"]
         )
-        return self._addresses(program, {"gateway": program.pid})
+        return self.addresses(program, {"gateway": program.pid})
 
     def cluster(self, servers):
         """Three processes over gRPC."""
@@ -151,12 +151,12 @@ class World:
              "--catalog", catalog, "--connector", connector]
         )
         pids = {"gateway": program.pid, "connector": second.pid, "catalog": first.pid}
-        program = self._addresses(program, pids)
+        program = self.addresses(program, pids)
         program.others = [second, first]
         return program
 
     @staticmethod
-    def _addresses(program, pids):
+    def addresses(program, pids):
         words = dict(word.split("=", 1) for word in program.line.split() if "=" in word)
         program.url = words["mcp"]
         program.base = program.url.rsplit("/mcp", 1)[0]
