@@ -187,6 +187,7 @@ bool WorkflowShapes::Settle() {
     if (state == "completed" || state == "failed" || state == "cancelled" ||
         state == "rolled-back") {
       run.state = state;
+      run.error = reply["run"].value("error", Json()).dump();
       return;
     }
     for (const Json& pending : reply["run"].value("pending", Json::array())) {
@@ -225,7 +226,7 @@ void WorkflowShapes::Check() {
   for (std::string line; std::getline(in, line);) ++lines[line];
   for (const auto& [id, run] : runs_) {
     const Shape& shape = ShapeOf(run.shape);
-    EXPECT_EQ(run.state, shape.state) << run.shape << " " << run.key;
+    EXPECT_EQ(run.state, shape.state) << run.shape << " " << run.key << " " << run.error;
     for (const char* effect : shape.once) {
       EXPECT_EQ(lines["add " + run.key + "-" + effect], 1) << run.shape << " " << run.key << effect;
     }

@@ -37,7 +37,7 @@ class WorkflowShapes {
  private:
   struct Run {
     std::string key, shape;
-    std::string state;  // once it has ended
+    std::string state, error;  // once it has ended
   };
   void Answer(const std::string& id, const Run& run, const Json& pending);
 

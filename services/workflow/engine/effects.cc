@@ -1,6 +1,7 @@
 // Effects outside happen once. One that may not be repeated is on record before it begins; its
 // result is stored before anything is made of it.
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "common/async/run.h"
@@ -16,7 +17,12 @@
 namespace metamcp::workflow {
 namespace {
 
+// By itself a step is tried so often where the outcome is unknown and it may be repeated.
 constexpr int kAutomaticAttempts = 4;
+// What was not sent at all is tried for so many times the first pause: a server that moves to
+// another process is back within that.
+constexpr int kNotSentPauses = 120;
+constexpr int kPauseGrowthMax = 4;  // to 16 times the first
 
 // Adds to a counter while it lives.
 class Counted {
@@ -115,6 +121,7 @@ Awaitable<Outcome> RunTask::RunEffect(const Task& task, std::string path, Frame 
     }
   }
   row.key = KeyFor(row);
+  int64_t not_sent_since = 0;
   for (int tries = 1;; ++tries) {
     if (Paused() || lost_) co_return Stop();
     effect.arguments = row.arguments;
@@ -139,13 +146,16 @@ Awaitable<Outcome> RunTask::RunEffect(const Task& task, std::string path, Frame 
     row.unsettled = unknown;
     const bool not_sent = outcome.kind == Outcome::kFault && outcome.next == "not-sent";
     outcome.next.clear();
-    if ((not_sent || (unknown && effect.repeatable)) && tries < kAutomaticAttempts) {
+    if (not_sent_since == 0) not_sent_since = row.started_us;
+    const int64_t patience_us = parts_.retry_pause.count() * kNotSentPauses * 1000;
+    const bool patient = not_sent && row.ended_us - not_sent_since < patience_us;
+    if (patient || (unknown && effect.repeatable && tries < kAutomaticAttempts)) {
       row.state = "failed";
       row.error = outcome.error;
       Defer(row, "step.failed");
       ++row.attempt;
       row.ord = ++ord_;
-      auto pause = Sleep(parts_.retry_pause * (1 << (2 * (tries - 1))));
+      auto pause = Sleep(parts_.retry_pause * (1 << std::min(2 * (tries - 1), kPauseGrowthMax)));
       (void)co_await std::move(pause);
       continue;
     }
