@@ -5,7 +5,7 @@
 #include "common/http/http_client.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
-#include "services/workflow/sample.h"
+#include "services/workflow/definition/sample.h"
 
 namespace metamcp::workflow {
 namespace {

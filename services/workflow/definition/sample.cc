@@ -1,4 +1,4 @@
-#include "services/workflow/sample.h"
+#include "services/workflow/definition/sample.h"
 
 #include <nlohmann/json.hpp>
 
