@@ -66,7 +66,7 @@ constexpr char kFour[] =
     "  - {id: d, tool: s.d, arguments: {n: '${steps.b.n}', m: '${steps.c.n}'}}\n";
 
 TEST_P(ChangesTest, ARetryFromAStepRepeatsItAndWhatFollows) {
-  RecordProperty("req", "M-P3");
+  RecordProperty("req", "M-AC-5.4.2, M-P3");
   const RunRow run = engine->Run(kFour);
   ASSERT_EQ(run.state, "completed") << run.error;
   ASSERT_EQ(caller().calls.size(), 4u);
@@ -119,7 +119,7 @@ TEST_P(ChangesTest, AnApprovalIsAskedForAgain) {
 }
 
 TEST_P(ChangesTest, AResultCanBePutInThePlaceOfAnother) {
-  RecordProperty("req", "M-P3");
+  RecordProperty("req", "M-AC-5.4.2, M-MIT-3");
   caller().handlers["s.d"] = Failing("the number is too small");
   const RunRow run = engine->Run(kFour);
   ASSERT_EQ(run.state, "failed");
@@ -230,7 +230,7 @@ TEST_P(ChangesTest, ADryRunChangesNothing) {
 }
 
 TEST_P(ChangesTest, StepsAreExplained) {
-  RecordProperty("req", "M-P3");
+  RecordProperty("req", "M-UJ-A3.u4, M-FR-006.5, M-AC-5.4.1");
   caller().handlers["s.b"] = Failing("no such file");
   const std::string id = engine->Start(
       engine->Store("name: t\nsteps:\n  - {id: a, tool: s.a}\n"
@@ -258,7 +258,7 @@ TEST_P(ChangesTest, StepsAreExplained) {
 }
 
 TEST_P(ChangesTest, FiguresTellHowRunsWent) {
-  RecordProperty("req", "M-AC-5.3.5");
+  RecordProperty("req", "M-NFR-002.2");
   const std::string name = engine->Store("name: t\nsteps:\n  - {id: a, tool: s.a}\n");
   for (int i = 0; i < 3; ++i) engine->WaitForEnd(engine->Start(name));
   caller().handlers["s.a"] = Failing("no");

@@ -221,8 +221,7 @@ TEST_P(DurableTest, ListenersRestAndMissNothing) {
       "l", "  - l: {listen: {to: {all: [{with: {type: t.one}}, {with: {type: t.two}}]}}}\n"));
   const std::string id = engine->Start(listener);
   engine->WaitForState(id, {"waiting"});
-  engine->TurnUntil([&] { return engine->Get(id).owner.empty(); });
-  EXPECT_FALSE(engine->engine().Holds(id));
+  engine->TurnUntil([&] { return engine->Get(id).owner.empty() && !engine->engine().Holds(id); });
   const auto emit = [&](const std::string& type) {
     engine->Run(Document(StrCat("e-", type.substr(2)),
                          StrCat("  - e: {emit: {event: {with: {source: x, type: ", type,
