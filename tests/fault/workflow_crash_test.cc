@@ -125,7 +125,7 @@ TEST(WorkflowFleet, ProcessesConnectorsAndTheDatabaseMayDie) {
   ASSERT_TRUE(shapes.Store()) << fleet.Log();
   std::mt19937 random(11);
   const int runs = Full() ? 2'000 : 56;
-  const int every = Full() ? 40 : 8;
+  const int every = Full() ? 20 : 8;
   int restarts = 0;
   for (int i = 0; i < runs; ++i) {
     shapes.Start(i);
