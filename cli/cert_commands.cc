@@ -93,7 +93,7 @@ absl::Status Init(CommandContext& ctx, const CertOptions& o) {
       pki::MakeAuthority("Meta-MCP services", now - kBackdated, now + Days(o.authority_days)));
   METAMCP_RETURN_IF_ERROR(store.Write(kAuthority, authority));
   std::vector<std::string> written = {kAuthority};
-  for (const char* role : {"gateway", "connector", "catalog"}) {
+  for (const char* role : {"gateway", "connector", "catalog", "workflow"}) {
     pki::LeafRequest request;
     request.name = role;
     request.roles = {role};
@@ -110,12 +110,13 @@ absl::Status Init(CommandContext& ctx, const CertOptions& o) {
 
 absl::Status IssueOne(CommandContext& ctx, const CertOptions& o) {
   if (o.roles.empty()) {
-    return UsageError("a certificate needs a role", "Roles: gateway, connector, catalog.");
+    return UsageError("a certificate needs a role",
+                      "Roles: gateway, connector, catalog, workflow.");
   }
   for (const std::string& role : o.roles) {
-    if (role != "gateway" && role != "connector" && role != "catalog") {
+    if (role != "gateway" && role != "connector" && role != "catalog" && role != "workflow") {
       return UsageError(StrCat("there is no role \"", role, "\""),
-                        "Roles: gateway, connector, catalog.");
+                        "Roles: gateway, connector, catalog, workflow.");
     }
   }
   if (o.name == kAuthority || o.name.empty() || o.name.find('/') != std::string::npos) {
@@ -244,8 +245,8 @@ void AddCertCommands(Command& root) {
   issue.Argument("name", &o->name, "of its files");
   leaf(issue);
   issue
-      .List("--role", &o->roles, "service that its process runs: gateway, connector, catalog",
-            "ROLE")
+      .List("--role", &o->roles,
+            "service that its process runs: gateway, connector, catalog, workflow", "ROLE")
       .List("--san", &o->names, "host name or IP address to put into it", "NAME");
   issue.Run([&ctx, o] { return IssueOne(ctx, *o); });
 

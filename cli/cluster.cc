@@ -5,6 +5,7 @@
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/cluster/role_channel.h"
 #include "common/telemetry/log.h"
 
 namespace metamcp::cli {
@@ -57,6 +58,10 @@ gateway::Connectors& Cluster::MakeConnectors(gateway::ConnectorClient own, bool 
   };
   connectors_ = std::make_unique<gateway::Connectors>(members_, std::move(own), std::move(dial));
   return *connectors_;
+}
+
+std::shared_ptr<rpc::Channel> Cluster::To(const std::string& role) {
+  return std::make_shared<cluster::RoleChannel>(members_, channels_, role);
 }
 
 Awaitable<absl::Status> Cluster::Join(std::string address, std::vector<std::string> roles) {

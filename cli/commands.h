@@ -16,6 +16,7 @@ void AddVirtualCommands(Command& root);
 void AddWorkflowCommands(Command& root);
 // The part of it that is about runs.
 void AddRunCommands(Command& group);
+void AddRunAgainCommands(Command& group);
 void AddSessionCommands(Command& root);
 void AddConfigCommands(Command& root);
 void AddInitCommand(Command& root);

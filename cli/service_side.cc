@@ -25,12 +25,14 @@ rpc::Callers CallersOfServices() {
   return {{"metamcp.catalog.v1.CatalogService", {"gateway"}},
           {"/metamcp.catalog.v1.CatalogService/Report", {"connector"}},
           {"/metamcp.catalog.v1.CatalogService/WatchUpstreams", {"connector"}},
+          {"/metamcp.catalog.v1.CatalogService/ExplainItem", {"gateway", "workflow"}},
           {"metamcp.catalog.v1.DirectoryService", {"gateway"}},
-          {"/metamcp.catalog.v1.DirectoryService/Announce", {"gateway", "connector"}},
+          {"/metamcp.catalog.v1.DirectoryService/Announce", {"gateway", "connector", "workflow"}},
           {"/metamcp.catalog.v1.DirectoryService/TakeUpstreams", {"connector"}},
           {"metamcp.provider.v1.ProviderService", {"gateway"}},
           {"metamcp.connector.v1.ConnectorService", {"gateway"}},
-          {"metamcp.gateway.v1.CallsService", {"gateway"}},
+          {"metamcp.gateway.v1.CallsService", {"gateway", "workflow"}},
+          {"metamcp.workflow.v1.WorkflowService", {"gateway"}},
           {"metamcp.gateway.v1.EdgePeerService", {"gateway"}}};
 }
 
@@ -52,7 +54,8 @@ std::vector<std::string> EndlessMethods() {
   return {"/metamcp.catalog.v1.CatalogService/WatchCatalog",
           "/metamcp.catalog.v1.CatalogService/WatchUpstreams",
           "/metamcp.provider.v1.ProviderService/Listen",
-          "/metamcp.gateway.v1.EdgePeerService/Attach"};
+          "/metamcp.gateway.v1.EdgePeerService/Attach",
+          "/metamcp.workflow.v1.WorkflowService/WatchRun"};
 }
 
 // The service of a role that says whether its process is ready.

@@ -209,13 +209,15 @@ absl::Status Suite::StartGrpc() {
     return MakeError("CONFIG_INVALID", "gateway",
                      "a process without the gateway needs services.listen (host:port)");
   }
-  std::vector<rpc::Service*> catalog, connector, gateway;
+  std::vector<rpc::Service*> catalog, connector, gateway, workflow;
   if (catalog_app_) catalog = {&catalog_app_->service(), &catalog_app_->directory()};
   if (connector_app_) connector = {&connector_app_->provider(), &connector_app_->connector()};
   if (gateway_) gateway = {&gateway_->calls(), &gateway_->edge_peer()};
+  if (workflow_app_) workflow = {&workflow_app_->service()};
   std::vector<rpc::Service*> all = catalog;
-  all.insert(all.end(), connector.begin(), connector.end());
-  all.insert(all.end(), gateway.begin(), gateway.end());
+  for (const auto& some : {connector, gateway, workflow}) {
+    all.insert(all.end(), some.begin(), some.end());
+  }
   METAMCP_RETURN_IF_ERROR(metrics_.Listen(ground_.loaded.config));
   ServiceSide::OnRpc counting;
   if (!metrics_.url().empty()) {
@@ -226,6 +228,7 @@ absl::Status Suite::StartGrpc() {
   side_.Follow(catalog, [] { return true; });
   side_.Follow(connector, [this] { return connector_app_->ready(); });
   side_.Follow(gateway, [this] { return gateway_->ready(); });
+  side_.Follow(workflow, [this] { return calls_ != nullptr; });
   return absl::OkStatus();
 }
 
@@ -248,25 +251,41 @@ Awaitable<absl::Status> Suite::Start() {
     co_await std::move(informing);
   }
   if (workflow_app_) {
-    calls_ = gateway::v1::MakeCallsServiceDirect(gateway_->calls());
+    calls_ = gateway_ ? gateway::v1::MakeCallsServiceDirect(gateway_->calls())
+                      : gateway::v1::MakeCallsServiceClient(cluster_->To("gateway"));
     workflow_app_->Start(*calls_);
+    side_.TellReadiness();
   }
   WatchKeys();
   co_return absl::OkStatus();
 }
 
 absl::Status Suite::StartWorkflow() {
-  if (!Here("workflow")) return absl::OkStatus();
-  if (!Here("gateway")) {
-    return MakeError(
-        "CONFIG_INVALID", "gateway",
-        "the workflow service runs in a process with a gateway, by which it calls tools");
+  const bool clustered = cluster_->members().clustered();
+  if (!Here("workflow")) {
+    if (clustered && Here("gateway")) {
+      workflow_ = workflow::v1::MakeWorkflowServiceClient(cluster_->To("workflow"));
+    }
+    return absl::OkStatus();
+  }
+  if (!Here("gateway") && !clustered) {
+    return MakeError("CONFIG_INVALID", "gateway",
+                     "a workflow service without a gateway finds gateways in its cluster: set "
+                     "services.listen (host:port)");
+  }
+  if (!Here("gateway") && ground_.database->backend() == db::Backend::kSqlite) {
+    return MakeError("CONFIG_INVALID", "gateway",
+                     "a workflow service of its own shares its database: set database.url to a "
+                     "PostgreSQL database");
   }
   workflow_http_ = http::NewHttpClient(io_.get_executor(), http::HttpClientOptions());
   workflow::AppOptions options;
   options.owner = NewUuidV7();
   options.jq_program = ProgramBeside("meta-mcp-jq");
-  options.http_loopback = ground_.loaded.config.workflow.http_loopback;
+  const config::WorkflowConfig& config = ground_.loaded.config.workflow;
+  options.http_loopback = config.http_loopback;
+  options.retention_days = config.retention_days;
+  options.runs_per_principal_max = config.runs_per_principal_max;
   workflow_app_ = std::make_unique<workflow::App>(io_.get_executor(), *ground_.database_executor,
                                                   *catalog_, *workflow_http_, std::move(options));
   workflow_ = workflow::v1::MakeWorkflowServiceDirect(workflow_app_->service());
@@ -284,7 +303,7 @@ Awaitable<void> Suite::WaitForUpstreams() {
 }
 
 void Suite::StartCluster() {
-  const bool takes_part = Here("gateway") || Here("connector");
+  const bool takes_part = Here("gateway") || Here("connector") || Here("workflow");
   const bool clustered = takes_part && !ground_.loaded.config.services.listen.empty();
   cluster_ = std::make_unique<Cluster>(clustered, side_.channel_options(), *directory_);
 }
@@ -292,7 +311,7 @@ void Suite::StartCluster() {
 Awaitable<absl::Status> Suite::JoinCluster() {
   if (!cluster_->members().clustered()) co_return absl::OkStatus();
   std::vector<std::string> roles;
-  for (const char* role : {"gateway", "connector"}) {
+  for (const char* role : {"gateway", "connector", "workflow"}) {
     if (Here(role)) roles.push_back(role);
   }
   const absl::Status joined = co_await cluster_->Join(side_.advertised(), roles);

@@ -169,6 +169,7 @@ void AddWorkflowCommands(Command& root) {
   exported.Run([&ctx, o] { return Export(ctx, *o); });
 
   AddRunCommands(group);
+  AddRunAgainCommands(group);
 }
 
 }  // namespace metamcp::cli

@@ -94,6 +94,8 @@ constexpr ErrorEntry kEntries[] = {
      "Use a URI from resources/list or one that matches a template."},
     {"RUN_FENCED", StatusCode::kAborted, kRetryable, -32603, -32603, 409,
      "Another process works on this run now; nothing is lost."},
+    {"RUN_LIMIT", StatusCode::kResourceExhausted, kRetryable, -31007, -31007, 429,
+     "Wait until some of your runs have ended, or raise workflow.runsPerPrincipalMax."},
     {"RUN_STATE", StatusCode::kFailedPrecondition, kUser, -32603, -32603, 409,
      "Look at the run's state: 'meta-mcp workflow history RUN'."},
     {"SERVICE_LOST", StatusCode::kUnavailable, kUser, -31010, -31010, 503,
@@ -138,6 +140,8 @@ constexpr ErrorEntry kEntries[] = {
      "The upstream is not connected; 'meta-mcp doctor NAME' finds out why."},
     {"WORKFLOW_INVALID", StatusCode::kInvalidArgument, kUser, -32602, -32602, 400,
      "Correct the workflow; 'meta-mcp workflow validate FILE' names every mistake."},
+    {"WORKFLOW_TOO_DEEP", StatusCode::kFailedPrecondition, kFatal, -31012, -31012, 508,
+     "Runs start runs too many levels deep; a workflow probably calls itself."},
 };
 
 }  // namespace

@@ -222,6 +222,10 @@ constexpr Field kSettings[] = {
     Flag("workflow.httpLoopback", SLOT(workflow.http_loopback),
          "call: http of workflows may reach this machine too, not only public addresses. What "
          "listens here often trusts whoever can reach it, the gateway's own API included."),
+    Count("workflow.retentionDays", SLOT(workflow.retention_days), 0, 36'500,
+          "Runs are deleted so many days after their end, with their steps; 0 keeps them."),
+    Count("workflow.runsPerPrincipalMax", SLOT(workflow.runs_per_principal_max), 1, 10'000'000,
+          "Runs of one principal at once that have not ended."),
     // telemetry
     WithFlag(Live(Choice("telemetry.logLevel", SLOT(telemetry.log_level),
                          "debug|info|warning|error", "Least important lines that are written.")),

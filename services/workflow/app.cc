@@ -18,6 +18,8 @@ JqWorkers::Options JqOptions(const AppOptions& options) {
 EngineOptions MakeEngineOptions(const AppOptions& options) {
   EngineOptions out;
   out.owner = options.owner;
+  out.retention = std::chrono::hours(24) * options.retention_days;
+  out.runs_per_principal_max = options.runs_per_principal_max;
   return out;
 }
 

@@ -26,9 +26,11 @@ class WorkflowService;
 
 struct AppOptions {
   AppOptions() = default;
-  std::string owner;           // of leases; one run of this process
-  std::string jq_program;      // path of meta-mcp-jq
-  bool http_loopback = false;  // call: http may reach this machine
+  std::string owner;                   // of leases; one run of this process
+  std::string jq_program;              // path of meta-mcp-jq
+  bool http_loopback = false;          // call: http may reach this machine
+  int64_t retention_days = 0;          // of ended runs; 0: they stay
+  int64_t runs_per_principal_max = 0;  // that have not ended; 0: any number
 };
 
 // The workflow service, wired:

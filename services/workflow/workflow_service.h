@@ -47,7 +47,23 @@ class WorkflowService final : public v1::WorkflowService {
   Awaitable<absl::StatusOr<v1::DecideRunResponse>> DecideRun(const CallContext& ctx,
                                                              v1::DecideRunRequest request) override;
 
+  Awaitable<absl::StatusOr<v1::GetRunValueResponse>> GetRunValue(
+      const CallContext& ctx, v1::GetRunValueRequest request) override;
+  Awaitable<absl::StatusOr<v1::ExplainRunResponse>> ExplainRun(
+      const CallContext& ctx, v1::ExplainRunRequest request) override;
+  Awaitable<absl::StatusOr<v1::GetRunResultResponse>> GetRunResult(
+      const CallContext& ctx, v1::GetRunResultRequest request) override;
+  Awaitable<absl::StatusOr<v1::GetWorkflowFiguresResponse>> GetWorkflowFigures(
+      const CallContext& ctx, v1::GetWorkflowFiguresRequest request) override;
+  Awaitable<absl::StatusOr<v1::RerunRunResponse>> RerunRun(const CallContext& ctx,
+                                                           v1::RerunRunRequest request) override;
+  Awaitable<absl::StatusOr<v1::EditRunResponse>> EditRun(const CallContext& ctx,
+                                                         v1::EditRunRequest request) override;
+
  private:
+  // Stores a new run for the caller.
+  Awaitable<absl::StatusOr<RunRow>> Begin(const CallContext& ctx, v1::StartRunRequest request,
+                                          std::string origin);
   Awaitable<absl::Status> Control(const CallContext& ctx, std::string id, int64_t set,
                                   int64_t clear);
 

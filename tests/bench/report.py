@@ -110,7 +110,8 @@ def aims(data):
          f"{catalog['search']['p99_us'] / 1000:.2f} ms", catalog["search"]["p99_us"] < 10000),
         ("memory per idle stream", "≤ 20 KiB",
          " / ".join(f"{s['kib_each']:.1f} KiB ({era})" for era, s in streams.items()),
-         all(s["kib_each"] <= 20 for s in streams.values()))]
+         all(s["kib_each"] <= 20 for s in streams.values())),
+        *workflow_aims(data["workflows"])]
     return table(["what", "aim", "measured", ""],
                  [[*cell[:3], "met" if cell[3] else "**missed**"] for cell in cells])
 
@@ -232,9 +233,42 @@ def render(data):
         f"{catalog['list_legacy']['p99_us'] / 1000:.2f} ms (legacy). Search over REST: p50 "
         f"{catalog['search']['p50_us'] / 1000:.2f} ms, p99 "
         f"{catalog['search']['p99_us'] / 1000:.2f} ms.",
+        "### Workflows",
+        "Runs of ten steps in a row, each a tool call over HTTP with the result of the one before, "
+        "started at once. A step that may not be repeated is on disk before its call and after it, "
+        "one that may only after it. PostgreSQL and SQLite flush to disk at each commit. *Beside the "
+        "call* is without the median of a call over REST, which is the same call chain. With many "
+        "runs at once steps wait for each other, so that the time from step to step is the runs "
+        "divided by the steps per second.",
+        workflow_rows(data["workflows"]),
         "### Where the time goes",
         "`perf` on the gateway while 32 modern connections call a stdio upstream.", top]
     return "\n\n".join(parts)
+
+
+def workflow_aims(rows):
+    """Steps that may be repeated; the overhead where steps do not wait for each other."""
+    of = [row for row in rows if row["kind"] == "repeatable"]
+    out = []
+    for backend, aim in (("SQLite", 300), ("PostgreSQL", 1000)):
+        best = max(row["steps_per_s"] for row in of if row["backend"] == backend)
+        out.append((f"workflow steps per second, {backend}, flushed to disk", f"≥ {aim:,}",
+                    f"{best:,.0f}", best >= aim))
+    few = [max(0, row["p95_us"] - row["direct_us"]) / 1000 for row in of if row["runs"] == 10]
+    out.append(("p95 of a workflow step beside its call, ten runs at once", "< 15 ms",
+                f"{min(few):.1f} to {max(few):.1f} ms", max(few) < 15))
+    return out
+
+
+def workflow_rows(rows):
+    out = [[row["backend"], row["processes"], f"{row['runs']:,}",
+            "yes" if row["kind"] == "repeatable" else "no", f"{row['steps_per_s']:,.0f}",
+            f"{row['p50_us'] / 1000:.1f} / {row['p95_us'] / 1000:.1f}",
+            f"{max(0, row['p50_us'] - row['direct_us']) / 1000:.1f} / "
+            f"{max(0, row['p95_us'] - row['direct_us']) / 1000:.1f}"] for row in rows]
+    head = ["database", "workflow processes", "runs at once", "repeatable steps", "steps/s",
+            "step to step p50 / p95, ms", "of it beside the call p50 / p95, ms"]
+    return table(head, out)
 
 
 def write(path, text, begin=BEGIN, end=END):

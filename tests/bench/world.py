@@ -132,7 +132,7 @@ class World:
             [binary("meta-mcp"), "serve", "--config", config, "--data-dir", data,
              "--listen", "127.0.0.1:0"]
         )
-        return self._addresses(program, {"gateway": program.pid})
+        return self.addresses(program, {"gateway": program.pid})
 
     def cluster(self, servers):
         """Three processes over gRPC."""
@@ -151,7 +151,7 @@ class World:
              "--catalog", catalog, "--connector", connector]
         )
         pids = {"gateway": program.pid, "connector": second.pid, "catalog": first.pid}
-        program = self._addresses(program, pids)
+        program = self.addresses(program, pids)
         program.others = [second, first]
         return program
 
@@ -189,7 +189,7 @@ class World:
         return urllib.parse.urlsplit(server)._replace(path="/" + name).geturl()
 
     @staticmethod
-    def _addresses(program, pids):
+    def addresses(program, pids):
         words = dict(word.split("=", 1) for word in program.line.split() if "=" in word)
         program.url = words["mcp"]
         program.base = program.url.rsplit("/mcp", 1)[0]

@@ -85,7 +85,7 @@ def check_names(items, wrong):
         return
     for item in items:
         component = item["metadata"]["labels"].get("app.kubernetes.io/component")
-        if item["kind"] not in PODS or component not in ("gateway", "connector", "catalog"):
+        if item["kind"] not in PODS or component not in ("gateway", "connector", "catalog", "workflow"):
             continue
         spec = pod_of(item)["spec"]
         secrets = [name for kind, name, _ in references(spec) if kind == "Secret" and name in certificates]

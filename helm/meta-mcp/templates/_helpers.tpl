@@ -30,7 +30,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* Takes (root, image): gateway, connector, catalog or meta-mcp. */}}
+{{/* Takes (root, image): gateway, connector, catalog, workflow or meta-mcp. */}}
 {{- define "meta-mcp.image" -}}
 {{- $digest := get .root.Values.image.digests .image -}}
 {{- if $digest -}}

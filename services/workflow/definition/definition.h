@@ -21,6 +21,8 @@ struct Limits {
   int tasks_max = 500;
   int64_t rounds_max = 10'000;  // of one loop
   int64_t steps_per_run_max = 100'000;
+  int64_t run_bytes_max = 1024ll << 20;  // of all results that a run keeps
+  int runs_deep_max = 8;                 // a run that a run started, and so on
 };
 
 // One thing that is wrong with a document; `path` is a JSON pointer.

@@ -7,6 +7,8 @@
 
 #include "common/base/strings.h"
 #include "common/json/dom.h"
+#include "services/workflow/definition/sample.h"
+#include "services/workflow/definition/yaml.h"
 
 namespace metamcp::workflow {
 namespace {
@@ -157,6 +159,30 @@ TEST(Template, OneExpressionForAValue) {
   EXPECT_EQ(compiled.text, "{\"a\":(1),\"b\":([(_one( .x \n)),({\"c\":\"text\"})])}");
   EXPECT_TRUE(CompileValue(*json::ParseOrderedJson(R"({"a":"$x"})")).constant);
   EXPECT_THAT(CompileExpression("${ $a + $b }").variables, testing::ElementsAre("a", "b"));
+}
+
+TEST(Sample, IsWhatASchemaDescribes) {
+  EXPECT_EQ(SampleOf(R"({"type":"object","properties":{"n":{"type":"integer","minimum":3},
+      "s":{"type":"string"},"l":{"type":"array","items":{"type":"boolean"}},
+      "e":{"enum":["a","b"]},"d":{"default":{"x":1}},"u":{"type":["null","string"]}}})"),
+            R"({"n":3,"s":"","l":[false],"e":"a","d":{"x":1},"u":""})");
+  EXPECT_EQ(SampleOf(R"({"oneOf":[{"const":7},{"type":"string"}]})"), "7");
+  EXPECT_EQ(SampleOf("{}"), "null");
+  EXPECT_EQ(SampleOf("not json"), "");
+  std::string deep = "{\"type\":\"array\",\"items\":";
+  for (int i = 0; i < 20; ++i) deep += "{\"type\":\"array\",\"items\":";
+  deep += "{}" + std::string(21, '}');
+  EXPECT_EQ(SampleOf(deep), "[[[[[[[[[null]]]]]]]]]");
+}
+
+// Quadratic work would take longer than any test may.
+TEST(Yaml, AMappingOfManyKeysIsReadInTime) {
+  std::string text;
+  for (int i = 0; i < 30'000; ++i) text += "k" + std::to_string(i) + ": 1\n";
+  const auto parsed = ParseJsonOrYaml(text, 8);
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->size(), 30'000u);
+  EXPECT_FALSE(ParseJsonOrYaml(text + "k7: 2\n", 8).ok());
 }
 
 }  // namespace

@@ -299,6 +299,8 @@ class FlatCompiler {
       task["with"] = RewriteReferences(value["approval"], nullptr);
     } else {
       task["wait"] = value["wait"];
+      // Else its result would be that of the step before, once more.
+      task["output"]["as"] = Expression("null");
     }
     return task;
   }

@@ -14,7 +14,9 @@ namespace metamcp::workflow {
 struct ToolInfo {
   // May be called again when nobody knows whether it took effect: readOnlyHint or idempotentHint.
   bool repeatable = false;
+  bool reads = false;  // readOnlyHint
   std::string fingerprint;
+  std::string sample;  // a value as its output schema describes it, JSON; may be empty
 };
 
 struct ToolResult {
