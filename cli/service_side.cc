@@ -23,7 +23,9 @@ constexpr std::chrono::hours kEndsSoon{7 * 24};
 // Who may call what: everything that acts for clients comes from a gateway.
 rpc::Callers CallersOfServices() {
   return {{"metamcp.catalog.v1.CatalogService", {"gateway"}},
-          {"/metamcp.catalog.v1.CatalogService/Report", {"connector"}},
+          {"/metamcp.catalog.v1.CatalogService/Report", {"connector", "workflow"}},
+          {"/metamcp.catalog.v1.CatalogService/RegisterProvider", {"workflow"}},
+          {"/metamcp.catalog.v1.CatalogService/WatchCatalog", {"gateway", "workflow"}},
           {"/metamcp.catalog.v1.CatalogService/WatchUpstreams", {"connector"}},
           {"/metamcp.catalog.v1.CatalogService/ExplainItem", {"gateway", "workflow"}},
           {"metamcp.catalog.v1.DirectoryService", {"gateway"}},

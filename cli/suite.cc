@@ -5,6 +5,7 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include "cli/apply_config.h"
+#include "cli/provider_choice.h"
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
@@ -185,7 +186,11 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   gateway::GatewayDeps deps(*catalog_, *provider, *connector, *ground_.keys);
   deps.peers = &cluster_->edge_peers();
   deps.reload = [this](TraceContext trace) { return Reload(std::move(trace)); };
-  if (workflow_) deps.services.push_back(workflow_.get());
+  if (workflow_) {
+    deps.services.push_back(workflow_.get());
+    deps.workflows = workflow_.get();
+    deps.providers["workflow"] = workflow_provider_.get();
+  }
   deps.edge = edge_.gateway;
   auto app =
       gateway::GatewayApp::Create(io_.get_executor(), ground_.loaded.config, std::move(deps));
@@ -214,6 +219,12 @@ absl::Status Suite::StartGrpc() {
   if (connector_app_) connector = {&connector_app_->provider(), &connector_app_->connector()};
   if (gateway_) gateway = {&gateway_->calls(), &gateway_->edge_peer()};
   if (workflow_app_) workflow = {&workflow_app_->service()};
+  if (workflow_app_ && connector_app_) {
+    providers_ = std::make_unique<ProviderChoice>(*workflow_app_, connector_app_->provider());
+    connector[0] = providers_.get();
+  } else if (workflow_app_) {
+    workflow.push_back(&workflow_app_->provider());
+  }
   std::vector<rpc::Service*> all = catalog;
   for (const auto& some : {connector, gateway, workflow}) {
     all.insert(all.end(), some.begin(), some.end());
@@ -265,6 +276,7 @@ absl::Status Suite::StartWorkflow() {
   if (!Here("workflow")) {
     if (clustered && Here("gateway")) {
       workflow_ = workflow::v1::MakeWorkflowServiceClient(cluster_->To("workflow"));
+      workflow_provider_ = provider::v1::MakeProviderServiceClient(cluster_->To("workflow"));
     }
     return absl::OkStatus();
   }
@@ -284,11 +296,14 @@ absl::Status Suite::StartWorkflow() {
   options.jq_program = ProgramBeside("meta-mcp-jq");
   const config::WorkflowConfig& config = ground_.loaded.config.workflow;
   options.http_loopback = config.http_loopback;
+  options.schedules = config.schedules;
   options.retention_days = config.retention_days;
   options.runs_per_principal_max = config.runs_per_principal_max;
-  workflow_app_ = std::make_unique<workflow::App>(io_.get_executor(), *ground_.database_executor,
-                                                  *catalog_, *workflow_http_, std::move(options));
+  workflow_app_ =
+      std::make_unique<workflow::App>(io_.get_executor(), *ground_.database_executor, *catalog_,
+                                      *workflow_http_, *ground_.keys, std::move(options));
   workflow_ = workflow::v1::MakeWorkflowServiceDirect(workflow_app_->service());
+  workflow_provider_ = provider::v1::MakeProviderServiceDirect(workflow_app_->provider());
   return absl::OkStatus();
 }
 

@@ -93,6 +93,8 @@ class Suite {
   std::unique_ptr<http::HttpClient> workflow_http_;
   std::unique_ptr<workflow::App> workflow_app_;
   std::unique_ptr<workflow::v1::WorkflowService> workflow_;
+  std::unique_ptr<provider::v1::ProviderService> workflow_provider_;
+  std::unique_ptr<provider::v1::ProviderService> providers_;  // where several are here
   std::unique_ptr<gateway::GatewayApp> gateway_;
   std::unique_ptr<gateway::v1::CallsService> calls_;  // for the workflow service
   std::unique_ptr<config::FileWatcher> watcher_;

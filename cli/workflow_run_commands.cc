@@ -3,6 +3,7 @@
 #include <chrono>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/rest_json.h"
+#include "cli/workflow_live.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/json/dom.h"
@@ -126,10 +128,12 @@ void PrintEnd(CommandContext& ctx, const nlohmann::json& run) {
 // Follows a run, with a line for each step that changes, until it ends or needs a person.
 absl::Status Follow(CommandContext& ctx, const std::string& id) {
   std::map<std::string, std::string> shown;
+  LiveView live(ctx);
   for (;;) {
     METAMCP_ASSIGN_OR_RETURN(const nlohmann::json run, GetRun(ctx, id));
     const std::string state = TextOf(run, "state");
-    if (!ctx.json()) {
+    live.Show(run);
+    if (!ctx.json() && !live.on()) {
       for (const nlohmann::json& step : ArrayOf(run, "steps")) {
         const std::string key = StrCat(TextOf(step, "path"), " ", NumberOf(step, "attempt"));
         const std::string now = TextOf(step, "state");
@@ -221,8 +225,21 @@ absl::Status History(CommandContext& ctx, const RunOptions& o) {
                              TimeText(NumberOf(run, "createdUs")), " by ",
                              TextOf(run, "startedBy")))
            << "\n";
+  METAMCP_ASSIGN_OR_RETURN(
+      const nlohmann::json explained,
+      CallJson(ctx, RestRequest("GET", ApiPath({"runs", o.id, "explanation"}))));
+  std::map<std::string, std::string> why;
+  for (const nlohmann::json& step : ArrayOf(explained, "steps")) {
+    why[TextOf(step, "path")] = TextOf(step, "why");
+  }
   for (const nlohmann::json& step : ArrayOf(run, "steps")) {
-    if (TextOf(step, "state") != "mark") PrintStep(ctx, step);
+    if (TextOf(step, "state") == "mark") continue;
+    PrintStep(ctx, step);
+    const auto it = why.find(TextOf(step, "path"));
+    if (it != why.end() && !it->second.empty()) {
+      *ctx.out << "      " << OneLine(it->second) << "\n";
+      why.erase(it);
+    }
   }
   PrintEnd(ctx, run);
   return absl::OkStatus();

@@ -52,6 +52,10 @@ class Authenticator {
   absl::StatusOr<std::vector<std::shared_ptr<const Principal>>> SetKeys(
       const std::vector<StaticKey>& keys, bool anonymous_loopback);
 
+  // Whether somebody who was authenticated here earlier, as `method` and `subject` say, would be
+  // so today: the key is there and belongs to that tenant. Other methods are not looked after here.
+  bool StillKnown(const Principal& principal) const;
+
   bool has_keys() const { return !keys_.empty(); }
 
  private:

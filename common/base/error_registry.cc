@@ -65,6 +65,8 @@ constexpr ErrorEntry kEntries[] = {
      "Correct the named parameter."},
     {"INVALID_REQUEST", StatusCode::kInvalidArgument, kUser, -32600, -32600, 400,
      "Send one well-formed JSON-RPC 2.0 message."},
+    {"KEY_GONE", StatusCode::kUnauthenticated, kUser, -31001, -31001, 401,
+     "The key that the run was started with has been removed; start it again with another."},
     {"METHOD_NOT_ALLOWED", StatusCode::kUnimplemented, kUser, -32600, -32600, 405,
      "Use one of the methods in the Allow header."},
     {"METHOD_NOT_FOUND", StatusCode::kUnimplemented, kUser, -32601, -32601, 404,
@@ -140,6 +142,8 @@ constexpr ErrorEntry kEntries[] = {
      "The upstream is not connected; 'meta-mcp doctor NAME' finds out why."},
     {"WORKFLOW_INVALID", StatusCode::kInvalidArgument, kUser, -32602, -32602, 400,
      "Correct the workflow; 'meta-mcp workflow validate FILE' names every mistake."},
+    {"WORKFLOW_PRIVATE", StatusCode::kFailedPrecondition, kUser, -32603, -32603, 409,
+     "Share the workflow first: 'meta-mcp workflow share NAME --visibility team'."},
     {"WORKFLOW_TOO_DEEP", StatusCode::kFailedPrecondition, kFatal, -31012, -31012, 508,
      "Runs start runs too many levels deep; a workflow probably calls itself."},
 };

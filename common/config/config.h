@@ -188,6 +188,7 @@ struct WorkflowConfig {
   bool http_loopback = false;
   int64_t retention_days = 30;  // of ended runs; 0: they stay
   int64_t runs_per_principal_max = 10'000;
+  bool schedules = true;
   bool operator==(const WorkflowConfig&) const = default;
 };
 

@@ -219,6 +219,9 @@ constexpr Field kSettings[] = {
     Count("connector.logLines", SLOT(connector.log_lines), 0, 1'000'000,
           "Lines kept of each upstream's stderr."),
     // workflow
+    Flag("workflow.schedules", SLOT(workflow.schedules),
+         "This process starts the runs of schedules. Without it schedules rest, unless another "
+         "process on the same database has it."),
     Flag("workflow.httpLoopback", SLOT(workflow.http_loopback),
          "call: http of workflows may reach this machine too, not only public addresses. What "
          "listens here often trusts whoever can reach it, the gateway's own API included."),

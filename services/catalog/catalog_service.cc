@@ -204,6 +204,17 @@ Awaitable<absl::StatusOr<v1::ApplyConfigResponse>> CatalogService::ApplyConfig(
   co_return co_await registry_.ApplyConfig(std::move(request));
 }
 
+Awaitable<absl::StatusOr<v1::RegisterProviderResponse>> CatalogService::RegisterProvider(
+    const CallContext&, v1::RegisterProviderRequest request) {
+  auto registering =
+      registry_.RegisterProvider(request.service(), request.display_name(), request.create());
+  auto upstream = co_await std::move(registering);
+  if (!upstream.ok()) co_return upstream.status();
+  v1::RegisterProviderResponse response;
+  *response.mutable_upstream() = *std::move(upstream);
+  co_return response;
+}
+
 Awaitable<absl::StatusOr<v1::ReportResponse>> CatalogService::Report(const CallContext& ctx,
                                                                      v1::ReportRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));

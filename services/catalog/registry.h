@@ -88,6 +88,10 @@ class Registry {
   Awaitable<absl::StatusOr<pb::VirtualServer>> SetServerEnabled(std::string name, bool enabled,
                                                                 Actor actor);
 
+  // The upstream of one of our own services, made where `create` says so. Errors: NOT_FOUND.
+  Awaitable<absl::StatusOr<pb::Upstream>> RegisterProvider(std::string service,
+                                                           std::string display_name, bool create);
+
   // Reconciles the objects of origin "file"; all or nothing. Nothing is written, and the revision
   // stays, when nothing differs. Errors: INVALID_ARGUMENT; ALREADY_EXISTS for two equal slugs or a
   // name that an object of another origin has.
@@ -126,6 +130,8 @@ class Registry {
   void Changed();
   void Publish();
 
+  Awaitable<absl::StatusOr<pb::Upstream>> RegisterLocked(std::string service,
+                                                         std::string display_name, bool create);
   void FillNew(common::v1::ObjectMeta* meta, const Actor& actor) const;
   void FillChanged(const common::v1::ObjectMeta& old, const Actor& actor,
                    common::v1::ObjectMeta* meta) const;

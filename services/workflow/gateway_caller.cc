@@ -16,6 +16,14 @@ constexpr size_t kHttpBodyMax = 20u << 20;
 
 }  // namespace
 
+Awaitable<absl::Status> GatewayCaller::Admit(const CallContext& ctx) {
+  if (calls_ == nullptr) co_return absl::OkStatus();
+  metamcp::gateway::v1::CheckPrincipalRequest request;
+  auto checking = calls_->CheckPrincipal(ctx, std::move(request));
+  const auto checked = co_await std::move(checking);
+  co_return checked.status();
+}
+
 Awaitable<absl::StatusOr<ToolInfo>> GatewayCaller::Describe(const CallContext& ctx,
                                                             std::string tool) {
   const auto now = CallContext::Clock::now();

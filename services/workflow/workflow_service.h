@@ -11,8 +11,9 @@
 
 namespace metamcp::workflow {
 
-// The service's interface over store and engine. Thread: the executor's one thread.
-class WorkflowService final : public v1::WorkflowService {
+// The service's interface over store and engine, for whoever may do all of it:
+// face/shared_service.h asks first who may. Thread: the executor's one thread.
+class WorkflowService : public v1::WorkflowService {
  public:
   WorkflowService(db::DbExecutor& database, Engine& engine, JqWorkers& jq, Caller& caller,
                   Limits limits)

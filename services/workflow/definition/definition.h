@@ -136,6 +136,17 @@ struct Task {
   bool child_await = true;
 };
 
+// When a workflow starts by itself.
+struct ScheduleSpec {
+  std::string kind;  // every, cron, after or on
+  int64_t ms = 0;    // of every: from start to start; of after: from the end to the next start
+  std::string cron;
+  std::vector<EventFilter> events;  // of on: any of them
+  // Times that passed while no process ran: one run for all of them, none, or one for each.
+  std::string missed = "once";  // once, skip or all
+  std::string input;            // of its runs, JSON; empty: {}
+};
+
 struct Definition {
   std::string name_space;
   std::string name;
@@ -148,6 +159,7 @@ struct Definition {
   std::optional<Template> input_from;
   std::optional<Template> output_as;
   std::optional<DurationSpec> timeout;
+  std::optional<ScheduleSpec> schedule;
   std::vector<Task> tasks;
   // By the path without rounds and visits.
   std::map<std::string, const Task*, std::less<>> by_path;

@@ -64,9 +64,35 @@ TEST(Definition, RefusesByName) {
       ProblemsOf(Document("  - a: {call: mcp, with: {method: tools/call, parameters: {name: x},"
                           " transport: {stdio: {command: npx}}}}\n")),
       At("/do/0/a/with/transport/stdio", "inline commands are refused"));
-  EXPECT_THAT(
-      ProblemsOf(StrCat(Document("  - a: {set: {x: 1}}\n"), "schedule: {cron: '0 0 * * *'}\n")),
-      At("/schedule", "not supported"));
+  EXPECT_THAT(ProblemsOf(StrCat(Document("  - a: {set: {x: 1}}\n"), "schedule: {on: {all: []}}\n")),
+              At("/schedule/on/all", "not supported"));
+}
+
+TEST(Definition, ReadsSchedules) {
+  RecordProperty("req", "M-FR-006");
+  const auto schedule = [](const std::string& text) {
+    std::vector<Problem> problems;
+    const auto read =
+        ReadDefinition(StrCat(Document("  - a: {set: {x: 1}}\n"), text), Limits(), &problems);
+    return read == nullptr ? std::optional<ScheduleSpec>() : read->schedule;
+  };
+  const auto cron =
+      schedule("schedule: {cron: '0 6 * * mon'}\nmetadata: {schedule: {missed: skip}}\n");
+  ASSERT_TRUE(cron.has_value());
+  EXPECT_EQ(cron->kind, "cron");
+  EXPECT_EQ(cron->missed, "skip");
+  EXPECT_EQ(schedule("schedule: {every: PT5M}\n")->ms, 300'000);
+  EXPECT_EQ(schedule("schedule: {after: {hours: 1}}\n")->kind, "after");
+  EXPECT_EQ(
+      schedule("schedule: {on: {any: [{with: {type: a}}, {with: {type: b}}]}}\n")->events.size(),
+      2u);
+  for (const char* bad :
+       {"schedule: {}\n", "schedule: {cron: '* *'}\n", "schedule: {cron: '0 0 31 2 *'}\n",
+        "schedule: {every: PT0.1S}\n", "schedule: {every: PT1M, cron: '* * * * *'}\n",
+        "schedule: {often: true}\n", "schedule: {every: '${ .x }'}\n",
+        "schedule: {every: PT1M}\nmetadata: {schedule: {missed: maybe}}\n"}) {
+    EXPECT_FALSE(schedule(bad).has_value()) << bad;
+  }
 }
 
 TEST(Definition, NamesThePlaceOfEveryMistake) {

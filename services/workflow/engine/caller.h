@@ -40,6 +40,9 @@ struct HttpReply {
 class Caller {
  public:
   virtual ~Caller() = default;
+  // Whether who a run acts for may still act. Errors: UNAUTHENTICATED KEY_GONE; others leave it
+  // open.
+  virtual Awaitable<absl::Status> Admit(const CallContext&) { co_return absl::OkStatus(); }
   // Errors: NOT_FOUND, UNAVAILABLE.
   virtual Awaitable<absl::StatusOr<ToolInfo>> Describe(const CallContext& ctx,
                                                        std::string tool) = 0;

@@ -21,6 +21,9 @@ namespace {
 constexpr std::string_view kErrorTypes =
     "https://open-workflow-specification.org/dsl/errors/types/";
 
+// How long the answer holds that a run's principal may still act.
+constexpr int64_t kAdmitUs = 500'000;
+
 // Rows that may wait for the next commit.
 constexpr size_t kDeferredMax = 256;
 constexpr size_t kDeferredBytesMax = 4u << 20;
@@ -108,6 +111,13 @@ Awaitable<Outcome> RunTask::RunOne(const Task& task, std::string path, std::stri
     co_return out;
   }
   if (lost_) co_return Stop();
+  if (NowMicros() >= admit_again_us_) {
+    const CallContext ctx = Context();
+    auto admitting = parts_.caller.Admit(ctx);
+    const absl::Status admitted = co_await std::move(admitting);
+    if (absl::IsUnauthenticated(admitted)) co_return FaultOf(admitted, path);
+    admit_again_us_ = NowMicros() + kAdmitUs;
+  }
   if (++executed_ > parts_.limits.steps_per_run_max) {
     co_return Fault("runtime", 500, "Too many steps",
                     StrCat("the run takes more than ", parts_.limits.steps_per_run_max, " steps"),

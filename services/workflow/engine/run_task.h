@@ -259,6 +259,7 @@ class RunTask {
   int64_t wake_ = 0;
   int64_t ord_ = 0;
   int64_t executed_ = 0;
+  int64_t admit_again_us_ = 0;  // when it is asked again whether the principal may act
   bool lost_ = false;
   bool draining_ = false;
   bool reload_decisions_ = false;

@@ -35,4 +35,8 @@ absl::StatusOr<EventRow> ReadEvent(const db::Row& row);
 // Writers of one run wait for each other.
 absl::Status LockRun(db::Transaction& tx, const std::string& id);
 
+// Events for listeners and schedules; those who wait for them are woken.
+absl::Status PutOnBus(db::Transaction& tx, const std::string& tenant,
+                      const std::vector<std::string>& events, int64_t now_us);
+
 }  // namespace metamcp::workflow

@@ -40,25 +40,6 @@ absl::Status WakeListeners(Transaction& tx, const std::string& tenant, const std
       .status();
 }
 
-absl::Status PutOnBus(Transaction& tx, const std::string& tenant,
-                      const std::vector<std::string>& events, int64_t now_us) {
-  METAMCP_RETURN_IF_ERROR(tx.AdvisoryLock(kBusLock));
-  METAMCP_ASSIGN_OR_RETURN(
-      const Row row, tx.QueryOne("SELECT COALESCE(MAX(seq), 0) AS seq FROM workflow_bus WHERE "
-                                 "tenant = :tenant",
-                                 {{"tenant", tenant}}));
-  METAMCP_ASSIGN_OR_RETURN(int64_t seq, row.Get<int64_t>("seq"));
-  for (const std::string& event : events) {
-    METAMCP_RETURN_IF_ERROR(
-        tx.Execute("INSERT INTO workflow_bus (tenant, seq, time_us, event) VALUES (:tenant, :seq, "
-                   ":time, :event)",
-                   {{"tenant", tenant}, {"seq", ++seq}, {"time", now_us}, {"event", event}})
-            .status());
-    METAMCP_RETURN_IF_ERROR(WakeListeners(tx, tenant, TypeOf(event), now_us));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status ListenTo(Transaction& tx, const std::string& run_id, const std::string& tenant,
                       const std::set<std::string>& types) {
   METAMCP_RETURN_IF_ERROR(
@@ -285,6 +266,25 @@ absl::Status ApplyOne(Transaction& tx, const RunCommit& commit, const Row& run, 
 }
 
 }  // namespace
+
+absl::Status PutOnBus(Transaction& tx, const std::string& tenant,
+                      const std::vector<std::string>& events, int64_t now_us) {
+  METAMCP_RETURN_IF_ERROR(tx.AdvisoryLock(kBusLock));
+  METAMCP_ASSIGN_OR_RETURN(
+      const Row row, tx.QueryOne("SELECT COALESCE(MAX(seq), 0) AS seq FROM workflow_bus WHERE "
+                                 "tenant = :tenant",
+                                 {{"tenant", tenant}}));
+  METAMCP_ASSIGN_OR_RETURN(int64_t seq, row.Get<int64_t>("seq"));
+  for (const std::string& event : events) {
+    METAMCP_RETURN_IF_ERROR(
+        tx.Execute("INSERT INTO workflow_bus (tenant, seq, time_us, event) VALUES (:tenant, :seq, "
+                   ":time, :event)",
+                   {{"tenant", tenant}, {"seq", ++seq}, {"time", now_us}, {"event", event}})
+            .status());
+    METAMCP_RETURN_IF_ERROR(WakeListeners(tx, tenant, TypeOf(event), now_us));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::vector<absl::Status>> SqlStore::Apply(const std::vector<RunCommit>& commits) {
   // Runs in one order everywhere, so that processes do not wait for each other in a circle.
