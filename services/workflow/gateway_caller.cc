@@ -12,15 +12,25 @@ namespace {
 
 constexpr std::chrono::seconds kKnownFor(5);
 constexpr size_t kKnownMax = 10'000;
+constexpr std::chrono::milliseconds kAdmittedFor(500);
 constexpr size_t kHttpBodyMax = 20u << 20;
 
 }  // namespace
 
 Awaitable<absl::Status> GatewayCaller::Admit(const CallContext& ctx) {
-  if (calls_ == nullptr) co_return absl::OkStatus();
+  if (calls_ == nullptr || ctx.principal == nullptr) co_return absl::OkStatus();
+  // Runs of one principal ask once.
+  const std::string who =
+      StrCat(ctx.tenant(), "\n", ctx.principal->subject, "\n", ctx.principal->method);
+  const auto now = CallContext::Clock::now();
+  if (const auto it = admitted_.find(who); it != admitted_.end() && it->second > now) {
+    co_return absl::OkStatus();
+  }
   metamcp::gateway::v1::CheckPrincipalRequest request;
   auto checking = calls_->CheckPrincipal(ctx, std::move(request));
   const auto checked = co_await std::move(checking);
+  if (admitted_.size() >= kKnownMax) admitted_.clear();
+  if (checked.ok()) admitted_[who] = now + kAdmittedFor;
   co_return checked.status();
 }
 

@@ -41,6 +41,7 @@ class GatewayCaller final : public Caller {
   const bool loopback_;
   metamcp::gateway::v1::CallsService* calls_ = nullptr;
   std::map<std::string, Known> known_;
+  std::map<std::string, CallContext::Clock::time_point> admitted_;  // principals, until then
 };
 
 }  // namespace metamcp::workflow
