@@ -32,7 +32,7 @@ setup:
 
 build:
 	@scripts/setup --yes --for run
-	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector
+	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector meta-mcp-audit
 
 run:
 	@scripts/run_sample
@@ -48,7 +48,7 @@ check:
 
 packaging:
 	@scripts/setup --yes --for check
-	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector
+	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector meta-mcp-audit
 	@scripts/test_packaging
 
 bench:

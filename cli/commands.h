@@ -16,6 +16,9 @@ void AddVirtualCommands(Command& root);
 void AddWorkflowCommands(Command& root);
 // The part of it that is about runs.
 void AddRunCommands(Command& group);
+void AddAuditCommands(Command& root);
+// The part of it that proves.
+void AddAuditVerifyCommand(Command& group);
 void AddSessionCommands(Command& root);
 void AddConfigCommands(Command& root);
 void AddInitCommand(Command& root);

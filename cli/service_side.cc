@@ -18,7 +18,8 @@ constexpr std::chrono::hours kEndsSoon{7 * 24};
 
 // Who may call what: everything that acts for clients comes from a gateway.
 rpc::Callers CallersOfServices() {
-  return {{"metamcp.catalog.v1.CatalogService", {"gateway"}},
+  return {{"metamcp.audit.v1.AuditService", {"gateway"}},
+          {"metamcp.catalog.v1.CatalogService", {"gateway"}},
           {"/metamcp.catalog.v1.CatalogService/Report", {"connector"}},
           {"/metamcp.catalog.v1.CatalogService/WatchUpstreams", {"connector"}},
           {"metamcp.catalog.v1.DirectoryService", {"gateway"}},
@@ -34,11 +35,13 @@ rpc::Callers CallersOfServices() {
 std::vector<std::string> EndlessMethods() {
   return {"/metamcp.catalog.v1.CatalogService/WatchCatalog",
           "/metamcp.catalog.v1.CatalogService/WatchUpstreams",
+          "/metamcp.audit.v1.AuditService/TailRecords",
           "/metamcp.provider.v1.ProviderService/Listen"};
 }
 
 // The service of a role that says whether its process is ready.
 std::string HealthService(const std::string& role) {
+  if (role == "audit") return "metamcp.audit.v1.AuditService";
   return role == "catalog" ? "metamcp.catalog.v1.CatalogService"
                            : "metamcp.provider.v1.ProviderService";
 }

@@ -187,6 +187,8 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   deps.peers = &cluster_->edge_peers();
   deps.reload = [this] { return Reload(); };
   if (workflow_) deps.services.push_back(workflow_.get());
+  if (audit_) deps.services.push_back(audit_.get());
+  deps.audit = recorder_.get();
   deps.edge = edge_.gateway;
   auto app =
       gateway::GatewayApp::Create(io_.get_executor(), ground_.loaded.config, std::move(deps));
@@ -210,15 +212,18 @@ absl::Status Suite::StartGrpc() {
     return MakeError("CONFIG_INVALID", "gateway",
                      "a process without the gateway needs services.listen (host:port)");
   }
-  std::vector<rpc::Service*> catalog, connector, gateway;
+  std::vector<rpc::Service*> catalog, connector, gateway, audit;
   if (catalog_app_) catalog = {&catalog_app_->service(), &catalog_app_->directory()};
   if (connector_app_) connector = {&connector_app_->provider(), &connector_app_->connector()};
   if (gateway_) gateway = {&gateway_->calls(), &gateway_->edge_peer()};
+  if (audit_app_) audit = {&audit_app_->service()};
   std::vector<rpc::Service*> all = catalog;
+  all.insert(all.end(), audit.begin(), audit.end());
   all.insert(all.end(), connector.begin(), connector.end());
   all.insert(all.end(), gateway.begin(), gateway.end());
   METAMCP_RETURN_IF_ERROR(side_.Listen(all));
   side_.Follow(catalog, [] { return true; });
+  side_.Follow(audit, [] { return true; });
   side_.Follow(connector, [this] { return connector_app_->ready(); });
   side_.Follow(gateway, [this] { return gateway_->ready(); });
   return absl::OkStatus();
@@ -229,10 +234,18 @@ Awaitable<absl::Status> Suite::Start() {
   const auto turn = co_await reload_lock_.Lock();
   WatchFile();
   METAMCP_CO_RETURN_IF_ERROR(side_.Open(options_.services));
+  if (options_.services.size() == 1 && Here("audit")) {
+    // It calls nobody and takes part in nothing.
+    METAMCP_CO_RETURN_IF_ERROR(StartAudit());
+    METAMCP_CO_RETURN_IF_ERROR(StartGrpc());
+    WatchKeys();
+    co_return absl::OkStatus();
+  }
   METAMCP_CO_RETURN_IF_ERROR(co_await StartCatalog());
   StartCluster();
   METAMCP_CO_RETURN_IF_ERROR(StartConnector());
   METAMCP_CO_RETURN_IF_ERROR(StartWorkflow());
+  METAMCP_CO_RETURN_IF_ERROR(StartAudit());
   METAMCP_CO_RETURN_IF_ERROR(co_await StartGateway());
   METAMCP_CO_RETURN_IF_ERROR(StartGrpc());
   METAMCP_CO_RETURN_IF_ERROR(co_await JoinCluster());
@@ -378,6 +391,7 @@ Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
   ground_.loaded.config.virtual_servers = loaded->config.virtual_servers;
   Log(LogLevel::kInfo, "config.reloaded",
       {{"changes", config::DiffText(diff)}, {"needs_restart", diff.needs_restart()}});
+  NoteReload(config::DiffText(diff));
   co_return DiffJson(diff);
 }
 
@@ -419,6 +433,7 @@ Awaitable<void> Suite::Stop() {
   co_await side_.Stop(left(std::chrono::seconds(2)));
   if (connector_app_) co_await connector_app_->Stop();
   co_await LeaveCluster();
+  co_await StopAudit();
   if (catalog_app_) {
     const absl::Status stored = co_await catalog_app_->Stop();
     if (!stored.ok()) {

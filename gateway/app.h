@@ -21,6 +21,8 @@
 
 namespace metamcp::gateway {
 
+class AuditRecorder;
+
 // What a program serves of the gateway; `serve` serves all.
 struct EdgeOptions {
   EdgePaths paths;
@@ -47,6 +49,8 @@ struct GatewayDeps {
   // Further services whose methods are part of the REST API. They must outlive the app.
   std::vector<rpc::Service*> services;
   EdgeOptions edge;
+  // Where everything is recorded; null: nothing is. Must outlive the app.
+  AuditRecorder* audit = nullptr;
 };
 
 // Where a gateway with that public URL serves its Client ID Metadata Document; empty where it has

@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "common/audit/export_check.h"
+#include "common/audit/text.h"
 #include "common/base/ids.h"
 #include "common/base/key_ring.h"
 #include "common/base/strings.h"
@@ -86,6 +87,13 @@ TEST(SigningKey, IsMadeOnceAndReadByItsOwnerOnly) {
   ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
   EXPECT_TRUE(absl::IsPermissionDenied(SigningKey::LoadOrCreateBlocking(path).status()));
   std::filesystem::remove_all(folder);
+}
+
+TEST(CleanText, IsWhatDatabasesTake) {
+  EXPECT_EQ(CleanText("a\xC3\xA9", 10), "a\xC3\xA9");
+  EXPECT_EQ(CleanText("a\xC3\xA9", 2), "a");
+  EXPECT_EQ(CleanText("a\xFF\xC3\xA9", 10), "a???");
+  EXPECT_EQ(CleanText(std::string_view("a\0b", 3), 10), "a?b");
 }
 
 // A log as an export, to be spoilt.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -52,6 +53,9 @@ class Authenticator {
   absl::StatusOr<std::vector<std::shared_ptr<const Principal>>> SetKeys(
       const std::vector<StaticKey>& keys, bool anonymous_loopback);
 
+  // Told of every credential that Authenticate refuses; may be empty.
+  std::function<void(const Credentials&, const absl::Status&)> on_refused;
+
   bool has_keys() const { return !keys_.empty(); }
 
  private:
@@ -60,6 +64,7 @@ class Authenticator {
     std::shared_ptr<const Principal> principal;
   };
   explicit Authenticator(const KeyRing& ring) : ring_(ring) {}
+  absl::StatusOr<std::shared_ptr<const Principal>> Find(const Credentials& credentials) const;
   absl::StatusOr<std::vector<Key>> MakeKeys(const std::vector<StaticKey>& keys) const;
   const KeyRing ring_;  // a copy: the keys were hashed with it
   std::vector<Key> keys_;
@@ -67,7 +72,8 @@ class Authenticator {
   std::shared_ptr<const Principal> socket_;
 };
 
-// Whether `principal` may do what needs `role`: admin > operator > viewer.
+// Whether `principal` may do what needs `role`: admin > operator > viewer. The role auditor stands
+// beside these: it reads the audit, which none of them may, and nothing else.
 bool HasRole(const Principal& principal, std::string_view role);
 
 }  // namespace metamcp::auth

@@ -56,6 +56,8 @@ class AdminEdge : public AdminHandler {
   virtual void SetListenUrl(std::string url) = 0;
   // Counts calls for /metrics.
   virtual CallObserver& observer() = 0;
+  // The template of the operation that answers a request; empty where there is none.
+  virtual std::string Operation(std::string_view method, std::string_view path) const = 0;
   // Ends the event streams, so that the server can stop.
   virtual void Close() = 0;
 };

@@ -1,5 +1,6 @@
 #include "gateway/audit/admin_audit.h"
 
+#include "common/audit/text.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
@@ -10,6 +11,7 @@
 namespace metamcp::gateway {
 namespace {
 
+constexpr size_t kTargetBytesMax = 2048;
 constexpr std::string_view kAuditPath = "/api/v1/audit/";
 
 bool IsRead(const std::string& method) { return method == "GET" || method == "HEAD"; }
@@ -35,8 +37,10 @@ audit::v1::Event MakeAdminEvent(const http::HttpRequest& request, const std::str
   SetPrincipal(principal, event);
   const bool reads_audit = IsRead(request.method) && IsAudited(request);
   event.set_action(reads_audit ? "audit.read" : "admin");
-  event.set_item(StrCat(request.method, " ", operation.empty() ? "?" : operation));
-  event.set_target(StrCat(request.path, request.query.empty() ? "" : "?", request.query));
+  event.set_item(
+      StrCat(audit::CleanText(request.method, 16), " ", operation.empty() ? "?" : operation));
+  event.set_target(audit::CleanText(
+      StrCat(request.path, request.query.empty() ? "" : "?", request.query), kTargetBytesMax));
   SetArguments(request.body, event);
   event.set_trace(TraceId(request.headers.Get("traceparent")));
   event.set_rule("role");

@@ -1,5 +1,6 @@
 #include "gateway/audit/call_audit.h"
 
+#include "common/audit/text.h"
 #include "common/base/error.h"
 #include "common/base/error_registry.h"
 #include "common/base/ids.h"
@@ -12,6 +13,7 @@ namespace metamcp::gateway {
 namespace {
 
 constexpr size_t kTargetBytesMax = 2048;
+constexpr size_t kClientBytesMax = 256;
 
 bool IsDenial(std::string_view reason) {
   for (const std::string_view denial :
@@ -108,8 +110,9 @@ audit::v1::Event CallAudit::MakeEvent(const CallContext& ctx, const CallSpec& sp
   if (!spec.client_info.empty()) {
     const auto client = json::ScanObject(spec.client_info);
     if (client.ok()) {
-      event.mutable_principal()->set_client(
-          StrCat(client->String("name").value_or(""), " ", client->String("version").value_or("")));
+      event.mutable_principal()->set_client(audit::CleanText(
+          StrCat(client->String("name").value_or(""), " ", client->String("version").value_or("")),
+          kClientBytesMax));
     }
   }
   event.set_action(spec.method);
@@ -129,7 +132,7 @@ audit::v1::Event CallAudit::MakeEvent(const CallContext& ctx, const CallSpec& sp
   if (!params.ok()) return event;
   const bool named = spec.method == "tools/call" || spec.method == "prompts/get";
   std::string asked = params->String(named ? "name" : "uri").value_or("");
-  if (asked.size() > kTargetBytesMax) asked.resize(kTargetBytesMax);
+  asked = audit::CleanText(asked, kTargetBytesMax);
   // A name that is not known is the client's own words.
   const bool known = named && event.reason() != "TOOL_NOT_FOUND" &&
                      event.reason() != "PROMPT_NOT_FOUND" && event.reason() != "INVALID_PARAMS";

@@ -239,7 +239,12 @@ Awaitable<bool> AuditRecorder::ShipSome() {
   Batch batch;
   for (const std::string& text : read->events) {
     audit::v1::Event event;
-    if (event.ParseFromString(text)) batch.push_back(std::move(event));
+    if (event.ParseFromString(text)) {
+      batch.push_back(std::move(event));
+    } else {
+      Log(LogLevel::kError, "audit.event_unreadable",
+          {{"bytes", static_cast<int64_t>(text.size())}});
+    }
   }
   milliseconds pause = kRetryMin;
   while (!batch.empty()) {

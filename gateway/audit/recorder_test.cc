@@ -281,6 +281,16 @@ TEST_F(CallAuditTest, AnUnknownNameIsTheClientsOwnWords) {
   EXPECT_EQ(event.decision(), "deny");
 }
 
+TEST_F(RecorderTest, WhatAClientWritesIsNoWayOutOfTheAudit) {
+  Open(false);
+  http::HttpRequest request;
+  request.method = "POST";
+  request.path = "/api/v1/servers/\xFF\xFE";
+  recorder_->Note(MakeAdminEvent(request, "/api/v1/servers/{name}", Principal()));
+  EXPECT_TRUE(Run(UntilStored(&service_, 1)));
+  EXPECT_EQ(service_.stored[0].target(), "/api/v1/servers/??");
+}
+
 TEST(Shape, IsBounded) {
   EXPECT_EQ(ShapeOf("{\"a\":{\"b\":{\"c\":{\"d\":{\"e\":1}}}}}"),
             "{\"a\":{\"b\":{\"c\":{\"d\":\"object\"}}}}");

@@ -13,7 +13,6 @@
 #include "common/base/strings.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
-#include "common/json/utf8.h"
 
 namespace metamcp::audit {
 namespace {
@@ -134,16 +133,6 @@ std::string MakePersonal(const v1::Event& event) {
 }
 
 }  // namespace
-
-std::string CleanText(std::string_view text, size_t bytes_max) {
-  std::string out(text.substr(0, bytes_max));
-  while (!out.empty() && !json::IsValidUtf8(out) && out.size() + 4 > bytes_max) out.pop_back();
-  if (!json::IsValidUtf8(out)) {
-    for (char& c : out) c = static_cast<unsigned char>(c) < 0x80 ? c : '?';
-  }
-  for (char& c : out) c = c == '\0' ? '?' : c;
-  return out;
-}
 
 RecordRow MakeRow(std::string_view tenant, const v1::Event& event, const SubjectKey& subject) {
   RecordRow row;

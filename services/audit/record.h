@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/audit/text.h"
 #include "metamcp/audit/v1/audit_service.pb.h"
 
 namespace metamcp::audit {
@@ -50,8 +51,5 @@ std::string DifferenceOf(const RecordRow& row);
 std::optional<std::string> OpenPersonal(std::string_view record, const SubjectKey& subject);
 // The pseudonym in a record.
 std::string SubjectOf(std::string_view record);
-
-// Valid UTF-8 without NUL, which databases refuse, of at most `bytes_max`.
-std::string CleanText(std::string_view text, size_t bytes_max);
 
 }  // namespace metamcp::audit
