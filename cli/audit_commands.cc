@@ -1,4 +1,5 @@
-// The audit: reading, exporting, erasing. What proves it is in audit_verify_command.cc.
+// The audit: reading, exporting, erasing. What proves it is in audit_verify_command.cc, holds are
+// in audit_hold_commands.cc.
 
 #include <algorithm>
 #include <cctype>
@@ -21,7 +22,7 @@ constexpr std::chrono::hours kFollowFor{24 * 7};
 
 struct AuditOptions {
   std::string subject, action, item, upstream, virtual_server, outcome, trace, since, until;
-  std::string format = "jsonl", file, reason, hold;
+  std::string format = "jsonl", file;
   std::vector<std::string> by;
   int64_t limit = 20;
   int64_t from = 0;
@@ -51,8 +52,9 @@ absl::StatusOr<std::string> MomentUs(const std::string& text) {
       return std::to_string(static_cast<int64_t>(::timegm(&parts)) * 1'000'000);
     }
   }
-  return UsageError(StrCat("\"", text, "\" is no time"),
-                    "Write 2026-11-30, 2026-11-30T16:05:00, or 90s, 15m, 3h, 7d for that long ago.");
+  return UsageError(
+      StrCat("\"", text, "\" is no time"),
+      "Write 2026-11-30, 2026-11-30T16:05:00, or 90s, 15m, 3h, 7d for that long ago.");
 }
 
 std::string WhoOf(const nlohmann::json& record) {
@@ -64,10 +66,14 @@ std::vector<std::string> CellsOf(const nlohmann::json& one) {
   const nlohmann::json& record = ObjectOf(one, "record");
   std::string item = TextOf(record, "item");
   if (item.empty()) item = TextOf(ObjectOf(one, "personal"), "target");
-  return {StrCat(NumberOf(one, "seq")),  TimeText(NumberOf(record, "timeUs")),
-          WhoOf(one),                    TextOf(record, "action"),
-          Shorten(OneLine(item), 48),    TextOf(record, "upstream"),
-          TextOf(record, "outcome"),     TextOf(record, "reason")};
+  return {StrCat(NumberOf(one, "seq")),
+          TimeText(NumberOf(record, "timeUs")),
+          WhoOf(one),
+          TextOf(record, "action"),
+          Shorten(OneLine(item), 48),
+          TextOf(record, "upstream"),
+          TextOf(record, "outcome"),
+          TextOf(record, "reason")};
 }
 
 const std::vector<std::string> kHeaders = {"SEQ",  "TIME",     "WHO",     "ACTION",
@@ -89,17 +95,17 @@ void PrintRecords(CommandContext& ctx, const nlohmann::json& reply, bool newest_
 absl::StatusOr<nlohmann::json> Find(CommandContext& ctx, const AuditOptions& o) {
   METAMCP_ASSIGN_OR_RETURN(const std::string since, MomentUs(o.since));
   METAMCP_ASSIGN_OR_RETURN(const std::string until, MomentUs(o.until));
-  return CallJson(ctx, RestRequest("GET", ApiPath({"audit", "records"},
-                                                  {{"pageSize", std::to_string(o.limit)},
-                                                   {"subject", o.subject},
-                                                   {"action", o.action},
-                                                   {"item", o.item},
-                                                   {"upstream", o.upstream},
-                                                   {"virtualServer", o.virtual_server},
-                                                   {"outcome", o.outcome},
-                                                   {"trace", o.trace},
-                                                   {"sinceUs", since},
-                                                   {"untilUs", until}})));
+  return CallJson(
+      ctx, RestRequest("GET", ApiPath({"audit", "records"}, {{"pageSize", std::to_string(o.limit)},
+                                                             {"subject", o.subject},
+                                                             {"action", o.action},
+                                                             {"item", o.item},
+                                                             {"upstream", o.upstream},
+                                                             {"virtualServer", o.virtual_server},
+                                                             {"outcome", o.outcome},
+                                                             {"trace", o.trace},
+                                                             {"sinceUs", since},
+                                                             {"untilUs", until}})));
 }
 
 absl::Status Search(CommandContext& ctx, const AuditOptions& o) {
@@ -202,10 +208,9 @@ absl::Status Subject(CommandContext& ctx, const AuditOptions& o) {
   do {
     METAMCP_ASSIGN_OR_RETURN(
         const nlohmann::json part,
-        CallJson(ctx, RestRequest("GET", ApiPath({"audit", "subject"},
-                                                 {{"subject", o.subject},
-                                                  {"pageSize", "1000"},
-                                                  {"pageToken", token}}))));
+        CallJson(ctx, RestRequest("GET", ApiPath({"audit", "subject"}, {{"subject", o.subject},
+                                                                        {"pageSize", "1000"},
+                                                                        {"pageToken", token}}))));
     all["pseudonym"] = TextOf(part, "pseudonym");
     for (const nlohmann::json& one : ArrayOf(part, "records")) all["records"].push_back(one);
     token = TextOf(part, "nextPageToken");
@@ -220,11 +225,11 @@ absl::Status Usage(CommandContext& ctx, const AuditOptions& o) {
   std::vector<std::string> by = o.by;
   if (by.empty()) by = {"upstream", "item"};
   Query query = {{"sinceUs", since},
-                                                            {"untilUs", until},
-                                                            {"upstream", o.upstream},
-                                                            {"item", o.item},
-                                                            {"virtualServer", o.virtual_server},
-                                                            {"subject", o.subject}};
+                 {"untilUs", until},
+                 {"upstream", o.upstream},
+                 {"item", o.item},
+                 {"virtualServer", o.virtual_server},
+                 {"subject", o.subject}};
   for (const std::string& one : by) query.emplace_back("by", one);
   METAMCP_ASSIGN_OR_RETURN(const nlohmann::json reply,
                            CallJson(ctx, RestRequest("GET", ApiPath({"audit", "usage"}, query))));
@@ -270,46 +275,6 @@ absl::Status Key(CommandContext& ctx) {
   return absl::OkStatus();
 }
 
-absl::Status Hold(CommandContext& ctx, const AuditOptions& o) {
-  nlohmann::json body;
-  body["subject"] = o.subject;
-  body["reason"] = o.reason;
-  METAMCP_ASSIGN_OR_RETURN(
-      const nlohmann::json reply,
-      CallJson(ctx, RestRequest("POST", ApiPath({"audit", "holds"}), json::DumpJson(body))));
-  if (ctx.json()) {
-    ctx.PrintJson(json::DumpJson(reply));
-  } else {
-    ctx.Say(StrCat("Hold ", TextOf(ObjectOf(reply, "hold"), "id"), " keeps ",
-                   o.subject.empty() ? "everything" : o.subject, "."));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Holds(CommandContext& ctx) {
-  METAMCP_ASSIGN_OR_RETURN(const nlohmann::json reply,
-                           CallJson(ctx, RestRequest("GET", ApiPath({"audit", "holds"}))));
-  if (ctx.json()) {
-    ctx.PrintJson(json::DumpJson(reply));
-    return absl::OkStatus();
-  }
-  Table table({"ID", "SUBJECT", "REASON", "BY", "SINCE"});
-  for (const nlohmann::json& one : ArrayOf(reply, "holds")) {
-    const std::string subject = TextOf(one, "subject");
-    table.Row({TextOf(one, "id"), subject.empty() ? "everything" : subject, TextOf(one, "reason"),
-               TextOf(one, "createdBy"), TimeText(NumberOf(one, "createdUs"))});
-  }
-  ctx.PrintTable(table, "No holds.");
-  return absl::OkStatus();
-}
-
-absl::Status Release(CommandContext& ctx, const AuditOptions& o) {
-  METAMCP_RETURN_IF_ERROR(
-      CallJson(ctx, RestRequest("DELETE", ApiPath({"audit", "holds", o.hold}))).status());
-  ctx.Say("The hold is ended.");
-  return absl::OkStatus();
-}
-
 void AddFilters(Command& command, const std::shared_ptr<AuditOptions>& o) {
   command.Option("--subject", &o->subject, "who", "NAME")
       .Option("--item", &o->item, "tool or prompt, by its exposed name", "NAME")
@@ -317,24 +282,6 @@ void AddFilters(Command& command, const std::shared_ptr<AuditOptions>& o) {
       .Option("--virtual", &o->virtual_server, "virtual server", "NAME")
       .Option("--since", &o->since, "a time, or 90s, 15m, 3h, 7d ago", "TIME")
       .Option("--until", &o->until, "the same", "TIME");
-}
-
-void AddHoldCommands(Command& group) {
-  CommandContext& ctx = group.context();
-  auto o = std::make_shared<AuditOptions>();
-  Command hold = group.Sub("hold", "Legal holds: what they keep is neither erased nor removed");
-  Command add = hold.Sub("add", "Keeps what is recorded of a subject, or everything");
-  add.Example("meta-mcp audit hold add --subject bob --reason 'case 17'");
-  add.Option("--subject", &o->subject, "who; without it everything", "NAME")
-      .Option("--reason", &o->reason, "why");
-  add.Run([&ctx, o] { return Hold(ctx, *o); });
-  Command list = hold.Sub("list", "Lists holds");
-  list.Example("meta-mcp audit hold list");
-  list.Run([&ctx] { return Holds(ctx); });
-  Command release = hold.Sub("remove", "Ends a hold");
-  release.Example("meta-mcp audit hold remove 019300a1-7c2e-7000-8000-000000000000");
-  release.Argument("ID", &o->hold, "the hold");
-  release.Run([&ctx, o] { return Release(ctx, *o); });
 }
 
 void AddReadCommands(Command& group) {
@@ -382,7 +329,8 @@ void AddAuditCommands(Command& root) {
       .Flag("--personal", &o->personal, "with personal fields in clear");
   exported.Run([&ctx, o] { return Export(ctx, *o); });
 
-  Command subject = group.Sub("subject", "Shows all that is recorded of one subject, for that person");
+  Command subject =
+      group.Sub("subject", "Shows all that is recorded of one subject, for that person");
   subject.Example("meta-mcp audit subject bob --output json");
   subject.Argument("NAME", &o->subject, "who");
   subject.Run([&ctx, o] { return Subject(ctx, *o); });
@@ -395,7 +343,7 @@ void AddAuditCommands(Command& root) {
   Command key = group.Sub("key", "Prints the public key that checkpoints are verified with");
   key.Example("meta-mcp audit key > audit-public.pem");
   key.Run([&ctx] { return Key(ctx); });
-  AddHoldCommands(group);
+  AddAuditHoldCommands(group);
 }
 
 }  // namespace metamcp::cli

@@ -92,7 +92,8 @@ absl::Status Verify(CommandContext& ctx, const VerifyOptions& o) {
   if (o.file.empty() && (!o.key.empty() || !o.checkpoints.empty())) {
     return UsageError("--key and --checkpoints belong to a FILE");
   }
-  METAMCP_ASSIGN_OR_RETURN(const Verdict verdict, o.file.empty() ? VerifyOnline(ctx) : VerifyFile(o));
+  METAMCP_ASSIGN_OR_RETURN(const Verdict verdict,
+                           o.file.empty() ? VerifyOnline(ctx) : VerifyFile(o));
   if (!verdict.valid) ctx.exit_code = kExitFailed;
   if (ctx.json()) {
     nlohmann::json out;
@@ -125,8 +126,9 @@ void AddAuditVerifyCommand(Command& group) {
   auto o = std::make_shared<VerifyOptions>();
   Command verify = group.Sub("verify", "Proves that records are complete and unaltered");
   verify.Example("meta-mcp audit verify")
-      .Example("meta-mcp audit verify audit.jsonl --key audit-public.pem --checkpoints "
-               "audit-checkpoints.jsonl")
+      .Example(
+          "meta-mcp audit verify audit.jsonl --key audit-public.pem --checkpoints "
+          "audit-checkpoints.jsonl")
       .More(
           "Without a file the gateway checks its database; with an export in jsonl it is checked "
           "here, and no gateway is asked. Names the first bad record; exit code 1 then.");

@@ -19,6 +19,7 @@ void AddRunCommands(Command& group);
 void AddAuditCommands(Command& root);
 // The part of it that proves.
 void AddAuditVerifyCommand(Command& group);
+void AddAuditHoldCommands(Command& group);
 void AddSessionCommands(Command& root);
 void AddConfigCommands(Command& root);
 void AddInitCommand(Command& root);

@@ -41,7 +41,8 @@ absl::Status Suite::StartAuditService() {
   return absl::OkStatus();
 }
 
-// A gateway records where it has an audit service; a process of the audit service alone only serves.
+// A gateway records where it has an audit service; a process of the audit service alone only
+// serves.
 absl::Status Suite::StartAudit() {
   const config::Config& config = ground_.loaded.config;
   const bool reachable = Here("audit") || !config.services.audit.address.empty();

@@ -74,10 +74,9 @@ bool ChainVerifier::CheckExpected() {
   for (auto it = begin; it != end; ++it) {
     const Checkpoint& checkpoint = it->second.checkpoint;
     if (checkpoint.root != root || checkpoint.chain != previous_) {
-      return Fail(proved_ + 1,
-                  StrCat("records ", proved_ + 1, " to ", checkpoint.size,
-                         " are not those that were signed (checkpoint of ", it->second.source,
-                         "): the log was rewritten or forked"));
+      return Fail(proved_ + 1, StrCat("records ", proved_ + 1, " to ", checkpoint.size,
+                                      " are not those that were signed (checkpoint of ",
+                                      it->second.source, "): the log was rewritten or forked"));
     }
     ++matched_;
   }

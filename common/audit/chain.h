@@ -20,8 +20,8 @@ extern const std::string kChainStart;
 // Where a chain begins: at its first record, or behind what retention has removed.
 struct ChainStart {
   ChainStart() : previous(kChainStart) {}
-  std::string previous;     // hash of the record before the first one
-  MerkleFrontier removed;   // over the hashes of all before
+  std::string previous;    // hash of the record before the first one
+  MerkleFrontier removed;  // over the hashes of all before
 };
 
 // The first thing that is wrong with a log.

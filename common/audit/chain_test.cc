@@ -22,8 +22,14 @@ std::string Hex(const std::string& bytes) { return HexEncode(bytes); }
 TEST(MerkleFrontier, HasTheRootsOfTheReferenceTree) {
   RecordProperty("req", "M-FR-007.5");
   const std::vector<std::string> leaves = {
-      "", std::string("\x00", 1), "\x10", "\x20\x21", "\x30\x31", "\x40\x41\x42\x43",
-      "\x50\x51\x52\x53\x54\x55\x56\x57", "\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f"};
+      "",
+      std::string("\x00", 1),
+      "\x10",
+      "\x20\x21",
+      "\x30\x31",
+      "\x40\x41\x42\x43",
+      "\x50\x51\x52\x53\x54\x55\x56\x57",
+      "\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f"};
   const std::vector<std::string> roots = {
       "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
       "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
@@ -60,8 +66,8 @@ TEST(Checkpoint, IsASignedNote) {
   const auto again = OpenCheckpoint(note, key.verify_key());
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(*again, out);
-  EXPECT_TRUE(absl::IsPermissionDenied(
-      OpenCheckpoint(note, SigningKey::Generate().verify_key()).status()));
+  EXPECT_TRUE(
+      absl::IsPermissionDenied(OpenCheckpoint(note, SigningKey::Generate().verify_key()).status()));
   for (size_t i = 0; i < note.size(); ++i) {
     std::string bad = note;
     bad[i] = static_cast<char>(bad[i] ^ 1);
@@ -145,11 +151,12 @@ class ExportTest : public testing::Test {
       for (const std::string& note : notes_) options.checkpoints.emplace_back(note, "kept.jsonl");
     }
     ExportChecker check(std::move(options));
-    EXPECT_TRUE(check.Line(StrCat("{\"format\":\"meta-mcp-audit/1\",\"tenant\":\"t\",\"origin\":\"",
-                                  origin_, "\",\"previous\":\"", Hex(kChainStart),
-                                  "\",\"removed\":\"", Base64Encode(MerkleFrontier().Encode()),
-                                  "\"}"))
-                    .ok());
+    EXPECT_TRUE(
+        check
+            .Line(StrCat("{\"format\":\"meta-mcp-audit/1\",\"tenant\":\"t\",\"origin\":\"", origin_,
+                         "\",\"previous\":\"", Hex(kChainStart), "\",\"removed\":\"",
+                         Base64Encode(MerkleFrontier().Encode()), "\"}"))
+            .ok());
     for (const Line& line : lines_) {
       const absl::Status status =
           check.Line(StrCat("{\"type\":\"record\",\"seq\":", line.seq, ",\"hash\":\"",

@@ -71,7 +71,8 @@ absl::Status ExportChecker::Line(std::string_view line) {
              : type == "end"        ? End(line)
                                     : Bad(StrCat("unknown line \"", type, "\""));
   }
-  if (!status.ok()) return absl::Status(status.code(), StrCat("line ", line_, ": ", Sv(status.message())));
+  if (!status.ok())
+    return absl::Status(status.code(), StrCat("line ", line_, ": ", Sv(status.message())));
   if (fault()) fault_line_ = line_;
   return absl::OkStatus();
 }
@@ -79,13 +80,14 @@ absl::Status ExportChecker::Line(std::string_view line) {
 absl::Status ExportChecker::Header(std::string_view line) {
   const auto view = json::ScanObject(line);
   if (!view.ok() || view->String("format") != "meta-mcp-audit/1") {
-    return Bad("this is no audit export (it begins with a line of \"format\":\"meta-mcp-audit/1\")");
+    return Bad(
+        "this is no audit export (it begins with a line of \"format\":\"meta-mcp-audit/1\")");
   }
   tenant_ = view->String("tenant").value_or("");
   ChainStart start;
   start.previous = HexDecode(view->String("previous").value_or(""));
-  const auto removed = MerkleFrontier::Decode(
-      Base64Decode(view->String("removed").value_or("")).value_or(""));
+  const auto removed =
+      MerkleFrontier::Decode(Base64Decode(view->String("removed").value_or("")).value_or(""));
   if (start.previous.size() != 32 || !removed) return Bad("\"previous\" or \"removed\" is damaged");
   if (removed->size() == 0 && start.previous != kChainStart) {
     return Bad("the chain does not begin at its start");

@@ -53,7 +53,8 @@ std::optional<MerkleFrontier> MerkleFrontier::Decode(std::string_view bytes) {
   }
   MerkleFrontier out;
   out.size_ = static_cast<int64_t>(size);
-  for (; !bytes.empty(); bytes.remove_prefix(kHash)) out.roots_.emplace_back(bytes.substr(0, kHash));
+  for (; !bytes.empty(); bytes.remove_prefix(kHash))
+    out.roots_.emplace_back(bytes.substr(0, kHash));
   return out;
 }
 

@@ -66,9 +66,8 @@ absl::Status WriteNew(const std::string& path, const std::string& text) {
   const std::string temporary = StrCat(path, ".", HexEncode(RandomBytes(6)));
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return SystemError(temporary);
-  const bool written =
-      ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-      ::fsync(fd) == 0;
+  const bool written = ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                       ::fsync(fd) == 0;
   ::close(fd);
   const bool linked = written && (::link(temporary.c_str(), path.c_str()) == 0 || errno == EEXIST);
   absl::Status status = linked ? absl::OkStatus() : SystemError(path);
@@ -90,8 +89,7 @@ absl::StatusOr<VerifyKey> VerifyKey::FromPem(std::string_view pem) {
 }
 
 bool VerifyKey::Verify(std::string_view message, std::string_view signature) const {
-  const Key key(
-      EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, Bytes(raw_), raw_.size()));
+  const Key key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, Bytes(raw_), raw_.size()));
   const Context context(EVP_MD_CTX_new());
   return key != nullptr &&
          EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
@@ -100,8 +98,7 @@ bool VerifyKey::Verify(std::string_view message, std::string_view signature) con
 }
 
 std::string VerifyKey::Pem() const {
-  const Key key(
-      EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, Bytes(raw_), raw_.size()));
+  const Key key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, Bytes(raw_), raw_.size()));
   const Bio bio(BIO_new(BIO_s_mem()));
   METAMCP_CHECK(PEM_write_bio_PUBKEY(bio.get(), key.get()) == 1);
   return TextOf(bio.get());
@@ -146,10 +143,10 @@ std::string SigningKey::Sign(std::string_view message) const {
   std::string out(kSignatureBytes, '\0');
   size_t size = out.size();
   const Context context(EVP_MD_CTX_new());
-  METAMCP_CHECK(
-      EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, pair_->key.get()) == 1 &&
-      EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(out.data()), &size,
-                     Bytes(message), message.size()) == 1);
+  METAMCP_CHECK(EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, pair_->key.get()) ==
+                    1 &&
+                EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(out.data()), &size,
+                               Bytes(message), message.size()) == 1);
   return out;
 }
 

@@ -105,7 +105,8 @@ absl::StatusOr<std::vector<std::shared_ptr<const Principal>>> Authenticator::Set
   }
   keys_ = std::move(made);
   if (loopback_ && !anonymous_loopback) gone.push_back(std::exchange(loopback_, nullptr));
-  if (!loopback_ && anonymous_loopback) loopback_ = MakePrincipal("local", "loopback", OwnersRoles());
+  if (!loopback_ && anonymous_loopback)
+    loopback_ = MakePrincipal("local", "loopback", OwnersRoles());
   return gone;
 }
 

@@ -48,13 +48,12 @@ void SetOutcome(const CallOutcome& outcome, audit::v1::Event& event) {
 void SetFailure(const absl::Status& status, audit::v1::Event& event) {
   constexpr std::string_view kUpstream = "upstream:";
   const auto info = GetErrorInfo(status);
-  event.set_reason(info ? info->reason
-                        : std::string(Sv(absl::StatusCodeToString(status.code()))));
+  event.set_reason(info ? info->reason : std::string(Sv(absl::StatusCodeToString(status.code()))));
   if (info && info->domain.compare(0, kUpstream.size(), kUpstream) == 0) {
     event.set_upstream(info->domain.substr(kUpstream.size()));
   }
   if (const ErrorEntry* entry = FindError(event.reason())) event.set_code(entry->jsonrpc_modern);
-  event.set_outcome(IsDenial(event.reason())      ? "denied"
+  event.set_outcome(IsDenial(event.reason())    ? "denied"
                     : absl::IsCancelled(status) ? "cancelled"
                                                 : "failed");
 }

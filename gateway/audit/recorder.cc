@@ -192,8 +192,7 @@ Awaitable<void> AuditRecorder::RunStrict() {
     }
     std::vector<std::shared_ptr<Waiting>> group(
         waiting_.begin(),
-        waiting_.begin() +
-            static_cast<std::ptrdiff_t>(std::min(waiting_.size(), kBatchMax)));
+        waiting_.begin() + static_cast<std::ptrdiff_t>(std::min(waiting_.size(), kBatchMax)));
     Batch batch;
     for (const auto& one : group) batch.push_back(one->event);
     auto storing = Store(std::move(batch));
@@ -233,7 +232,8 @@ Awaitable<bool> AuditRecorder::ShipSome() {
   auto reading = spool_->Read(kBatchMax);
   auto read = co_await std::move(reading);
   if (!read.ok()) {
-    Log(LogLevel::kError, "audit.spool_unreadable", {{"error", std::string(read.status().message())}});
+    Log(LogLevel::kError, "audit.spool_unreadable",
+        {{"error", std::string(read.status().message())}});
     co_return false;
   }
   Batch batch;

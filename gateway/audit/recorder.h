@@ -25,8 +25,8 @@ class AuditRecorder {
   struct Options {
     Options() {}
     bool strict = false;
-    std::string source;  // this process, in the records
-    SpoolOptions spool;  // of buffered
+    std::string source;                        // this process, in the records
+    SpoolOptions spool;                        // of buffered
     std::chrono::milliseconds patience{5000};  // of Record, in strict
     size_t waiting_max = 20'000;               // events in memory
   };

@@ -29,7 +29,8 @@ using ::testing::Not;
 // Stores in memory; can be away, or lose its answers.
 class FakeAudit final : public audit::v1::AuditService {
  public:
-  Awaitable<absl::StatusOr<AppendResponse>> Append(const CallContext&, AppendRequest request) override {
+  Awaitable<absl::StatusOr<AppendResponse>> Append(const CallContext&,
+                                                   AppendRequest request) override {
     ++calls;
     if (down) co_return absl::UnavailableError("away");
     for (const Event& event : request.events()) {
@@ -45,10 +46,10 @@ class FakeAudit final : public audit::v1::AuditService {
     co_return AppendResponse();
   }
 
-#define UNUSED_METHOD(name)                                                                    \
-  Awaitable<absl::StatusOr<audit::v1::name##Response>> name(const CallContext&,                \
+#define UNUSED_METHOD(name)                                                                      \
+  Awaitable<absl::StatusOr<audit::v1::name##Response>> name(const CallContext&,                  \
                                                             audit::v1::name##Request) override { \
-    co_return absl::UnimplementedError("not here");                                            \
+    co_return absl::UnimplementedError("not here");                                              \
   }
   UNUSED_METHOD(QueryRecords)
   UNUSED_METHOD(ExportRecords)
@@ -117,7 +118,9 @@ class RecorderTest : public testing::Test {
     co_return true;
   }
   void Stop(std::chrono::seconds grace) { Run(StopTask(recorder_.get(), grace)); }
-  absl::Status Record(const std::string& action) { return Run(recorder_->Record(MakeEvent(action))); }
+  absl::Status Record(const std::string& action) {
+    return Run(recorder_->Record(MakeEvent(action)));
+  }
   static Awaitable<bool> UntilStored(FakeAudit* service, size_t count) {
     while (service->stored.size() < count) {
       const bool slept = co_await Sleep(std::chrono::milliseconds(5));
@@ -183,7 +186,8 @@ TEST_F(RecorderTest, BufferedGoesOnWithoutTheService) {
   service_.down = false;
   Open(false);
   EXPECT_TRUE(Run(UntilStored(&service_, 20)));
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(service_.stored[static_cast<size_t>(i)].action(), StrCat("a", i));
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(service_.stored[static_cast<size_t>(i)].action(), StrCat("a", i));
 }
 
 TEST_F(RecorderTest, AnEventThatIsRefusedHoldsNobodyUp) {
@@ -225,8 +229,7 @@ class CallAuditTest : public RecorderTest {
     who->method = "key:bob";
     CallContext ctx(who, CallContext::Clock::now() + std::chrono::seconds(5));
     ctx.trace.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    EXPECT_TRUE(
-        Run(audit.OnFinished(ctx, spec, outcome, std::chrono::milliseconds(3))).ok());
+    EXPECT_TRUE(Run(audit.OnFinished(ctx, spec, outcome, std::chrono::milliseconds(3))).ok());
     return service_.stored.back();
   }
   static CallSpec Spec(const std::string& params) {

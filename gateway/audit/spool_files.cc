@@ -180,7 +180,8 @@ absl::Status SpoolFiles::Scan() {
 }
 
 absl::Status SpoolFiles::OpenSegment(int64_t index) {
-  const int fd = ::open(PathOf(index).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+  const int fd =
+      ::open(PathOf(index).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
   if (fd < 0) return SystemError(PathOf(index));
   if (file_ >= 0) ::close(file_);
   file_ = fd;

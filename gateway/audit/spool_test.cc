@@ -188,7 +188,8 @@ TEST_F(SpoolTest, NothingAcknowledgedIsLostOrTwiceAfterKill) {
     ::close(ends[1]);
     std::vector<int32_t> acknowledged;
     int32_t number = 0;
-    while (acknowledged.size() < 300 && ::read(ends[0], &number, sizeof(number)) == sizeof(number)) {
+    while (acknowledged.size() < 300 &&
+           ::read(ends[0], &number, sizeof(number)) == sizeof(number)) {
       acknowledged.push_back(number);
     }
     ::kill(child, SIGKILL);

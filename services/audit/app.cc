@@ -49,8 +49,8 @@ absl::StatusOr<std::unique_ptr<App>> App::CreateBlocking(boost::asio::any_io_exe
     return MakeError("CONFIG_INVALID", "audit",
                      StrCat("audit.signingKeyFile: ", Sv(key.status().message())));
   }
-  return std::unique_ptr<App>(new App(std::make_unique<Parts>(
-      std::move(executor), database, ring, *std::move(key), http, options)));
+  return std::unique_ptr<App>(new App(std::make_unique<Parts>(std::move(executor), database, ring,
+                                                              *std::move(key), http, options)));
 }
 
 absl::Status App::MigrateBlocking(db::Database& database) {

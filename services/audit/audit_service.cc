@@ -196,10 +196,10 @@ Awaitable<absl::StatusOr<v1::ListCheckpointsResponse>> AuditService::ListCheckpo
   const int64_t limit = PageSize(request.page_size(), 100, kPageMax);
   SqlStore* const store = &store_;
   using Rows = std::vector<CheckpointRow>;
-  std::function<absl::StatusOr<Rows>(db::Database&)> op =
-      [store, tenant = ctx.tenant(), before, limit](db::Database& database) {
-        return store->NewestCheckpoints(database, tenant, before == 0 ? INT64_MAX : before, limit);
-      };
+  std::function<absl::StatusOr<Rows>(db::Database&)> op = [store, tenant = ctx.tenant(), before,
+                                                           limit](db::Database& database) {
+    return store->NewestCheckpoints(database, tenant, before == 0 ? INT64_MAX : before, limit);
+  };
   auto running = database_.Run<Rows>(ctx, std::move(op));
   const auto rows = co_await std::move(running);
   if (!rows.ok()) co_return rows.status();
@@ -353,10 +353,10 @@ Awaitable<absl::StatusOr<v1::ListHoldsResponse>> AuditService::ListHolds(const C
 Awaitable<absl::StatusOr<v1::DeleteHoldResponse>> AuditService::DeleteHold(
     const CallContext& ctx, v1::DeleteHoldRequest request) {
   SqlStore* const store = &store_;
-  std::function<absl::Status(db::Database&)> op =
-      [store, tenant = ctx.tenant(), id = request.id()](db::Database& database) {
-        return store->DeleteHold(database, tenant, id);
-      };
+  std::function<absl::Status(db::Database&)> op = [store, tenant = ctx.tenant(),
+                                                   id = request.id()](db::Database& database) {
+    return store->DeleteHold(database, tenant, id);
+  };
   auto running = database_.RunStatus(ctx, std::move(op));
   const absl::Status deleted = co_await std::move(running);
   if (!deleted.ok()) co_return deleted;

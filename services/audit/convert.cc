@@ -102,7 +102,8 @@ absl::StatusOr<RecordFilter> ToFilter(const v1::QueryRecordsRequest& request) {
 absl::StatusOr<UsageQuery> ToUsageQuery(const v1::ReadUsageRequest& request) {
   UsageQuery out;
   for (const std::string& by : request.by()) {
-    const bool known = std::find(std::begin(kUsageBy), std::end(kUsageBy), by) != std::end(kUsageBy);
+    const bool known =
+        std::find(std::begin(kUsageBy), std::end(kUsageBy), by) != std::end(kUsageBy);
     const bool again = std::find(out.by.begin(), out.by.end(), by) != out.by.end();
     const bool time_twice = (by == "hour" || by == "day") &&
                             std::any_of(out.by.begin(), out.by.end(), [](const std::string& one) {

@@ -63,9 +63,10 @@ std::string TimeText(int64_t us) {
 }
 
 constexpr const char* kColumns[] = {
-    "seq",      "timeUs",   "action",   "outcome", "reason",     "code",         "subject",
-    "kind",     "via",      "roles",    "item",    "upstream",   "virtualServer", "provider",
-    "policy",   "durationUs", "requestBytes", "resultBytes", "trace", "source", "count", "id"};
+    "seq",           "timeUs",   "action", "outcome",    "reason",       "code",
+    "subject",       "kind",     "via",    "roles",      "item",         "upstream",
+    "virtualServer", "provider", "policy", "durationUs", "requestBytes", "resultBytes",
+    "trace",         "source",   "count",  "id"};
 
 class Csv final : public ExportWriter {
  public:
@@ -91,8 +92,8 @@ class Csv final : public ExportWriter {
  private:
   // RFC 4180. What a spreadsheet would take for a formula is led by an apostrophe.
   static std::string Quoted(std::string text) {
-    const bool formula = !text.empty() && std::string_view("=+-@\t\r").find(text[0]) !=
-                                              std::string_view::npos;
+    const bool formula =
+        !text.empty() && std::string_view("=+-@\t\r").find(text[0]) != std::string_view::npos;
     const bool number = !text.empty() && text.find_first_not_of("-0123456789") == std::string::npos;
     if (formula && !number) text.insert(0, "'");
     if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
@@ -111,9 +112,9 @@ class Cef final : public ExportWriter {
     const bool fine = row.outcome == "ok" || row.outcome == "input_required";
     std::string out = StrCat("CEF:0|Meta-MCP|meta-mcp|1|", Header(row.action), "|",
                              Header(row.item.empty() ? row.action : row.item), "|",
-                             fine                        ? 3
-                             : row.outcome == "denied"   ? 7
-                                                         : 5,
+                             fine                      ? 3
+                             : row.outcome == "denied" ? 7
+                                                       : 5,
                              "|");
     out += StrCat("rt=", row.time_us / 1000, " externalId=", row.seq);
     const auto add = [&out](std::string_view key, std::string_view value) {

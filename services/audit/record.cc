@@ -34,7 +34,8 @@ unsigned char* Out(std::string& text, size_t at = 0) {
   return reinterpret_cast<unsigned char*>(text.data()) + at;
 }
 
-// A key of its own for each record: so random nonces never meet, however many records a subject has.
+// A key of its own for each record: so random nonces never meet, however many records a subject
+// has.
 std::string RecordKey(const SubjectKey& subject, std::string_view id) {
   std::string out(32, '\0');
   unsigned size = 0;
@@ -55,12 +56,13 @@ std::string Encrypt(std::string_view plain, const std::string& key, const std::s
   int n = 0;
   METAMCP_CHECK(
       EVP_EncryptInit_ex(cipher.get(), EVP_aes_256_gcm(), nullptr, In(key), In(nonce)) == 1 &&
-      EVP_EncryptUpdate(cipher.get(), nullptr, &n, In(bound), static_cast<int>(bound.size())) == 1 &&
+      EVP_EncryptUpdate(cipher.get(), nullptr, &n, In(bound), static_cast<int>(bound.size())) ==
+          1 &&
       EVP_EncryptUpdate(cipher.get(), Out(out, kNonce), &n, In(plain),
                         static_cast<int>(plain.size())) == 1 &&
       EVP_EncryptFinal_ex(cipher.get(), Out(out, kNonce + static_cast<size_t>(n)), &n) == 1 &&
-      EVP_CIPHER_CTX_ctrl(cipher.get(), EVP_CTRL_GCM_GET_TAG, kTag, Out(out, kNonce + plain.size())) ==
-          1);
+      EVP_CIPHER_CTX_ctrl(cipher.get(), EVP_CTRL_GCM_GET_TAG, kTag,
+                          Out(out, kNonce + plain.size())) == 1);
   return out;
 }
 
@@ -75,7 +77,8 @@ std::optional<std::string> Decrypt(std::string_view sealed, const std::string& k
   int n = 0;
   const bool opened =
       EVP_DecryptInit_ex(cipher.get(), EVP_aes_256_gcm(), nullptr, In(key), In(nonce)) == 1 &&
-      EVP_DecryptUpdate(cipher.get(), nullptr, &n, In(bound), static_cast<int>(bound.size())) == 1 &&
+      EVP_DecryptUpdate(cipher.get(), nullptr, &n, In(bound), static_cast<int>(bound.size())) ==
+          1 &&
       EVP_DecryptUpdate(cipher.get(), Out(out), &n, In(body), static_cast<int>(body.size())) == 1 &&
       EVP_CIPHER_CTX_ctrl(cipher.get(), EVP_CTRL_GCM_SET_TAG, kTag, tag.data()) == 1 &&
       EVP_DecryptFinal_ex(cipher.get(), Out(out, body.size()), &n) == 1;
@@ -113,7 +116,9 @@ class Members {
 };
 
 // "key:<name>" without the name, which is personal.
-std::string MethodKind(std::string_view method) { return std::string(method.substr(0, method.find(':'))); }
+std::string MethodKind(std::string_view method) {
+  return std::string(method.substr(0, method.find(':')));
+}
 
 std::string MakePersonal(const v1::Event& event) {
   const auto& who = event.principal();
@@ -151,8 +156,8 @@ RecordRow MakeRow(std::string_view tenant, const v1::Event& event, const Subject
 
 std::string MakeRecord(const RecordRow& row, int64_t seq, const v1::Event& event,
                        const SubjectKey& subject) {
-  const std::string personal =
-      Encrypt(MakePersonal(event), RecordKey(subject, row.id), Bound(row.tenant, subject.id, row.id));
+  const std::string personal = Encrypt(MakePersonal(event), RecordKey(subject, row.id),
+                                       Bound(row.tenant, subject.id, row.id));
   const std::string policy = Members()
                                  .Text("effect", CleanText(event.decision(), kNameBytesMax))
                                  .Text("rule", CleanText(event.rule(), kNameBytesMax))
@@ -191,9 +196,14 @@ std::string DifferenceOf(const RecordRow& row) {
   const auto view = json::ScanObject(row.record);
   if (!view.ok()) return "the record is not a JSON object";
   const std::pair<const char*, const std::string*> texts[] = {
-      {"id", &row.id},           {"subject", &row.subject},   {"action", &row.action},
-      {"item", &row.item},       {"upstream", &row.upstream}, {"virtualServer", &row.virtual_server},
-      {"outcome", &row.outcome}, {"trace", &row.trace}};
+      {"id", &row.id},
+      {"subject", &row.subject},
+      {"action", &row.action},
+      {"item", &row.item},
+      {"upstream", &row.upstream},
+      {"virtualServer", &row.virtual_server},
+      {"outcome", &row.outcome},
+      {"trace", &row.trace}};
   for (const auto& [key, column] : texts) {
     if (view->String(key).value_or("") != *column) {
       return StrCat("the column beside the record has another ", key);

@@ -240,12 +240,11 @@ absl::StatusOr<std::vector<UsageRow>> SqlStore::Usage(db::Database& database,
       return StrCat("CAST(SUM(", column, ") AS BIGINT) AS ", column);
     };
     METAMCP_ASSIGN_OR_RETURN(
-        const Rows rows,
-        tx.Query(StrCat("SELECT ", select, sum("calls"), ", ", sum("failures"), ", ",
-                        sum("duration_us"), ", ", sum("bytes_in"), ", ", sum("bytes_out"),
-                        " FROM audit_usage WHERE ", where, " GROUP BY ", group,
-                        " ORDER BY calls DESC LIMIT :limit"),
-                 params));
+        const Rows rows, tx.Query(StrCat("SELECT ", select, sum("calls"), ", ", sum("failures"),
+                                         ", ", sum("duration_us"), ", ", sum("bytes_in"), ", ",
+                                         sum("bytes_out"), " FROM audit_usage WHERE ", where,
+                                         " GROUP BY ", group, " ORDER BY calls DESC LIMIT :limit"),
+                                  params));
     std::vector<UsageRow> out;
     for (const Row& row : rows) {
       UsageRow& to = out.emplace_back();

@@ -26,9 +26,9 @@ constexpr int64_t kHourUs = int64_t{3600} * 1'000'000;
 // On PostgreSQL each statement is a round trip; on SQLite one row more costs nothing.
 constexpr size_t kRowsPerInsert = 16;
 constexpr size_t kIdsPerQuery = 200;
-constexpr const char* kColumns[] = {"seq",      "id",       "time_us",        "subject",
-                                    "action",   "item",     "upstream",       "virtual_server",
-                                    "outcome",  "trace",    "hash",           "record"};
+constexpr const char* kColumns[] = {"seq",     "id",    "time_us",  "subject",
+                                    "action",  "item",  "upstream", "virtual_server",
+                                    "outcome", "trace", "hash",     "record"};
 
 absl::StatusOr<std::set<std::string>> KnownIds(Transaction& tx, const std::string& tenant,
                                                const std::vector<const v1::Event*>& events) {
@@ -249,8 +249,8 @@ absl::StatusOr<int64_t> SqlStore::Append(db::Database& database, const std::stri
 
 absl::StatusOr<int64_t> SqlStore::Reseal(db::Database& database) {
   const db::TransactOptions options;
-  return database.Transact(options,
-                           [&](Transaction& tx) -> absl::StatusOr<int64_t> { return subjects_.Reseal(tx); });
+  return database.Transact(
+      options, [&](Transaction& tx) -> absl::StatusOr<int64_t> { return subjects_.Reseal(tx); });
 }
 
 }  // namespace metamcp::audit

@@ -87,9 +87,10 @@ absl::Status SqlStore::MarkPushed(db::Database& database, const CheckpointRow& r
   const db::TransactOptions options;
   return database.Transact(options, [&](Transaction& tx) -> absl::Status {
     return tx
-        .Execute("UPDATE audit_checkpoints SET pushed = pushed | :sink WHERE tenant = :tenant AND "
-                 "size = :size",
-                 {{"sink", sink}, {"tenant", row.tenant}, {"size", row.size}})
+        .Execute(
+            "UPDATE audit_checkpoints SET pushed = pushed | :sink WHERE tenant = :tenant AND "
+            "size = :size",
+            {{"sink", sink}, {"tenant", row.tenant}, {"size", row.size}})
         .status();
   });
 }
@@ -182,10 +183,11 @@ absl::StatusOr<int64_t> SqlStore::Retain(db::Database& database, const std::stri
     METAMCP_ASSIGN_OR_RETURN(last, LastFree(tx, tenant, last));
     last = std::min(last, head.base_seq + limit);
     METAMCP_ASSIGN_OR_RETURN(
-        const Rows cut, tx.Query("SELECT size, frontier, hash FROM audit_checkpoints WHERE tenant = "
-                                 ":tenant AND size <= :last AND size > :base ORDER BY size DESC "
-                                 "LIMIT 1",
-                                 {{"tenant", tenant}, {"last", last}, {"base", head.base_seq}}));
+        const Rows cut,
+        tx.Query("SELECT size, frontier, hash FROM audit_checkpoints WHERE tenant = "
+                 ":tenant AND size <= :last AND size > :base ORDER BY size DESC "
+                 "LIMIT 1",
+                 {{"tenant", tenant}, {"last", last}, {"base", head.base_seq}}));
     if (cut.empty()) return 0;
     METAMCP_ASSIGN_OR_RETURN(const int64_t size, cut[0].Get<int64_t>("size"));
     METAMCP_ASSIGN_OR_RETURN(const db::Blob frontier, cut[0].Get<db::Blob>("frontier"));
@@ -194,13 +196,11 @@ absl::StatusOr<int64_t> SqlStore::Retain(db::Database& database, const std::stri
         tx.Execute("DELETE FROM audit_records WHERE tenant = :tenant AND seq <= :size",
                    {{"tenant", tenant}, {"size", size}})
             .status());
-    METAMCP_RETURN_IF_ERROR(tx.Execute("UPDATE audit_heads SET base_seq = :size, base_hash = :hash, "
-                                       "base_frontier = :frontier WHERE tenant = :tenant",
-                                       {{"size", size},
-                                        {"hash", hash},
-                                        {"frontier", frontier},
-                                        {"tenant", tenant}})
-                                .status());
+    METAMCP_RETURN_IF_ERROR(
+        tx.Execute("UPDATE audit_heads SET base_seq = :size, base_hash = :hash, "
+                   "base_frontier = :frontier WHERE tenant = :tenant",
+                   {{"size", size}, {"hash", hash}, {"frontier", frontier}, {"tenant", tenant}})
+            .status());
     METAMCP_RETURN_IF_ERROR(
         tx.Execute("DELETE FROM audit_usage WHERE tenant = :tenant AND hour_us < :before",
                    {{"tenant", tenant}, {"before", before_us - int64_t{3600} * 1'000'000}})

@@ -111,10 +111,8 @@ absl::StatusOr<SubjectKey> Subjects::Get(db::Transaction& tx, Scope& scope,
   METAMCP_RETURN_IF_ERROR(tx.Upsert(
       "audit_subjects", {{"tenant", scope.tenant}, {"id", key.id}},
       {{"lookup", db::Blob(lookup)},
-       {"sealed_name",
-        ring_.Seal(SealPurpose::kVault, subject, NameContext(scope.tenant, key.id))},
-       {"sealed_key",
-        ring_.Seal(SealPurpose::kVault, key.key, KeyContext(scope.tenant, key.id))},
+       {"sealed_name", ring_.Seal(SealPurpose::kVault, subject, NameContext(scope.tenant, key.id))},
+       {"sealed_key", ring_.Seal(SealPurpose::kVault, key.key, KeyContext(scope.tenant, key.id))},
        {"ring", RingMark()},
        {"created_us", NowMicros()}}));
   scope.made[subject] = key;
@@ -154,7 +152,8 @@ absl::StatusOr<int64_t> Subjects::Reseal(db::Transaction& tx) const {
             .status());
   }
   if (static_cast<int64_t>(rows.size()) > 0) return static_cast<int64_t>(rows.size());
-  METAMCP_ASSIGN_OR_RETURN(const db::Rows heads, tx.Query("SELECT tenant, lookup FROM audit_heads"));
+  METAMCP_ASSIGN_OR_RETURN(const db::Rows heads,
+                           tx.Query("SELECT tenant, lookup FROM audit_heads"));
   for (const db::Row& row : heads) {
     METAMCP_ASSIGN_OR_RETURN(const std::string tenant, row.Get<std::string>("tenant"));
     METAMCP_ASSIGN_OR_RETURN(const std::string sealed, row.Get<std::string>("lookup"));

@@ -54,11 +54,12 @@ class AuditTamperTest : public StoreFixture {
                 .status());
       }
       return tx
-          .Execute("UPDATE audit_heads SET seq = :seq, hash = :hash, frontier = :frontier WHERE "
-                   "tenant = 't'",
-                   {{"seq", tree.size()},
-                    {"hash", db::Blob(previous)},
-                    {"frontier", db::Blob(tree.Encode())}})
+          .Execute(
+              "UPDATE audit_heads SET seq = :seq, hash = :hash, frontier = :frontier WHERE "
+              "tenant = 't'",
+              {{"seq", tree.size()},
+               {"hash", db::Blob(previous)},
+               {"frontier", db::Blob(tree.Encode())}})
           .status();
     });
     ASSERT_TRUE(status.ok()) << status;
@@ -113,7 +114,8 @@ TEST_P(AuditTamperTest, RecordsInAnotherOrderShow) {
 TEST_P(AuditTamperTest, AnInsertedRecordShows) {
   RecordProperty("req", "M-FR-007.5");
   Sql("UPDATE audit_records SET seq = seq + 1000 WHERE seq > 5");
-  Sql("INSERT INTO audit_records SELECT tenant, 6, 'new', time_us, subject, action, item, upstream, "
+  Sql("INSERT INTO audit_records SELECT tenant, 6, 'new', time_us, subject, action, item, "
+      "upstream, "
       "virtual_server, outcome, trace, hash, replace(replace(record, id, 'new'), '\"seq\":5', "
       "'\"seq\":6') FROM audit_records WHERE seq = 5");
   Sql("UPDATE audit_records SET seq = seq - 999 WHERE seq > 1000");
@@ -168,11 +170,15 @@ TEST_P(AuditTamperTest, CheckpointsOfAnotherKeyShow) {
   forged.root = forged.chain = std::string(32, 'x');
   const std::string note = SignCheckpoint(forged, SigningKey::Generate());
   const db::TransactOptions options;
-  ASSERT_TRUE(db_->Transact(options, [&](db::Transaction& tx) -> absl::Status {
-                   return tx.Execute("UPDATE audit_checkpoints SET note = :note WHERE size = 8",
-                                     {{"note", note}})
-                       .status();
-                 }).ok());
+  ASSERT_TRUE(db_->Transact(options,
+                            [&](db::Transaction& tx) -> absl::Status {
+                              return tx
+                                  .Execute(
+                                      "UPDATE audit_checkpoints SET note = :note WHERE size = 8",
+                                      {{"note", note}})
+                                  .status();
+                            })
+                  .ok());
   EXPECT_NE(FirstBad(), 0);
 }
 

@@ -26,9 +26,7 @@ constexpr int64_t kPushedAtOnce = 100;
 constexpr int64_t kRemovedAtOnce = 20'000;
 constexpr int64_t kDayUs = int64_t{24} * 3600 * 1'000'000;
 
-CallContext OwnContext() {
-  return CallContext(nullptr, CallContext::Clock::now() + kPatience);
-}
+CallContext OwnContext() { return CallContext(nullptr, CallContext::Clock::now() + kPatience); }
 
 std::string NoteLine(const CheckpointRow& row) {
   json::ObjectWriter out;
@@ -148,19 +146,19 @@ Awaitable<absl::Status> Upkeep::Push() {
 Awaitable<absl::Status> Upkeep::PushToFile(std::vector<CheckpointRow> rows) {
   const CallContext ctx = OwnContext();
   SqlStore* const store = &store_;
-  std::function<absl::Status(db::Database&)> op =
-      [store, path = options_.checkpoint_file, rows = std::move(rows)](db::Database& database) {
-        std::string lines;
-        for (const CheckpointRow& row : rows) {
-          if ((row.pushed & kFileSink) == 0) lines += NoteLine(row);
-        }
-        if (!lines.empty()) METAMCP_RETURN_IF_ERROR(AppendBlocking(path, lines));
-        for (const CheckpointRow& row : rows) {
-          if ((row.pushed & kFileSink) != 0) continue;
-          METAMCP_RETURN_IF_ERROR(store->MarkPushed(database, row, kFileSink));
-        }
-        return absl::OkStatus();
-      };
+  std::function<absl::Status(db::Database&)> op = [store, path = options_.checkpoint_file,
+                                                   rows = std::move(rows)](db::Database& database) {
+    std::string lines;
+    for (const CheckpointRow& row : rows) {
+      if ((row.pushed & kFileSink) == 0) lines += NoteLine(row);
+    }
+    if (!lines.empty()) METAMCP_RETURN_IF_ERROR(AppendBlocking(path, lines));
+    for (const CheckpointRow& row : rows) {
+      if ((row.pushed & kFileSink) != 0) continue;
+      METAMCP_RETURN_IF_ERROR(store->MarkPushed(database, row, kFileSink));
+    }
+    return absl::OkStatus();
+  };
   auto running = database_.RunStatus(ctx, std::move(op));
   co_return co_await std::move(running);
 }
@@ -170,7 +168,8 @@ Awaitable<absl::Status> Upkeep::PushToWebhook(CheckpointRow row) {
   http::HttpClientRequest request("POST", options_.webhook);
   request.headers.Set("Content-Type", "application/json");
   request.body = NoteLine(row);
-  request.addresses = options_.webhook_private ? http::AddressRule::kAny : http::AddressRule::kPublic;
+  request.addresses =
+      options_.webhook_private ? http::AddressRule::kAny : http::AddressRule::kPublic;
   request.domain = "audit";
   auto sending = http_.Send(ctx, std::move(request));
   const auto response = co_await std::move(sending);

@@ -20,14 +20,15 @@ namespace metamcp::audit {
 struct UpkeepOptions {
   UpkeepOptions() = default;
   std::chrono::milliseconds checkpoint_every{10'000};
-  std::string checkpoint_file;  // empty: none
-  std::string webhook;          // URL; empty: none
+  std::string checkpoint_file;   // empty: none
+  std::string webhook;           // URL; empty: none
   bool webhook_private = false;  // it may have a private or loopback address
   int64_t retention_days = 0;    // 0: for ever
 };
 
-// What goes on in the background: checkpoints and pushing them to the sinks, retention, sealing keys
-// again after a rotation. What fails is tried again at the next turn. Thread: the executor's one.
+// What goes on in the background: checkpoints and pushing them to the sinks, retention, sealing
+// keys again after a rotation. What fails is tried again at the next turn. Thread: the executor's
+// one.
 class Upkeep {
  public:
   static constexpr int64_t kFileSink = 1;
