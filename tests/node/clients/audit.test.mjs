@@ -152,6 +152,32 @@ test('exports are proved offline; one altered byte is named (M-FR-007.5)', { ski
   assert.equal(JSON.parse(bad.stdout).badSeq, seq);
 });
 
+test('the tail follows what happens (M-FR-007.5)', { skip: SKIP }, async () => {
+  const cut = new AbortController();
+  const response = await fetch(gateway.at('/api/v1/audit/tail?afterSeq=1'), {
+    headers: as('otto'),
+    signal: cut.signal,
+  });
+  assert.match(response.headers.get('content-type'), /event-stream/);
+  const seen = [];
+  let text = '';
+  let called = false;
+  for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
+    text += piece;
+    for (const line of text.split('\n').slice(0, -1)) {
+      if (line.startsWith('data:')) seen.push(JSON.parse(line.slice(5)).record);
+    }
+    text = text.slice(text.lastIndexOf('\n') + 1);
+    if (!called) {
+      called = true;
+      await call('ada', 'test_x_mcp_header', { region: 'tail', query: 'x' });
+    }
+    if (seen.some(({ personal }) => personal?.shape === '{"region":"string","query":"string"}')) break;
+  }
+  cut.abort();
+  seen.forEach(({ seq }, i) => assert.equal(Number(seq), Number(seen[0].seq) + i));
+});
+
 test('usage counts by who and what (M-P4)', { skip: SKIP }, async () => {
   const { body } = await rest('otto', 'audit/usage?by=subject&by=item');
   const row = body.usage.find(({ subject, item }) => subject === 'ada' && item === 'fixture__test_x_mcp_header');
