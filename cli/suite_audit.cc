@@ -52,8 +52,9 @@ absl::Status Suite::StartAudit() {
                        "audit.mode is strict, but this process has no audit service: set "
                        "services.audit.address to where it runs");
     }
-    if (Here("gateway") && config.audit.mode != "off") {
-      Log(LogLevel::kInfo, "audit.nowhere", {{"mend", "services.audit.address"}});
+    const bool expected = Here("gateway") && !config.services.listen.empty();
+    if (expected && config.audit.mode != "off") {
+      Log(LogLevel::kWarning, "audit.nowhere", {{"mend", "services.audit.address"}});
     }
     return absl::OkStatus();
   }

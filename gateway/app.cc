@@ -16,8 +16,7 @@
 #include "gateway/admin/header_responder.h"
 #include "gateway/admin/problem.h"
 #include "gateway/app_options.h"
-#include "gateway/audit/admin_audit.h"
-#include "gateway/audit/call_audit.h"
+#include "gateway/audit/gateway_audit.h"
 #include "gateway/calls_service.h"
 #include "gateway/login/login_edge.h"
 #include "gateway/protocol/error_map.h"
@@ -131,7 +130,10 @@ class GatewayAppImpl final : public GatewayApp {
     METAMCP_ASSIGN_OR_RETURN(admin_, admin::AdminEdge::Create(executor_, std::move(options)));
     chain_.SetObserver(&admin_->observer());
     chain_.SetLogins(&login_);
-    if (deps_.audit != nullptr) SetUpAudit(config);
+    if (deps_.audit != nullptr) {
+      audit_ = std::make_unique<GatewayAudit>(*deps_.audit, AuditOptions(config), chain_,
+                                              *authenticator_);
+    }
     return absl::OkStatus();
   }
 
@@ -208,15 +210,6 @@ class GatewayAppImpl final : public GatewayApp {
   size_t connections() const override { return server_->connections(); }
 
  private:
-  void SetUpAudit(const config::Config& config) {
-    call_audit_ = std::make_unique<CallAudit>(*deps_.audit, AuditOptions(config));
-    chain_.SetAuditor(call_audit_.get());
-    refusals_ = std::make_unique<RefusalAudit>(*deps_.audit);
-    authenticator_->on_refused = [this](const auth::Credentials& shown, const absl::Status& why) {
-      refusals_->OnRefused(shown, why);
-    };
-  }
-
   FrontDeps MakeFront(const config::Config& config) {
     FrontDeps front(executor_, mirror_, chain_, sessions_, hub_, deps_.keys);
     front.tasks = &tasks_;
@@ -284,7 +277,11 @@ class GatewayAppImpl final : public GatewayApp {
     if (IsHealth(request.path)) {
       co_await Health(request, answer);
     } else if (deps_.edge.rest && LoginEdge::Owns(request.path)) {
-      co_await login_.Handle(request, responder);
+      if (audit_) {
+        co_await audit_->Login(login_, request, responder);
+      } else {
+        co_await login_.Handle(request, responder);
+      }
     } else if (deps_.edge.rest && admin_->Owns(request.path)) {
       co_await Admin(request, answer);
     } else {
@@ -326,18 +323,11 @@ class GatewayAppImpl final : public GatewayApp {
       co_await Refuse(request, responder, principal.status());
       co_return;
     }
-    if (deps_.audit == nullptr || !IsAudited(request)) {
+    if (audit_) {
+      co_await audit_->Admin(*admin_, request, responder, *std::move(principal));
+    } else {
       co_await admin_->Handle(request, responder, *std::move(principal));
-      co_return;
     }
-    if (const absl::Status ready = deps_.audit->Ready(); !ready.ok()) {
-      co_await Refuse(request, responder, ready);
-      co_return;
-    }
-    AuditResponder recorded(
-        responder, *deps_.audit,
-        MakeAdminEvent(request, admin_->Operation(request.method, request.path), **principal));
-    co_await admin_->Handle(request, recorded, *std::move(principal));
   }
 
   Awaitable<void> Health(http::HttpRequest& request, http::HttpResponder& responder) {
@@ -362,8 +352,7 @@ class GatewayAppImpl final : public GatewayApp {
   asio::any_io_executor executor_;
   GatewayDeps deps_;
   std::unique_ptr<auth::Authenticator> authenticator_;
-  std::unique_ptr<CallAudit> call_audit_;
-  std::unique_ptr<RefusalAudit> refusals_;
+  std::unique_ptr<GatewayAudit> audit_;
   const std::string host_;
   const uint16_t port_;
   const http::OriginRule origin_;
