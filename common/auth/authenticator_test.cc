@@ -114,5 +114,16 @@ TEST_F(AuthenticatorTest, OtherKeysTakeEffectAndSayWhoIsGone) {
   EXPECT_FALSE(all->Authenticate(Show("Bearer 0123456789abcdef0123", false)).ok());
 }
 
+TEST(Roles, AnAuditorStandsBesideTheOthers) {
+  Principal who;
+  who.roles = {"auditor"};
+  EXPECT_TRUE(HasRole(who, "auditor"));
+  EXPECT_FALSE(HasRole(who, "viewer"));
+  who.roles = {"admin"};
+  EXPECT_FALSE(HasRole(who, "auditor"));
+  who.roles = {"admin", "auditor"};
+  EXPECT_TRUE(HasRole(who, "auditor"));
+}
+
 }  // namespace
 }  // namespace metamcp::auth
