@@ -1,6 +1,6 @@
 # The thin front: every target calls a script or a CMake preset, which also work on their own.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run cluster test check packaging bench fuzz coverage format lint clean distclean
+.PHONY: help setup build run cluster test check chaos rolling soak packaging bench fuzz coverage format lint clean distclean
 
 help:
 	@echo "Meta-MCP"
@@ -18,6 +18,9 @@ help:
 	@echo
 	@echo "Prove it (longer)"
 	@echo "  make check      test, sanitizers, coverage, compatibility, real servers, packaging, bare machines"
+	@echo "  make chaos      a cluster under load and faults for CHAOS_SECONDS (600)"
+	@echo "  make rolling    restart and upgrade of a cluster under 500 calls a second"
+	@echo "  make soak       10,000 clients and 1,667 calls a second for SOAK_SECONDS (600)"
 	@echo "  make packaging  images, chart, compose, units, tarball, backup and restore"
 	@echo "  make fuzz       each fuzz target for FUZZ_SECONDS (60)"
 	@echo "  make coverage   lines covered by the unit tests"
@@ -32,7 +35,7 @@ setup:
 
 build:
 	@scripts/setup --yes --for run
-	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector meta-mcp-audit
+	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector meta-mcp-workflow meta-mcp-audit
 
 run:
 	@scripts/run_sample
@@ -46,9 +49,18 @@ test:
 check:
 	@scripts/check
 
+chaos:
+	@scripts/chaos
+
+rolling:
+	@scripts/rolling
+
+soak:
+	@scripts/soak
+
 packaging:
 	@scripts/setup --yes --for check
-	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector meta-mcp-audit
+	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector meta-mcp-workflow meta-mcp-audit
 	@scripts/test_packaging
 
 bench:

@@ -21,7 +21,8 @@ constexpr int64_t kAuthorityDays = 3650;
 constexpr int64_t kDaysMax = 36500;
 // A clock may be behind the one that signs.
 constexpr hours kBackdated{1};
-constexpr std::string_view kRoles[] = {"gateway", "connector", "catalog", "audit"};
+constexpr std::string_view kRoles[] = {"gateway", "connector", "catalog", "workflow",
+                                       "audit"};
 
 struct CertOptions {
   std::string dir, name, file;
@@ -111,12 +112,12 @@ absl::Status Init(CommandContext& ctx, const CertOptions& o) {
 
 absl::Status IssueOne(CommandContext& ctx, const CertOptions& o) {
   if (o.roles.empty()) {
-    return UsageError("a certificate needs a role", "Roles: gateway, connector, catalog, audit.");
+    return UsageError("a certificate needs a role", "Roles: gateway, connector, catalog, workflow, audit.");
   }
   for (const std::string& role : o.roles) {
     if (std::find(std::begin(kRoles), std::end(kRoles), role) == std::end(kRoles)) {
       return UsageError(StrCat("there is no role \"", role, "\""),
-                        "Roles: gateway, connector, catalog, audit.");
+                        "Roles: gateway, connector, catalog, workflow, audit.");
     }
   }
   if (o.name == kAuthority || o.name.empty() || o.name.find('/') != std::string::npos) {
@@ -245,8 +246,8 @@ void AddCertCommands(Command& root) {
   issue.Argument("name", &o->name, "of its files");
   leaf(issue);
   issue
-      .List("--role", &o->roles, "service that its process runs: gateway, connector, catalog",
-            "ROLE")
+      .List("--role", &o->roles,
+            "service that its process runs: gateway, connector, catalog, workflow", "ROLE")
       .List("--san", &o->names, "host name or IP address to put into it", "NAME");
   issue.Run([&ctx, o] { return IssueOne(ctx, *o); });
 

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "common/async/run.h"
+#include "common/base/error.h"
 #include "common/base/status_macros.h"
+#include "common/cluster/role_channel.h"
 #include "common/telemetry/log.h"
 
 namespace metamcp::cli {
@@ -20,6 +22,11 @@ CallContext DirectoryContext() {
   who->kind = "service";
   who->method = "internal";
   return CallContext(std::move(who), CallContext::Clock::now() + kPatience);
+}
+
+absl::Status Stale() {
+  return MakeError("DATABASE_UNAVAILABLE", "catalog",
+                   "the catalog does not reach its database; who was there last is taken to be");
 }
 
 }  // namespace
@@ -53,6 +60,10 @@ gateway::Connectors& Cluster::MakeConnectors(gateway::ConnectorClient own, bool 
   return *connectors_;
 }
 
+std::shared_ptr<rpc::Channel> Cluster::To(const std::string& role) {
+  return std::make_shared<cluster::RoleChannel>(members_, channels_, role);
+}
+
 Awaitable<absl::Status> Cluster::Join(std::string address, std::vector<std::string> roles) {
   self_.set_instance(members_.self());
   self_.set_address(std::move(address));
@@ -78,8 +89,10 @@ Awaitable<absl::Status> Cluster::Announce(bool leaving) {
     member.roles.assign(from.roles().begin(), from.roles().end());
     member.since_us = from.since_us();
   }
+  // Who has just come knows nobody else.
+  if (response->stale() && !members_.With("connector").empty()) co_return Stale();
   members_.Replace(std::move(alive));
-  co_return absl::OkStatus();
+  co_return response->stale() ? Stale() : absl::OkStatus();
 }
 
 Awaitable<void> Cluster::Refresh() {

@@ -27,6 +27,9 @@ class Cluster {
   // Every connector of the cluster as one; `own` is the one of this process, or the configured one.
   gateway::Connectors& MakeConnectors(gateway::ConnectorClient own, bool own_is_here);
 
+  // Whoever has that role, as one service.
+  std::shared_ptr<rpc::Channel> To(const std::string& role);
+
   // Who this process is from now on. Asks the directory once.
   Awaitable<absl::Status> Join(std::string address, std::vector<std::string> roles);
   // Keeps the lease until cancelled.

@@ -14,8 +14,12 @@ void AddResourceCommands(Command& root);
 void AddPromptCommands(Command& root);
 void AddVirtualCommands(Command& root);
 void AddWorkflowCommands(Command& root);
-// The part of it that is about runs.
+// The parts of it: runs; tools and sharing; templates; schedules, hooks and webhooks.
 void AddRunCommands(Command& group);
+void AddRunAgainCommands(Command& group);
+void AddWorkflowShareCommands(Command& group);
+void AddWorkflowTemplateCommands(Command& group);
+void AddWorkflowEventCommands(Command& group);
 void AddAuditCommands(Command& root);
 // The part of it that proves.
 void AddAuditVerifyCommand(Command& group);

@@ -94,6 +94,8 @@ class Doctor {
     bool found = false;
     for (const nlohmann::json& upstream : ArrayOf(reply, "upstreams")) {
       const std::string name = TextOf(ObjectOf(upstream, "meta"), "name");
+      // One of our own services is nothing to connect to.
+      if (TextOf(ObjectOf(upstream, "spec"), "type") == "service") continue;
       names.push_back(name);
       if (!WantedServer(name)) continue;
       found = true;

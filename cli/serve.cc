@@ -7,10 +7,12 @@
 #include <iostream>
 
 #include "cli/suite.h"
+#include "cli/traces.h"
 #include "common/async/run.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/trace.h"
 
 namespace metamcp::cli {
 namespace {
@@ -26,6 +28,7 @@ void PrintReady(const Suite& suite) {
     line += StrCat(" mcp=", suite.base_url(), "/mcp admin=", suite.base_url(), "/api/v1");
   }
   if (!suite.grpc_address().empty()) line += StrCat(" grpc=", suite.grpc_address());
+  if (!suite.metrics_url().empty()) line += StrCat(" metrics=", suite.metrics_url(), "/metrics");
   line += StrCat(" pid=", ::getpid());
   std::cout << line << std::endl;
 }
@@ -45,7 +48,8 @@ Awaitable<void> WaitForStop(Suite& suite, process::WaitSignal wait) {
     const bool stop = co_await wait();
     if (stop) co_return;
     Log(LogLevel::kInfo, "config.reload_asked", {{"by", "SIGHUP"}});
-    (void)co_await suite.Reload();
+    auto reloading = suite.Reload(TraceContext());
+    (void)co_await std::move(reloading);
   }
 }
 
@@ -82,6 +86,12 @@ absl::StatusOr<process::Ground> OpenBlocking(const ServeOptions& options) {
     if (options.services.count(service) > 0) start.database = true;
   }
   return process::OpenGroundBlocking(start);
+}
+
+// What traces call this process: one service alone is named as its own program is.
+std::string ServiceName(const ServeOptions& options) {
+  return options.services.size() == 1 ? StrCat("meta-mcp-", *options.services.begin())
+                                      : options.program;
 }
 
 absl::Status MigrateBlocking(db::Database& database, const std::set<std::string>& services) {
@@ -124,14 +134,19 @@ int RunServe(const ServeOptions& options) {
       ground->database_executor = std::make_unique<db::DbExecutor>(*ground->database, executor);
     }
   }
+  if (status.ok()) {
+    status = StartTraces(ground->loaded.config.telemetry.traces, ServiceName(options));
+  }
   if (!status.ok()) {
     std::cerr << options.program << ": " << status.message() << std::endl;
     return process::ExitCodeOf(status);
   }
-  return process::RunLoop(
+  const int code = process::RunLoop(
       [&options, &ground](asio::io_context& io, process::WaitSignal wait) -> Awaitable<int> {
         return Main(io, std::move(wait), options, *ground);
       });
+  trace::Stop();
+  return code;
 }
 
 }  // namespace metamcp::cli

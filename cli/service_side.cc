@@ -2,12 +2,16 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
+#include "absl/strings/str_join.h"
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/process/process.h"
 #include "common/telemetry/log.h"
+#include "metamcp/catalog/v1/directory_service.pb.h"
 
 namespace metamcp::cli {
 namespace {
@@ -20,15 +24,32 @@ constexpr std::chrono::hours kEndsSoon{7 * 24};
 rpc::Callers CallersOfServices() {
   return {{"metamcp.audit.v1.AuditService", {"gateway"}},
           {"metamcp.catalog.v1.CatalogService", {"gateway"}},
-          {"/metamcp.catalog.v1.CatalogService/Report", {"connector"}},
+          {"/metamcp.catalog.v1.CatalogService/Report", {"connector", "workflow"}},
+          {"/metamcp.catalog.v1.CatalogService/RegisterProvider", {"workflow"}},
+          {"/metamcp.catalog.v1.CatalogService/WatchCatalog", {"gateway", "workflow"}},
           {"/metamcp.catalog.v1.CatalogService/WatchUpstreams", {"connector"}},
+          {"/metamcp.catalog.v1.CatalogService/ExplainItem", {"gateway", "workflow"}},
           {"metamcp.catalog.v1.DirectoryService", {"gateway"}},
-          {"/metamcp.catalog.v1.DirectoryService/Announce", {"gateway", "connector"}},
+          {"/metamcp.catalog.v1.DirectoryService/Announce", {"gateway", "connector", "workflow"}},
           {"/metamcp.catalog.v1.DirectoryService/TakeUpstreams", {"connector"}},
           {"metamcp.provider.v1.ProviderService", {"gateway"}},
           {"metamcp.connector.v1.ConnectorService", {"gateway"}},
-          {"metamcp.gateway.v1.CallsService", {"gateway"}},
+          {"metamcp.gateway.v1.CallsService", {"gateway", "workflow"}},
+          {"metamcp.workflow.v1.WorkflowService", {"gateway"}},
           {"metamcp.gateway.v1.EdgePeerService", {"gateway"}}};
+}
+
+// Who joins the cluster does so as what its certificate says.
+absl::Status CheckAnnounced(const std::vector<std::string>& roles,
+                            const google::protobuf::Message& message) {
+  const auto& request = static_cast<const catalog::v1::AnnounceRequest&>(message);
+  for (const std::string& role : request.member().roles()) {
+    if (std::find(roles.begin(), roles.end(), role) != roles.end()) continue;
+    return MakeError("PERMISSION_DENIED", "catalog",
+                     StrCat("the caller's certificate is for [", absl::StrJoin(roles, ", "),
+                            "]; it cannot join as ", role));
+  }
+  return absl::OkStatus();
 }
 
 // Streams that last as long as their caller, who begins them again elsewhere.
@@ -36,7 +57,9 @@ std::vector<std::string> EndlessMethods() {
   return {"/metamcp.catalog.v1.CatalogService/WatchCatalog",
           "/metamcp.catalog.v1.CatalogService/WatchUpstreams",
           "/metamcp.audit.v1.AuditService/TailRecords",
-          "/metamcp.provider.v1.ProviderService/Listen"};
+          "/metamcp.provider.v1.ProviderService/Listen",
+          "/metamcp.gateway.v1.EdgePeerService/Attach",
+          "/metamcp.workflow.v1.WorkflowService/WatchRun"};
 }
 
 // The service of a role that says whether its process is ready.
@@ -111,7 +134,7 @@ absl::StatusOr<std::shared_ptr<rpc::Channel>> ServiceSide::Dial(const std::strin
   return rpc::Channel::Create(targets, std::move(options));
 }
 
-absl::Status ServiceSide::Listen(const std::vector<rpc::Service*>& services) {
+absl::Status ServiceSide::Listen(const std::vector<rpc::Service*>& services, OnRpc on_rpc) {
   if (config_.listen.empty()) return absl::OkStatus();
   rpc::GrpcServer::Options options;
   options.listen = config_.listen;
@@ -121,9 +144,21 @@ absl::Status ServiceSide::Listen(const std::vector<rpc::Service*>& services) {
   options.probe_listen = config_.probe_listen;
   options.reflection = config_.reflection;
   options.endless = EndlessMethods();
+  options.checks = {{"/metamcp.catalog.v1.DirectoryService/Announce", CheckAnnounced}};
+  if (on_rpc) {
+    options.on_finished = [tell = std::move(on_rpc), endless = options.endless](
+                              std::string_view method, absl::StatusCode code,
+                              std::chrono::steady_clock::duration time) {
+      tell(method, code, time, std::find(endless.begin(), endless.end(), method) != endless.end());
+    };
+  }
   METAMCP_ASSIGN_OR_RETURN(server_, rpc::GrpcServer::Create(io_.get_executor(), services, options));
   address_ = server_->address();
   return absl::OkStatus();
+}
+
+rpc::GrpcServer::Load ServiceSide::load() const {
+  return server_ ? server_->load() : rpc::GrpcServer::Load();
 }
 
 std::string ServiceSide::advertised() const {

@@ -30,8 +30,14 @@ class ServiceSide {
   absl::StatusOr<std::shared_ptr<rpc::Channel>> Dial(const std::string& role,
                                                      const std::string& targets) const;
 
-  // Listens on services.listen, if that is set.
-  absl::Status Listen(const std::vector<rpc::Service*>& services);
+  // Told of a call that was handled: method, how it ended, its time, and whether it is a stream
+  // that lasts as long as its caller.
+  using OnRpc = std::function<void(std::string_view, absl::StatusCode,
+                                   std::chrono::steady_clock::duration, bool)>;
+  // Listens on services.listen, if that is set. `on_rpc` may be null.
+  absl::Status Listen(const std::vector<rpc::Service*>& services, OnRpc on_rpc);
+  // Calls and streams that run now.
+  rpc::GrpcServer::Load load() const;
   // Asked now and every quarter of a second whether these services are ready.
   void Follow(std::vector<rpc::Service*> services, std::function<bool()> ready);
 

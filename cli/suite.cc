@@ -1,17 +1,22 @@
 #include "cli/suite.h"
 
-#include <unistd.h>
+#include <cstdlib>
+
+#include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include "cli/apply_config.h"
+#include "cli/provider_choice.h"
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
+#include "common/base/own_path.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/config/diff.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/trace.h"
 
 namespace metamcp::cli {
 namespace {
@@ -60,14 +65,6 @@ std::string DiffJson(const config::ConfigDiff& diff) {
   return std::move(out).Build();
 }
 
-// The path of another program of ours, which is installed beside this one.
-std::string ProgramBeside(const std::string& name) {
-  char path[4096];
-  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
-  const std::string own(path, n > 0 ? static_cast<size_t>(n) : 0);
-  return own.substr(0, own.rfind('/') + 1) + name;
-}
-
 }  // namespace
 
 Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground& ground)
@@ -80,6 +77,7 @@ Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground&
       ground_(ground),
       edge_(std::move(edge)),
       side_(io, ground.loaded.config.services),
+      metrics_(io.get_executor(), *ground.keys),
       reload_lock_(io.get_executor()),
       tasks_(io.get_executor()),
       lease_tasks_(io.get_executor()) {}
@@ -107,16 +105,18 @@ Awaitable<absl::Status> Suite::StartCatalog() {
   catalog_app_ = *std::move(app);
   catalog_ = catalog::v1::MakeCatalogServiceDirect(catalog_app_->service());
   directory_ = catalog::v1::MakeDirectoryServiceDirect(catalog_app_->directory());
-  co_return co_await ApplyConfig(ground_.loaded.config);
+  auto apply = ApplyConfig(ground_.loaded.config, TraceContext());
+  co_return co_await std::move(apply);
 }
 
-Awaitable<absl::Status> Suite::ApplyConfig(const config::Config& config) {
+Awaitable<absl::Status> Suite::ApplyConfig(const config::Config& config, TraceContext trace) {
   if (config.mcp_servers.size() > static_cast<size_t>(config.limits.servers_max)) {
     co_return MakeError("CONFIG_INVALID", "gateway",
                         StrCat("mcpServers has ", config.mcp_servers.size(),
                                " entries; limits.serversMax is ", config.limits.servers_max));
   }
-  const CallContext ctx = SystemContext();
+  CallContext ctx = SystemContext();
+  ctx.trace = std::move(trace);
   auto request = ToApplyConfig(config);
   auto response = co_await catalog_->ApplyConfig(ctx, std::move(request));
   co_return response.status();
@@ -185,8 +185,12 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   }
   gateway::GatewayDeps deps(*catalog_, *provider, *connector, *ground_.keys);
   deps.peers = &cluster_->edge_peers();
-  deps.reload = [this] { return Reload(); };
-  if (workflow_) deps.services.push_back(workflow_.get());
+  deps.reload = [this](TraceContext trace) { return Reload(std::move(trace)); };
+  if (workflow_) {
+    deps.services.push_back(workflow_.get());
+    deps.workflows = workflow_.get();
+    deps.providers["workflow"] = workflow_provider_.get();
+  }
   if (audit_) deps.services.push_back(audit_.get());
   deps.audit = recorder_.get();
   deps.edge = edge_.gateway;
@@ -212,20 +216,34 @@ absl::Status Suite::StartGrpc() {
     return MakeError("CONFIG_INVALID", "gateway",
                      "a process without the gateway needs services.listen (host:port)");
   }
-  std::vector<rpc::Service*> catalog, connector, gateway, audit;
+  std::vector<rpc::Service*> catalog, connector, gateway, workflow, audit;
   if (catalog_app_) catalog = {&catalog_app_->service(), &catalog_app_->directory()};
   if (connector_app_) connector = {&connector_app_->provider(), &connector_app_->connector()};
   if (gateway_) gateway = {&gateway_->calls(), &gateway_->edge_peer()};
   if (audit_app_) audit = {&audit_app_->service()};
+  if (workflow_app_) workflow = {&workflow_app_->service()};
+  if (workflow_app_ && connector_app_) {
+    providers_ = std::make_unique<ProviderChoice>(*workflow_app_, connector_app_->provider());
+    connector[0] = providers_.get();
+  } else if (workflow_app_) {
+    workflow.push_back(&workflow_app_->provider());
+  }
   std::vector<rpc::Service*> all = catalog;
-  all.insert(all.end(), audit.begin(), audit.end());
-  all.insert(all.end(), connector.begin(), connector.end());
-  all.insert(all.end(), gateway.begin(), gateway.end());
-  METAMCP_RETURN_IF_ERROR(side_.Listen(all));
+  for (const auto& some : {connector, gateway, workflow, audit}) {
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  METAMCP_RETURN_IF_ERROR(metrics_.Listen(ground_.loaded.config));
+  ServiceSide::OnRpc counting;
+  if (!metrics_.url().empty()) {
+    counting = [this](auto... about) { metrics_.OnRpc(about...); };
+    AddMetrics();
+  }
+  METAMCP_RETURN_IF_ERROR(side_.Listen(all, std::move(counting)));
   side_.Follow(catalog, [] { return true; });
   side_.Follow(audit, [] { return true; });
   side_.Follow(connector, [this] { return connector_app_->ready(); });
   side_.Follow(gateway, [this] { return gateway_->ready(); });
+  side_.Follow(workflow, [this] { return calls_ != nullptr; });
   return absl::OkStatus();
 }
 
@@ -256,28 +274,48 @@ Awaitable<absl::Status> Suite::Start() {
     co_await std::move(informing);
   }
   if (workflow_app_) {
-    calls_ = gateway::v1::MakeCallsServiceDirect(gateway_->calls());
+    calls_ = gateway_ ? gateway::v1::MakeCallsServiceDirect(gateway_->calls())
+                      : gateway::v1::MakeCallsServiceClient(cluster_->To("gateway"));
     workflow_app_->Start(*calls_);
+    side_.TellReadiness();
   }
   WatchKeys();
   co_return absl::OkStatus();
 }
 
 absl::Status Suite::StartWorkflow() {
-  if (!Here("workflow")) return absl::OkStatus();
-  if (!Here("gateway")) {
-    return MakeError(
-        "CONFIG_INVALID", "gateway",
-        "the workflow service runs in a process with a gateway, by which it calls tools");
+  const bool clustered = cluster_->members().clustered();
+  if (!Here("workflow")) {
+    if (clustered && Here("gateway")) {
+      workflow_ = workflow::v1::MakeWorkflowServiceClient(cluster_->To("workflow"));
+      workflow_provider_ = provider::v1::MakeProviderServiceClient(cluster_->To("workflow"));
+    }
+    return absl::OkStatus();
+  }
+  if (!Here("gateway") && !clustered) {
+    return MakeError("CONFIG_INVALID", "gateway",
+                     "a workflow service without a gateway finds gateways in its cluster: set "
+                     "services.listen (host:port)");
+  }
+  if (!Here("gateway") && ground_.database->backend() == db::Backend::kSqlite) {
+    return MakeError("CONFIG_INVALID", "gateway",
+                     "a workflow service of its own shares its database: set database.url to a "
+                     "PostgreSQL database");
   }
   workflow_http_ = http::NewHttpClient(io_.get_executor(), http::HttpClientOptions());
   workflow::AppOptions options;
   options.owner = NewUuidV7();
   options.jq_program = ProgramBeside("meta-mcp-jq");
-  options.http_loopback = ground_.loaded.config.workflow.http_loopback;
-  workflow_app_ = std::make_unique<workflow::App>(io_.get_executor(), *ground_.database_executor,
-                                                  *catalog_, *workflow_http_, std::move(options));
+  const config::WorkflowConfig& config = ground_.loaded.config.workflow;
+  options.http_loopback = config.http_loopback;
+  options.schedules = config.schedules;
+  options.retention_days = config.retention_days;
+  options.runs_per_principal_max = config.runs_per_principal_max;
+  workflow_app_ =
+      std::make_unique<workflow::App>(io_.get_executor(), *ground_.database_executor, *catalog_,
+                                      *workflow_http_, *ground_.keys, std::move(options));
   workflow_ = workflow::v1::MakeWorkflowServiceDirect(workflow_app_->service());
+  workflow_provider_ = provider::v1::MakeProviderServiceDirect(workflow_app_->provider());
   return absl::OkStatus();
 }
 
@@ -292,7 +330,7 @@ Awaitable<void> Suite::WaitForUpstreams() {
 }
 
 void Suite::StartCluster() {
-  const bool takes_part = Here("gateway") || Here("connector");
+  const bool takes_part = Here("gateway") || Here("connector") || Here("workflow");
   const bool clustered = takes_part && !ground_.loaded.config.services.listen.empty();
   cluster_ = std::make_unique<Cluster>(clustered, side_.channel_options(), *directory_);
 }
@@ -300,7 +338,7 @@ void Suite::StartCluster() {
 Awaitable<absl::Status> Suite::JoinCluster() {
   if (!cluster_->members().clustered()) co_return absl::OkStatus();
   std::vector<std::string> roles;
-  for (const char* role : {"gateway", "connector"}) {
+  for (const char* role : {"gateway", "connector", "workflow"}) {
     if (Here(role)) roles.push_back(role);
   }
   const absl::Status joined = co_await cluster_->Join(side_.advertised(), roles);
@@ -353,16 +391,29 @@ void Suite::WatchFile() {
   }
 }
 
-Awaitable<void> Suite::ReloadTask(Suite* self) { (void)co_await self->Reload(); }
+Awaitable<void> Suite::ReloadTask(Suite* self) {
+  auto reloading = self->Reload(TraceContext());
+  (void)co_await std::move(reloading);
+}
 
-Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
+Awaitable<absl::StatusOr<std::string>> Suite::Reload(TraceContext trace) {
+  trace::Span span(trace::Kind::kInternal, "config.reload", trace);
+  auto reloading = ReloadTraced(std::move(trace));
+  auto changes = co_await std::move(reloading);
+  span.Fail(changes.status());
+  co_return changes;
+}
+
+Awaitable<absl::StatusOr<std::string>> Suite::ReloadTraced(TraceContext trace) {
   if (!Here("catalog") && !Here("gateway")) {
     co_return MakeError("CONFIG_INVALID", "gateway",
                         "the configuration belongs to the catalog service; reload there");
   }
   // Who asks while another reload reads the file may have changed it since, so it is read again.
   const auto turn = co_await reload_lock_.Lock();
-  const CallContext ctx = SystemContext();
+  CallContext ctx = SystemContext();
+  ctx.trace = trace;
+  trace::Span reading(trace::Kind::kInternal, "config.load", ctx.trace);
   const std::string path = ground_.config_path;
   const config::LoadOptions load = ground_.load_options;
   absl::StatusOr<config::LoadResult> loaded = absl::CancelledError();
@@ -375,9 +426,17 @@ Awaitable<absl::StatusOr<std::string>> Suite::Reload() {
     loaded = config::LoadConfigBlocking(path, load);
   }
   absl::Status status = loaded.status();
+  reading.Fail(status);
+  reading.End();
   // First, as it depends on nobody: a key that is taken away must not wait for a database.
   if (status.ok() && gateway_) status = gateway_->SetKeys(loaded->config);
-  if (status.ok() && Here("catalog")) status = co_await ApplyConfig(loaded->config);
+  if (status.ok()) status = metrics_.SetKeys(loaded->config);
+  if (status.ok() && Here("catalog")) {
+    trace::Span applying(trace::Kind::kInternal, "catalog.apply_config", trace);
+    auto apply = ApplyConfig(loaded->config, trace);
+    status = co_await std::move(apply);
+    applying.Fail(status);
+  }
   if (!status.ok()) {
     Log(LogLevel::kError, "config.reload_failed",
         {{"error", std::string(status.message())}, {"kept", "the configuration before"}});
@@ -409,6 +468,7 @@ void Suite::ApplySettings(const config::Config& config) {
 }
 
 Awaitable<void> Suite::Stop() {
+  using asio::experimental::awaitable_operators::operator&&;
   watcher_.reset();
   keys_watcher_.reset();
   tasks_.CancelAll();
@@ -423,12 +483,14 @@ Awaitable<void> Suite::Stop() {
   };
   // Runs go on at the next start; their calls end before those they call.
   if (workflow_app_) co_await workflow_app_->Stop();
-  if (gateway_) co_await gateway_->Stop(left(std::chrono::seconds(0)));
+  // At the same time, as either may need all of it: clients' calls end, and what a connector runs
+  // goes elsewhere.
+  auto closing = StopGateway(left(std::chrono::seconds(0)));
+  auto handing = HandOver(until);
+  const bool handed_over = co_await (std::move(closing) && std::move(handing));
   // Running calls have answers delivered until here. What a connector runs is given up when it has
   // ended, so that nobody starts it twice.
   if (!connector_app_) co_await LeaveCluster();
-  bool handed_over = false;
-  if (connector_app_) handed_over = co_await HandOver(until);
   co_await side_.Refuse(handed_over ? kSettling : std::chrono::milliseconds(100));
   co_await side_.Stop(left(std::chrono::seconds(2)));
   if (connector_app_) co_await connector_app_->Stop();
@@ -440,12 +502,17 @@ Awaitable<void> Suite::Stop() {
       Log(LogLevel::kError, "catalog.not_stored", {{"error", std::string(stored.message())}});
     }
   }
+  co_await metrics_.Stop();
+}
+
+Awaitable<void> Suite::StopGateway(std::chrono::steady_clock::duration grace) {
+  if (gateway_) co_await gateway_->Stop(grace);
 }
 
 // Where there are other connectors, they take over what runs here, each when it is idle. Whether
 // there are any.
 Awaitable<bool> Suite::HandOver(std::chrono::steady_clock::time_point until) {
-  if (cluster_ == nullptr) co_return false;
+  if (cluster_ == nullptr || connector_app_ == nullptr) co_return false;
   auto retiring = cluster_->Retire("connector");
   const bool others = co_await std::move(retiring);
   if (others) co_await connector_app_->HandOver(until);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/cluster.h"
+#include "cli/metrics_side.h"
 #include "cli/serve.h"
 #include "cli/service_side.h"
 #include "common/async/async_lock.h"
@@ -41,12 +42,14 @@ class Suite {
   // Starts everything and listens. Upstreams connect in the background.
   Awaitable<absl::Status> Start();
   // Reads the configuration again and applies the difference; a bad file changes nothing. Returns
-  // what changed as a JSON object.
-  Awaitable<absl::StatusOr<std::string>> Reload();
+  // what changed as a JSON object. Its span lies below `trace`.
+  Awaitable<absl::StatusOr<std::string>> Reload(TraceContext trace);
   Awaitable<void> Stop();
 
   const std::string& base_url() const { return base_url_; }
   const std::string& grpc_address() const { return side_.address(); }
+  // Where /metrics of this process is; empty without services.metricsListen.
+  const std::string& metrics_url() const { return metrics_.url(); }
   // Null for a process without the gateway, and before Start.
   gateway::GatewayApp* gateway() { return gateway_.get(); }
   // Clients connected now (0 for a process without the gateway).
@@ -59,9 +62,11 @@ class Suite {
   void StartCluster();
   Awaitable<absl::Status> JoinCluster();
   Awaitable<void> LeaveCluster();
+  Awaitable<void> StopGateway(std::chrono::steady_clock::duration grace);
   Awaitable<bool> HandOver(std::chrono::steady_clock::time_point until);
   absl::Status StartConnector();
   absl::Status StartWorkflow();
+  void AddMetrics();
   // In suite_audit.cc.
   absl::Status StartAudit();
   absl::Status StartAuditService();
@@ -70,17 +75,19 @@ class Suite {
   absl::Status StartGrpc();
   Awaitable<absl::Status> StartGateway();
   Awaitable<absl::Status> OpenGateway();
-  Awaitable<absl::Status> ApplyConfig(const config::Config& config);
+  Awaitable<absl::Status> ApplyConfig(const config::Config& config, TraceContext trace);
   void ApplySettings(const config::Config& config);
   void WatchFile();
   void WatchKeys();
   static Awaitable<void> ReloadTask(Suite* self);
+  Awaitable<absl::StatusOr<std::string>> ReloadTraced(TraceContext trace);
 
   boost::asio::io_context& io_;
   const ServeOptions options_;
   process::Ground& ground_;
   const SuiteEdge edge_;
   ServiceSide side_;
+  MetricsSide metrics_;
   AsyncLock reload_lock_;  // one reload after the other, and after the start
   TaskGroup tasks_;
   TaskGroup lease_tasks_;  // go on while the rest ends
@@ -94,6 +101,8 @@ class Suite {
   std::unique_ptr<http::HttpClient> workflow_http_;
   std::unique_ptr<workflow::App> workflow_app_;
   std::unique_ptr<workflow::v1::WorkflowService> workflow_;
+  std::unique_ptr<provider::v1::ProviderService> workflow_provider_;
+  std::unique_ptr<provider::v1::ProviderService> providers_;  // where several are here
   std::unique_ptr<http::HttpClient> audit_http_;
   std::unique_ptr<audit::App> audit_app_;
   std::unique_ptr<audit::v1::AuditService> audit_;

@@ -80,15 +80,23 @@ absl::Status List(CommandContext& ctx) {
     ctx.PrintJson(json::DumpJson(reply));
     return absl::OkStatus();
   }
-  Table table({"NAME", "VERSION", "CREATED", "BY", "TITLE"});
+  Table table({"NAME", "VERSION", "OWNER", "SHARED", "TOOL", "TITLE"});
   for (const nlohmann::json& one : ArrayOf(reply, "workflows")) {
     std::string title = TextOf(one, "title");
     if (title.empty()) title = TextOf(one, "summary");
-    table.Row({TextOf(one, "name"), TextOf(one, "version"), TimeText(NumberOf(one, "createdUs")),
-               TextOf(one, "createdBy"), Shorten(OneLine(title), 60)});
+    table.Row({TextOf(one, "name"), TextOf(one, "version"), TextOf(one, "owner"),
+               TextOf(one, "visibility"), TextOf(one, "tool").empty() ? "" : "yes",
+               Shorten(OneLine(title), 60)});
   }
   ctx.PrintTable(table, "No workflows. 'meta-mcp workflow create FILE' stores one.");
   return absl::OkStatus();
+}
+
+std::string RunsText(const nlohmann::json& workflow) {
+  const int64_t ended = NumberOf(workflow, "runsEnded");
+  if (ended == 0) return "none has ended";
+  const int64_t completed = NumberOf(workflow, "runsCompleted");
+  return StrCat(completed, " of ", ended, " completed (", completed * 100 / ended, " %)");
 }
 
 absl::StatusOr<nlohmann::json> Get(CommandContext& ctx, const DefinitionOptions& o) {
@@ -110,6 +118,14 @@ absl::Status Show(CommandContext& ctx, const DefinitionOptions& o) {
   table.Row({"created", StrCat(TimeText(NumberOf(workflow, "createdUs")), " by ",
                                TextOf(workflow, "createdBy"))});
   table.Row({"digest", TextOf(workflow, "digest")});
+  const std::string team = TextOf(workflow, "team");
+  table.Row({"owner", TextOf(workflow, "owner")});
+  table.Row({"shared", StrCat(TextOf(workflow, "visibility"), team.empty() ? "" : " ", team)});
+  if (const std::string tool = TextOf(workflow, "tool"); !tool.empty()) {
+    const std::string pinned = TextOf(workflow, "publishedVersion");
+    table.Row({"tool", StrCat("workflow.", tool, pinned.empty() ? "" : " at version ", pinned)});
+  }
+  table.Row({"runs", RunsText(workflow)});
   ctx.PrintTable(table, "");
   *ctx.out << "\n" << Printable(TextOf(workflow, "source")) << "\n";
   return absl::OkStatus();
@@ -168,7 +184,11 @@ void AddWorkflowCommands(Command& root) {
       .Option("--version", &o->version, "instead of the newest", "VERSION");
   exported.Run([&ctx, o] { return Export(ctx, *o); });
 
+  AddWorkflowShareCommands(group);
   AddRunCommands(group);
+  AddRunAgainCommands(group);
+  AddWorkflowEventCommands(group);
+  AddWorkflowTemplateCommands(group);
 }
 
 }  // namespace metamcp::cli

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/rest_json.h"
+#include "cli/workflow_live.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/json/dom.h"
@@ -20,7 +22,7 @@ namespace {
 constexpr std::chrono::milliseconds kPoll(200);
 
 struct RunOptions {
-  std::string workflow, id, version, input, state, path, action, result, comment;
+  std::string workflow, id, version, input, state, path, action, result, arguments, comment;
   bool detach = false;
   bool rollback = false;
   int64_t limit = 20;
@@ -44,7 +46,29 @@ bool WaitsForPerson(const nlohmann::json& run) {
 absl::StatusOr<nlohmann::json> GetRun(CommandContext& ctx, const std::string& id) {
   METAMCP_ASSIGN_OR_RETURN(nlohmann::json reply,
                            CallJson(ctx, RestRequest("GET", ApiPath({"runs", id}))));
-  return ObjectOf(reply, "run");
+  nlohmann::json run = ObjectOf(reply, "run");
+  // Further pages of its steps.
+  for (int64_t after = NumberOf(reply, "nextStepsAfter"); after > 0;) {
+    METAMCP_ASSIGN_OR_RETURN(
+        const nlohmann::json page,
+        CallJson(ctx, RestRequest("GET", ApiPath({"runs", id}, {{"stepsAfter", StrCat(after)},
+                                                                {"stepsMax", "5000"}}))));
+    for (const nlohmann::json& step : ArrayOf(ObjectOf(page, "run"), "steps")) {
+      run["steps"].push_back(step);
+    }
+    after = NumberOf(page, "nextStepsAfter");
+  }
+  return run;
+}
+
+// A run's result, wherever it is.
+absl::StatusOr<nlohmann::json> OutputOf(CommandContext& ctx, const nlohmann::json& run) {
+  const std::string ref = TextOf(run, "outputRef");
+  if (ref.empty()) return run.contains("output") ? run["output"] : nlohmann::json();
+  METAMCP_ASSIGN_OR_RETURN(
+      const nlohmann::json reply,
+      CallJson(ctx, RestRequest("GET", ApiPath({"runs", TextOf(run, "id"), "values", ref}))));
+  return reply.contains("value") ? reply["value"] : nlohmann::json();
 }
 
 std::string ErrorText(const nlohmann::json& error) {
@@ -80,7 +104,7 @@ void PrintEnd(CommandContext& ctx, const nlohmann::json& run) {
              << (approval ? "an approval: " : "a decision: ")
              << OneLine(json::DumpJson(ObjectOf(pending, "detail")))
              << "\n  meta-mcp workflow decide " << id
-             << (approval ? " approve|deny" : " retry|done|skip|rollback") << "\n";
+             << (approval ? " approve|deny" : " retry|edit|done|skip|rollback") << "\n";
   }
   const nlohmann::json& error = ObjectOf(run, "error");
   if (!error.empty()) *ctx.out << "\nerror: " << ErrorText(error) << "\n";
@@ -90,7 +114,13 @@ void PrintEnd(CommandContext& ctx, const nlohmann::json& run) {
   }
   if (state == "completed") {
     *ctx.out << "\n";
-    ctx.PrintJson(json::DumpJson(run.contains("output") ? run["output"] : nlohmann::json()));
+    if (const auto output = OutputOf(ctx, run); output.ok()) {
+      ctx.PrintJson(json::DumpJson(*output));
+    } else {
+      *ctx.out << "the result has " << NumberOf(run, "outputBytes")
+               << " bytes and cannot be read: " << OneLine(std::string(output.status().message()))
+               << "\n";
+    }
   }
   *ctx.out << "run " << id << " is " << state << "\n";
 }
@@ -98,10 +128,12 @@ void PrintEnd(CommandContext& ctx, const nlohmann::json& run) {
 // Follows a run, with a line for each step that changes, until it ends or needs a person.
 absl::Status Follow(CommandContext& ctx, const std::string& id) {
   std::map<std::string, std::string> shown;
+  LiveView live(ctx);
   for (;;) {
     METAMCP_ASSIGN_OR_RETURN(const nlohmann::json run, GetRun(ctx, id));
     const std::string state = TextOf(run, "state");
-    if (!ctx.json()) {
+    live.Show(run);
+    if (!ctx.json() && !live.on()) {
       for (const nlohmann::json& step : ArrayOf(run, "steps")) {
         const std::string key = StrCat(TextOf(step, "path"), " ", NumberOf(step, "attempt"));
         const std::string now = TextOf(step, "state");
@@ -193,8 +225,21 @@ absl::Status History(CommandContext& ctx, const RunOptions& o) {
                              TimeText(NumberOf(run, "createdUs")), " by ",
                              TextOf(run, "startedBy")))
            << "\n";
+  METAMCP_ASSIGN_OR_RETURN(
+      const nlohmann::json explained,
+      CallJson(ctx, RestRequest("GET", ApiPath({"runs", o.id, "explanation"}))));
+  std::map<std::string, std::string> why;
+  for (const nlohmann::json& step : ArrayOf(explained, "steps")) {
+    why[TextOf(step, "path")] = TextOf(step, "why");
+  }
   for (const nlohmann::json& step : ArrayOf(run, "steps")) {
-    if (TextOf(step, "state") != "mark") PrintStep(ctx, step);
+    if (TextOf(step, "state") == "mark") continue;
+    PrintStep(ctx, step);
+    const auto it = why.find(TextOf(step, "path"));
+    if (it != why.end() && !it->second.empty()) {
+      *ctx.out << "      " << OneLine(it->second) << "\n";
+      why.erase(it);
+    }
   }
   PrintEnd(ctx, run);
   return absl::OkStatus();
@@ -215,6 +260,10 @@ absl::Status Decide(CommandContext& ctx, const RunOptions& o) {
   if (!o.result.empty()) {
     METAMCP_ASSIGN_OR_RETURN(const std::string result, ReadArguments(ctx, o.result));
     METAMCP_ASSIGN_OR_RETURN(body["result"], json::ParseJson(result));
+  }
+  if (!o.arguments.empty()) {
+    METAMCP_ASSIGN_OR_RETURN(const std::string arguments, ReadArguments(ctx, o.arguments));
+    METAMCP_ASSIGN_OR_RETURN(body["arguments"], json::ParseJson(arguments));
   }
   return Post(ctx, o, "decide", body, "has its answer.");
 }
@@ -264,7 +313,6 @@ void AddRunCommands(Command& group) {
   };
   simple("pause", "Lets the steps in flight finish and begins no other", "pauses.");
   simple("resume", "Goes on after a pause", "goes on.");
-  simple("retry", "Runs the failed steps of a failed or cancelled run again", "goes on.");
 
   Command cancel = group.Sub("cancel", "Cancels the calls in flight and ends the run");
   cancel.Example("meta-mcp workflow cancel 0193… --rollback");
@@ -279,10 +327,11 @@ void AddRunCommands(Command& group) {
       .Example("meta-mcp workflow decide 0193… done --result '{\"id\": 7}'");
   decide.Argument("RUN", &o->id, "id of the run")
       .ChoiceArgument("ACTION", &o->action,
-                      {"approve", "deny", "retry", "done", "skip", "rollback"},
+                      {"approve", "deny", "retry", "edit", "done", "skip", "rollback"},
                       "of an approval approve or deny, of a decision the others")
       .Option("--path", &o->path, "which, where several wait", "PATH")
       .Option("--result", &o->result, "of done: the step's result", "JSON")
+      .Option("--arguments", &o->arguments, "of edit: what the tool is given instead", "JSON")
       .Option("--comment", &o->comment, "kept with the answer", "TEXT");
   decide.Run([&ctx, o] { return Decide(ctx, *o); });
 }

@@ -1,11 +1,15 @@
-# metamcp_migrations(<target> <component> FILES 0001.sqlite.sql 0001.postgres.sql ...)
+# metamcp_migrations(<target> <component> [AS <file>] FILES 0001.sqlite.sql 0001.postgres.sql ...)
 # Embeds a component's schema steps in <target>, whose code then includes
 # "migrations/<component>.h" and calls metamcp::<component>::Migrations(). Every number needs both
 # files; the step's name is the first line of the SQLite file, "-- name of the step". Its second line
 # may be "-- needs: K": the last step that a program must know to work with this one (K below the
-# step's own number where it only adds; see common/db/migrations.h).
+# step's own number where it only adds; see common/db/migrations.h). A second list of one component, in
+# another program, is written to a file of its own (AS).
 function(metamcp_migrations TARGET COMPONENT)
-  cmake_parse_arguments(A "" "" "FILES" ${ARGN})
+  cmake_parse_arguments(A "" "AS" "FILES" ${ARGN})
+  if(NOT A_AS)
+    set(A_AS ${COMPONENT})
+  endif()
   set(OUT ${CMAKE_BINARY_DIR}/gen/migrations)
   set(NUMBERS)
   foreach(F ${A_FILES})
@@ -60,13 +64,13 @@ std::span<const metamcp::db::Migration> Migrations() { return kSteps; }
   # Written aside and copied, so that an unchanged text does not cause a rebuild.
   foreach(EXT h cc)
     if(EXT STREQUAL h)
-      file(WRITE ${OUT}/.tmp/${COMPONENT}.${EXT} "${HEADER}")
+      file(WRITE ${OUT}/.tmp/${A_AS}.${EXT} "${HEADER}")
     else()
-      file(WRITE ${OUT}/.tmp/${COMPONENT}.${EXT} "${SOURCE}")
+      file(WRITE ${OUT}/.tmp/${A_AS}.${EXT} "${SOURCE}")
     endif()
-    configure_file(${OUT}/.tmp/${COMPONENT}.${EXT} ${OUT}/${COMPONENT}.${EXT} COPYONLY)
+    configure_file(${OUT}/.tmp/${A_AS}.${EXT} ${OUT}/${A_AS}.${EXT} COPYONLY)
   endforeach()
-  target_sources(${TARGET} PRIVATE ${OUT}/${COMPONENT}.cc)
+  target_sources(${TARGET} PRIVATE ${OUT}/${A_AS}.cc)
   target_include_directories(${TARGET} PRIVATE ${CMAKE_BINARY_DIR}/gen)
   target_link_libraries(${TARGET} PRIVATE metamcp::db)
 endfunction()

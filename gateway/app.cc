@@ -18,6 +18,7 @@
 #include "gateway/app_options.h"
 #include "gateway/audit/gateway_audit.h"
 #include "gateway/calls_service.h"
+#include "gateway/hook_edge.h"
 #include "gateway/login/login_edge.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/results.h"
@@ -35,14 +36,18 @@ using std::chrono::milliseconds;
 
 constexpr std::chrono::hours kWatchLifetime{12};
 
-// One connector process serves every upstream.
-class OneProvider final : public ProviderDirectory {
+// Connectors serve every upstream but those of our own services.
+class AllProviders final : public ProviderDirectory {
  public:
-  explicit OneProvider(provider::v1::ProviderService& provider) : provider_(provider) {}
-  provider::v1::ProviderService* Find(const UpstreamInfo&) override { return &provider_; }
+  explicit AllProviders(const GatewayDeps& deps) : deps_(deps) {}
+  provider::v1::ProviderService* Find(const UpstreamInfo& upstream) override {
+    if (upstream.service.empty()) return &deps_.provider;
+    const auto it = deps_.providers.find(upstream.service);
+    return it == deps_.providers.end() ? nullptr : it->second;
+  }
 
  private:
-  provider::v1::ProviderService& provider_;
+  const GatewayDeps& deps_;
 };
 
 class MirrorSink final : public Sink<catalog::v1::WatchCatalogResponse> {
@@ -90,7 +95,7 @@ class GatewayAppImpl final : public GatewayApp {
         port_(port),
         origin_(OriginOptionsOf(config, IsLoopbackHost(host_))),
         cors_(!config.gateway.cors.origins.empty()),
-        providers_(deps_.provider),
+        providers_(deps_),
         chain_(providers_, deps_.keys, ChainOptions(config)),
         sessions_(executor, deps_.keys, SessionOptions(config, deps_.peers)),
         upkeep_(sessions_, deps_.peers),
@@ -104,8 +109,9 @@ class GatewayAppImpl final : public GatewayApp {
         sse_(duplex_, *authenticator_, deps_.edge.paths),
         ws_(duplex_, *authenticator_),
         login_(deps_.connector, *authenticator_, deps_.keys, config.gateway.public_url),
+        hooks_(deps_.workflows),
         edge_peer_(front_, endpoint_.legacy(), endpoint_, duplex_),
-        calls_(front_, login_, deps_.connector),
+        calls_(front_, login_, deps_.connector, *authenticator_),
         ready_(executor, asio::steady_timer::time_point::max()),
         server_(http::HttpServer::Create(
             executor,
@@ -167,6 +173,7 @@ class GatewayAppImpl final : public GatewayApp {
   Awaitable<void> Stop(std::chrono::steady_clock::duration grace) override {
     stopping_ = ending_ = true;
     duplex_.Drain();
+    endpoint_.Drain();
     hub_.Close();
     admin_->Close();
     co_await server_->Stop(grace);
@@ -183,6 +190,8 @@ class GatewayAppImpl final : public GatewayApp {
     for (const auto& principal : gone) {
       duplex_.CloseOf(principal);
       hub_.CloseOf(principal);
+      endpoint_.CloseOf(principal);
+      admin_->CloseOf(principal);
       for (const auto& session : sessions_.List()) {
         const bool theirs =
             session->tenant == principal->tenant && session->subject == principal->subject;
@@ -282,6 +291,8 @@ class GatewayAppImpl final : public GatewayApp {
       } else {
         co_await login_.Handle(request, responder);
       }
+    } else if (deps_.edge.rest && HookEdge::Owns(request.path)) {
+      co_await hooks_.Handle(request, answer);
     } else if (deps_.edge.rest && admin_->Owns(request.path)) {
       co_await Admin(request, answer);
     } else {
@@ -360,7 +371,7 @@ class GatewayAppImpl final : public GatewayApp {
   const int64_t started_us_ = NowMicros();
   bool stopping_ = false;
   bool ending_ = false;  // said to be, at least
-  OneProvider providers_;
+  AllProviders providers_;
   CatalogMirror mirror_;
   CallChain chain_;
   SessionRegistry sessions_;
@@ -374,6 +385,7 @@ class GatewayAppImpl final : public GatewayApp {
   SseEndpoint sse_;
   WsEndpoint ws_;
   LoginEdge login_;
+  HookEdge hooks_;
   EdgePeerServiceImpl edge_peer_;
   GatewayCallsService calls_;
   std::unique_ptr<admin::AdminEdge> admin_;

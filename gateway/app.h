@@ -2,6 +2,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "metamcp/gateway/v1/calls_service.metamcp.h"
 #include "metamcp/provider/v1/provider_service.metamcp.h"
+#include "metamcp/workflow/v1/workflow_service.metamcp.h"
 
 namespace metamcp::gateway {
 
@@ -44,10 +46,14 @@ struct GatewayDeps {
   // The other gateways; null for one that is alone and forgets at its end.
   EdgePeers* peers = nullptr;
   // Reads the configuration again and returns what changed as a JSON object, for POST
-  // /api/v1/config:reload. May be empty.
-  std::function<Awaitable<absl::StatusOr<std::string>>()> reload;
+  // /api/v1/config:reload; its span lies below the given context. May be empty.
+  std::function<Awaitable<absl::StatusOr<std::string>>(TraceContext)> reload;
+  // Who serves the upstreams of our own services, by the service's name. They must outlive the app.
+  std::map<std::string, provider::v1::ProviderService*> providers;
   // Further services whose methods are part of the REST API. They must outlive the app.
   std::vector<rpc::Service*> services;
+  // Takes the events of POST /api/v1/workflows/hooks/{id}; null: nobody does.
+  workflow::v1::WorkflowService* workflows = nullptr;
   EdgeOptions edge;
   // Where everything is recorded; null: nothing is. Must outlive the app.
   AuditRecorder* audit = nullptr;

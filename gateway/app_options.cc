@@ -9,7 +9,8 @@ namespace metamcp::gateway {
 
 using std::chrono::milliseconds;
 
-absl::StatusOr<std::pair<std::string, uint16_t>> SplitListen(const std::string& listen) {
+absl::StatusOr<std::pair<std::string, uint16_t>> SplitListen(const std::string& listen,
+                                                             std::string_view setting) {
   const size_t colon = listen.rfind(':');
   int port = -1;
   if (colon != std::string::npos && colon + 1 < listen.size() &&
@@ -19,7 +20,7 @@ absl::StatusOr<std::pair<std::string, uint16_t>> SplitListen(const std::string& 
   }
   if (port < 0 || port > 65535) {
     return MakeError("CONFIG_INVALID", "gateway",
-                     StrCat("gateway.listen \"", listen, "\" must be host:port"));
+                     StrCat(setting, " \"", listen, "\" must be host:port"));
   }
   std::string host = listen.substr(0, colon);
   if (host.size() > 1 && host.front() == '[' && host.back() == ']') {

@@ -16,8 +16,10 @@
 // The options of the gateway's parts, as the configuration says.
 namespace metamcp::gateway {
 
-// "127.0.0.1:8931", "[::1]:0" or "localhost:8931" into host and port. Errors: CONFIG_INVALID.
-absl::StatusOr<std::pair<std::string, uint16_t>> SplitListen(const std::string& listen);
+// "127.0.0.1:8931", "[::1]:0" or "localhost:8931", of `setting`, into host and port. Errors:
+// CONFIG_INVALID.
+absl::StatusOr<std::pair<std::string, uint16_t>> SplitListen(
+    const std::string& listen, std::string_view setting = "gateway.listen");
 bool IsLoopbackHost(std::string_view host);
 
 http::HttpServerOptions ServerOptions(const config::Config& config);

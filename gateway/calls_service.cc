@@ -75,6 +75,15 @@ Awaitable<absl::StatusOr<v1::CallResponse>> GatewayCallsService::Call(const Call
   co_return response;
 }
 
+Awaitable<absl::StatusOr<v1::CheckPrincipalResponse>> GatewayCallsService::CheckPrincipal(
+    const CallContext& ctx, v1::CheckPrincipalRequest) {
+  if (ctx.principal == nullptr || authenticator_.StillKnown(*ctx.principal)) {
+    co_return v1::CheckPrincipalResponse();
+  }
+  co_return MakeError("KEY_GONE", "gateway",
+                      StrCat("the key of ", ctx.principal->subject, " is no longer valid"));
+}
+
 Awaitable<absl::StatusOr<v1::ListSessionsResponse>> GatewayCallsService::ListSessions(
     const CallContext&, v1::ListSessionsRequest) {
   v1::ListSessionsResponse response;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/auth/authenticator.h"
 #include "gateway/protocol/front.h"
 #include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "metamcp/gateway/v1/calls_service.metamcp.h"
@@ -10,11 +11,17 @@ namespace metamcp::gateway {
 class GatewayCallsService final : public v1::CallsService {
  public:
   GatewayCallsService(FrontDeps deps, const LoginLinks& logins,
-                      connector::v1::ConnectorService& connector)
-      : deps_(std::move(deps)), logins_(logins), connector_(connector) {}
+                      connector::v1::ConnectorService& connector,
+                      const auth::Authenticator& authenticator)
+      : deps_(std::move(deps)),
+        logins_(logins),
+        connector_(connector),
+        authenticator_(authenticator) {}
 
   Awaitable<absl::StatusOr<v1::CallResponse>> Call(const CallContext& ctx,
                                                    v1::CallRequest request) override;
+  Awaitable<absl::StatusOr<v1::CheckPrincipalResponse>> CheckPrincipal(
+      const CallContext& ctx, v1::CheckPrincipalRequest request) override;
   Awaitable<absl::StatusOr<v1::ListSessionsResponse>> ListSessions(
       const CallContext& ctx, v1::ListSessionsRequest request) override;
   Awaitable<absl::StatusOr<v1::RevokeSessionResponse>> RevokeSession(
@@ -26,6 +33,7 @@ class GatewayCallsService final : public v1::CallsService {
   FrontDeps deps_;
   const LoginLinks& logins_;
   connector::v1::ConnectorService& connector_;
+  const auth::Authenticator& authenticator_;
 };
 
 }  // namespace metamcp::gateway

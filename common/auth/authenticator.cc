@@ -143,6 +143,14 @@ absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::Find(
   return MakeError("AUTH_INVALID", "gateway", "the key is not known");
 }
 
+bool Authenticator::StillKnown(const Principal& principal) const {
+  if (principal.method == "loopback") return loopback_ != nullptr;
+  if (principal.method.rfind("key:", 0) != 0) return true;
+  return std::any_of(keys_.begin(), keys_.end(), [&principal](const Key& key) {
+    return key.principal->method == principal.method && key.principal->tenant == principal.tenant;
+  });
+}
+
 bool HasRole(const Principal& principal, std::string_view role) {
   if (role == "auditor") {
     return std::find(principal.roles.begin(), principal.roles.end(), role) != principal.roles.end();

@@ -53,6 +53,9 @@ class Authenticator {
   absl::StatusOr<std::vector<std::shared_ptr<const Principal>>> SetKeys(
       const std::vector<StaticKey>& keys, bool anonymous_loopback);
 
+  // Whether somebody who was authenticated here earlier, as `method` and `subject` say, would be
+  // so today: the key is there and belongs to that tenant. Other methods are not looked after here.
+  bool StillKnown(const Principal& principal) const;
   // Told of every credential that Authenticate refuses; may be empty.
   std::function<void(const Credentials&, const absl::Status&)> on_refused;
 

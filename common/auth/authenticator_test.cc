@@ -114,6 +114,28 @@ TEST_F(AuthenticatorTest, OtherKeysTakeEffectAndSayWhoIsGone) {
   EXPECT_FALSE(all->Authenticate(Show("Bearer 0123456789abcdef0123", false)).ok());
 }
 
+TEST_F(AuthenticatorTest, SaysWhetherAKeyOfEarlierIsStillThere) {
+  auto all = Make(true);
+  const auto ci = *all->Authenticate(Show("Bearer 0123456789abcdef0123", false));
+  const auto local = *all->Authenticate(Show("", true));
+  EXPECT_TRUE(all->StillKnown(*ci));
+  EXPECT_TRUE(all->StillKnown(*local));
+  StaticKey other;
+  other.name = "other";
+  other.secret = "another secret of some length";
+  ASSERT_TRUE(all->SetKeys({other}, false).ok());
+  EXPECT_FALSE(all->StillKnown(*ci));
+  EXPECT_FALSE(all->StillKnown(*local));
+  Principal socket;
+  socket.method = "socket";
+  EXPECT_TRUE(all->StillKnown(socket));
+  // A key of that name that belongs to another tenant is another one.
+  other.name = "ci";
+  other.tenant = "elsewhere";
+  ASSERT_TRUE(all->SetKeys({other}, false).ok());
+  EXPECT_FALSE(all->StillKnown(*ci));
+}
+
 TEST(Roles, AnAuditorStandsBesideTheOthers) {
   Principal who;
   who.roles = {"auditor"};

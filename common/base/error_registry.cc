@@ -67,6 +67,8 @@ constexpr ErrorEntry kEntries[] = {
      "Correct the named parameter."},
     {"INVALID_REQUEST", StatusCode::kInvalidArgument, kUser, -32600, -32600, 400,
      "Send one well-formed JSON-RPC 2.0 message."},
+    {"KEY_GONE", StatusCode::kUnauthenticated, kUser, -31001, -31001, 401,
+     "The key that the run was started with has been removed; start it again with another."},
     {"LEGAL_HOLD", StatusCode::kFailedPrecondition, kUser, -32602, -32602, 409,
      "A legal hold keeps these records; 'meta-mcp audit hold list' shows it."},
     {"METHOD_NOT_ALLOWED", StatusCode::kUnimplemented, kUser, -32600, -32600, 405,
@@ -98,8 +100,12 @@ constexpr ErrorEntry kEntries[] = {
      "Use a URI from resources/list or one that matches a template."},
     {"RUN_FENCED", StatusCode::kAborted, kRetryable, -32603, -32603, 409,
      "Another process works on this run now; nothing is lost."},
+    {"RUN_LIMIT", StatusCode::kResourceExhausted, kRetryable, -31007, -31007, 429,
+     "Wait until some of your runs have ended, or raise workflow.runsPerPrincipalMax."},
     {"RUN_STATE", StatusCode::kFailedPrecondition, kUser, -32603, -32603, 409,
      "Look at the run's state: 'meta-mcp workflow history RUN'."},
+    {"SERVICE_LOST", StatusCode::kUnavailable, kUser, -31010, -31010, 503,
+     "A process of the suite ended during the request; look whether it took effect."},
     {"SERVICE_UNREACHABLE", StatusCode::kUnavailable, kRetryable, -31010, -31010, 503,
      "A service of the suite cannot be reached; look at its process, address and certificate."},
     {"SESSION_NOT_FOUND", StatusCode::kNotFound, kReconnect, -31004, -31004, 404,
@@ -140,6 +146,10 @@ constexpr ErrorEntry kEntries[] = {
      "The upstream is not connected; 'meta-mcp doctor NAME' finds out why."},
     {"WORKFLOW_INVALID", StatusCode::kInvalidArgument, kUser, -32602, -32602, 400,
      "Correct the workflow; 'meta-mcp workflow validate FILE' names every mistake."},
+    {"WORKFLOW_PRIVATE", StatusCode::kFailedPrecondition, kUser, -32603, -32603, 409,
+     "Share the workflow first: 'meta-mcp workflow share NAME --visibility team'."},
+    {"WORKFLOW_TOO_DEEP", StatusCode::kFailedPrecondition, kFatal, -31012, -31012, 508,
+     "Runs start runs too many levels deep; a workflow probably calls itself."},
 };
 
 }  // namespace

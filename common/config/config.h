@@ -186,6 +186,9 @@ struct ServiceTlsConfig {
 
 struct WorkflowConfig {
   bool http_loopback = false;
+  int64_t retention_days = 30;  // of ended runs; 0: they stay
+  int64_t runs_per_principal_max = 10'000;
+  bool schedules = true;
   bool operator==(const WorkflowConfig&) const = default;
 };
 
@@ -212,7 +215,8 @@ struct ServicesConfig {
   ServiceConfig audit;
   ServiceTlsConfig tls;
   bool allow_plaintext = false;
-  std::string probe_listen;  // plain health for probes; empty: none
+  std::string probe_listen;    // plain health for probes; empty: none
+  std::string metrics_listen;  // /metrics of this process; empty: none
   bool reflection = false;
   int64_t drain_delay_ms = 0;
   std::string keys_file;  // empty: keys.json in the data directory
@@ -255,7 +259,17 @@ struct ConnectorConfig {
   bool operator==(const ConnectorConfig&) const = default;
 };
 
+struct TracesConfig {
+  std::string endpoint;
+  std::string protocol =
+      "auto";  // grpc, http, json, or auto: what OTEL_EXPORTER_OTLP_PROTOCOL says
+  int64_t per_10000 = 10'000;
+  bool follow_parent = true;
+  bool operator==(const TracesConfig&) const = default;
+};
+
 struct TelemetryConfig {
+  TracesConfig traces;
   std::string log_level = "info";
   std::string log_format = "auto";  // json, text, or auto: text on a terminal
   bool operator==(const TelemetryConfig&) const = default;

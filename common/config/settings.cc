@@ -171,6 +171,11 @@ constexpr Field kSettings[] = {
                "Address without TLS that serves grpc.health.v1 and nothing else, for probes that "
                "have no certificate. Empty: none."),
           FieldType::kAddress),
+    Typed(Text("services.metricsListen", SLOT(services.metrics_listen),
+               "Address (HTTP) of /metrics of this process, as Prometheus reads it; a key with the "
+               "role viewer is needed where auth.keys is set. The gateway also has it at its own "
+               "address. Empty: none."),
+          FieldType::kAddress),
     Flag("services.reflection", SLOT(services.reflection),
          "services.listen also answers grpc.reflection.v1alpha, for tools such as grpcurl."),
     Time("services.drainDelayMs", SLOT(services.drain_delay_ms), 0, 600'000,
@@ -218,9 +223,16 @@ constexpr Field kSettings[] = {
     Count("connector.logLines", SLOT(connector.log_lines), 0, 1'000'000,
           "Lines kept of each upstream's stderr."),
     // workflow
+    Flag("workflow.schedules", SLOT(workflow.schedules),
+         "This process starts the runs of schedules. Without it schedules rest, unless another "
+         "process on the same database has it."),
     Flag("workflow.httpLoopback", SLOT(workflow.http_loopback),
          "call: http of workflows may reach this machine too, not only public addresses. What "
          "listens here often trusts whoever can reach it, the gateway's own API included."),
+    Count("workflow.retentionDays", SLOT(workflow.retention_days), 0, 36'500,
+          "Runs are deleted so many days after their end, with their steps; 0 keeps them."),
+    Count("workflow.runsPerPrincipalMax", SLOT(workflow.runs_per_principal_max), 1, 10'000'000,
+          "Runs of one principal at once that have not ended."),
     // audit
     Choice("audit.mode", SLOT(audit.mode), "strict|buffered|off",
            "What is promised of the record of each call: strict stores it before the answer is "
@@ -260,6 +272,18 @@ constexpr Field kSettings[] = {
     WithFlag(Choice("telemetry.logFormat", SLOT(telemetry.log_format), "auto|json|text",
                     "Form of log lines; auto is text on a terminal, else JSON."),
              "--log-format"),
+    Typed(Text("telemetry.traces.endpoint", SLOT(telemetry.traces.endpoint),
+               "URL of an OpenTelemetry collector that is sent the traces by OTLP, for example "
+               "http://127.0.0.1:4317. Empty: OTEL_EXPORTER_OTLP_ENDPOINT, and without that none."),
+          FieldType::kUrl),
+    Choice("telemetry.traces.protocol", SLOT(telemetry.traces.protocol), "auto|grpc|http|json",
+           "OTLP over gRPC, over HTTP with Protobuf, or over HTTP with JSON; auto is "
+           "OTEL_EXPORTER_OTLP_PROTOCOL, else gRPC."),
+    Count("telemetry.traces.per10000", SLOT(telemetry.traces.per_10000), 0, 10'000,
+          "How many of 10,000 traces that begin here are recorded."),
+    Flag("telemetry.traces.followParent", SLOT(telemetry.traces.follow_parent),
+         "A call that comes with a trace context is recorded if its caller records it, whatever "
+         "per10000 says."),
 };
 #undef SLOT
 

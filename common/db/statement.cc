@@ -137,8 +137,12 @@ absl::StatusOr<ParsedStatement> ParseStatement(std::string_view sql, char mark) 
 absl::StatusOr<std::vector<const Value*>> OrderParams(const std::vector<std::string>& names,
                                                       const Params& params) {
   std::vector<const Value*> out(names.size(), nullptr);
+  size_t next = 0;  // statements of many rows give their parameters in order
   for (const Param& param : params) {
-    const auto it = std::find(names.begin(), names.end(), param.name);
+    const bool in_order = next < names.size() && names[next] == param.name;
+    const auto it = in_order ? names.begin() + static_cast<std::ptrdiff_t>(next)
+                             : std::find(names.begin(), names.end(), param.name);
+    ++next;
     if (it == names.end()) return Defect(StrCat("the SQL has no parameter :", param.name));
     const Value*& slot = out[static_cast<size_t>(it - names.begin())];
     if (slot != nullptr) return Defect(StrCat("parameter :", param.name, " is given twice"));

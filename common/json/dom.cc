@@ -4,21 +4,14 @@
 
 #include "common/base/error.h"
 #include "common/base/strings.h"
+#include "common/json/ordered.h"
 #include "common/json/scan.h"
 
 namespace metamcp::json {
 namespace {
 
-template <typename Json>
-absl::StatusOr<Json> Parse(std::string_view text, std::size_t depth_max) {
-  ScanLimits limits;
-  limits.depth_max = depth_max;
-  if (const auto value = ScanValue(text, limits); !value.ok()) return value.status();
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) {
-    return MakeError("PARSE_ERROR", "json", "Invalid JSON: a number is out of range");
-  }
-  return json;
+absl::Status OutOfRange() {
+  return MakeError("PARSE_ERROR", "json", "Invalid JSON: a number is out of range");
 }
 
 absl::Status Missing(std::string_view key, std::string_view type) {
@@ -29,12 +22,22 @@ absl::Status Missing(std::string_view key, std::string_view type) {
 }  // namespace
 
 absl::StatusOr<nlohmann::json> ParseJson(std::string_view text, std::size_t depth_max) {
-  return Parse<nlohmann::json>(text, depth_max);
+  ScanLimits limits;
+  limits.depth_max = depth_max;
+  if (const auto value = ScanValue(text, limits); !value.ok()) return value.status();
+  nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return OutOfRange();
+  return json;
 }
 
 absl::StatusOr<nlohmann::ordered_json> ParseOrderedJson(std::string_view text,
                                                         std::size_t depth_max) {
-  return Parse<nlohmann::ordered_json>(text, depth_max);
+  ScanLimits limits;
+  limits.depth_max = depth_max;
+  if (const auto value = ScanValue(text, limits); !value.ok()) return value.status();
+  auto json = BuildOrdered(text);
+  if (!json) return OutOfRange();
+  return *std::move(json);
 }
 
 std::string DumpJson(const nlohmann::json& value) {

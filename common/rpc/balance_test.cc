@@ -124,8 +124,11 @@ class BalanceTest : public ::testing::Test {
  protected:
   BalanceTest() : a_("a"), b_("b") {}
 
-  std::unique_ptr<GrpcServer> Serve(Service& service, bool reflection = false) {
+  std::unique_ptr<GrpcServer> Serve(Service& service, bool reflection = false, int calls_max = 4096,
+                                    int streams_max = 4096) {
     GrpcServer::Options options;
+    options.calls_max = calls_max;
+    options.streams_max = streams_max;
     options.listen = "127.0.0.1:0";
     options.probe_listen = "127.0.0.1:0";
     options.endless = {kListen};
@@ -271,6 +274,35 @@ TEST_F(BalanceTest, AStreamWithoutEndIsToldToGoElsewhere) {
     EXPECT_TRUE(info && info->reason == "SHUTTING_DOWN") << ended;
     co_await a->Stop(std::chrono::seconds(5));
     EXPECT_EQ(a_.listeners, 0);
+  });
+}
+
+TEST_F(BalanceTest, StreamsWithoutEndAreCountedApart) {
+  auto a = Serve(a_, false, 1, 2);
+  auto client = Client(a->address());
+  Run([&]() -> Awaitable<void> {
+    std::string who;
+    while (who != "a") {
+      who = co_await Ask(*client);
+      co_await Sleep(std::chrono::milliseconds(5));
+    }
+    auto listen = [](ProviderService* c) -> Awaitable<void> { (void)co_await Listen(*c); };
+    for (int i = 0; i < 2; ++i) asio::co_spawn(io_, listen(client.get()), asio::detached);
+    while (a_.listeners < 2) co_await Sleep(std::chrono::milliseconds(5));
+    const absl::Status third = co_await Listen(*client);
+    EXPECT_EQ(third.code(), absl::StatusCode::kResourceExhausted) << third;
+    // The server counts a call until a moment after its answer has come.
+    auto ask = [](ProviderService* c) -> Awaitable<void> { (void)co_await Ask(*c, "400"); };
+    const int before = a_.calls;
+    while (a_.calls == before) {
+      asio::co_spawn(io_, ask(client.get()), asio::detached);
+      co_await Sleep(std::chrono::milliseconds(20));
+    }
+    who = co_await Ask(*client);
+    EXPECT_THAT(who, ::testing::HasSubstr("too many calls at once"));
+    EXPECT_EQ(a_.listeners, 2);
+    a->Refuse();
+    co_await a->Stop(std::chrono::seconds(5));
   });
 }
 

@@ -14,12 +14,17 @@
 #include "common/async/run.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/service.h"
+#include "common/rpc/tls.h"
 #include "common/rpc/wire.h"
+#include "common/telemetry/trace.h"
 
 // One call on the server's side. Internal to common/rpc.
 namespace metamcp::rpc {
 
 namespace asio = boost::asio;
+
+using FinishedHook =
+    std::function<void(std::string_view, absl::StatusCode, std::chrono::steady_clock::duration)>;
 
 struct Target {
   Service* service;
@@ -43,6 +48,17 @@ class CallReactor final : public grpc::ServerGenericBidiReactor,
     ++running_;
   }
   ~CallReactor() override { --running_; }
+
+  // Both before Begin; what they refer to outlives the call.
+  void Tell(const FinishedHook& hook) {
+    hook_ = &hook;
+    began_ = std::chrono::steady_clock::now();
+  }
+  // The request is refused unless `check` takes it from a caller with these roles.
+  void Check(const RequestCheck& check, std::vector<std::string> roles) {
+    check_ = &check;
+    roles_ = std::move(roles);
+  }
 
   void Begin(std::shared_ptr<CallReactor> self) {
     self_ = std::move(self);
@@ -99,7 +115,12 @@ class CallReactor final : public grpc::ServerGenericBidiReactor,
  private:
   void Spawn(std::shared_ptr<CallReactor> self) {
     auto done = [self](std::exception_ptr e, absl::Status status) {
-      self->FinishOnce(e ? StatusFromException(e) : status);
+      if (e) status = StatusFromException(e);
+      if (self->hook_ != nullptr) {
+        (*self->hook_)(self->target_.info->path, status.code(),
+                       std::chrono::steady_clock::now() - self->began_);
+      }
+      self->FinishOnce(status);
       // Asio touches the slot after this handler, and gRPC may be done with the reactor before.
       asio::post(self->executor_, [self] {});
     };
@@ -116,13 +137,25 @@ class CallReactor final : public grpc::ServerGenericBidiReactor,
     MessagePtr request(self->target_.info->request->New());
     METAMCP_CO_RETURN_IF_ERROR(Decode(self->request_, *request));
     self->request_.Clear();
+    if (self->check_ != nullptr) {
+      METAMCP_CO_RETURN_IF_ERROR((*self->check_)(self->roles_, *request));
+    }
+    trace::Span span;
+    if (!ctx.trace.traceparent.empty()) {
+      span = trace::Span(trace::Kind::kPeer, self->target_.info->path.substr(1), ctx.trace);
+      span.Set("rpc.system", "grpc");
+      span.Set("rpc.method", self->target_.info->name);
+    }
     if (self->target_.info->streaming) {
       auto op =
           self->target_.service->InvokeStream(self->target_.index, ctx, std::move(request), *self);
-      co_return co_await RunUntil(ctx.deadline, std::move(op));
+      absl::Status status = co_await RunUntil(ctx.deadline, std::move(op));
+      span.Fail(status);
+      co_return status;
     }
     auto op = self->target_.service->InvokeUnary(self->target_.index, ctx, std::move(request));
     absl::StatusOr<MessagePtr> result = co_await RunUntil(ctx.deadline, std::move(op));
+    span.Fail(result.status());
     if (!result.ok()) co_return result.status();
     co_return co_await self->Write(*std::move(result));
   }
@@ -175,6 +208,10 @@ class CallReactor final : public grpc::ServerGenericBidiReactor,
   grpc::GenericCallbackServerContext* context_;
   Target target_;
   std::atomic<int>& running_;
+  const FinishedHook* hook_ = nullptr;
+  std::chrono::steady_clock::time_point began_;
+  const RequestCheck* check_ = nullptr;
+  std::vector<std::string> roles_;  // of the caller, for it
   std::shared_ptr<CallReactor> self_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer response_;

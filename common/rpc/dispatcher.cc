@@ -34,7 +34,10 @@ Dispatcher::Dispatcher(asio::any_io_executor executor, const std::vector<Service
     : executor_(std::move(executor)),
       callers_(options.callers),
       tls_(options.tls != nullptr),
-      calls_max_(options.calls_max) {
+      calls_max_(options.calls_max),
+      streams_max_(options.streams_max),
+      checks_(options.checks),
+      on_finished_(options.on_finished) {
   for (Service* service : services) {
     const auto& methods = service->info().methods();
     for (size_t i = 0; i < methods.size(); ++i) {
@@ -46,6 +49,9 @@ Dispatcher::Dispatcher(asio::any_io_executor executor, const std::vector<Service
       if (callers != callers_.end()) entry.callers = &callers->second;
       entry.endless =
           std::find(options.endless.begin(), options.endless.end(), path) != options.endless.end();
+      if (const auto check = checks_.find(path); check != checks_.end()) {
+        entry.check = &check->second;
+      }
     }
   }
 }
@@ -53,7 +59,12 @@ Dispatcher::Dispatcher(asio::any_io_executor executor, const std::vector<Service
 absl::Status Dispatcher::Admit(const grpc::GenericCallbackServerContext& context,
                                const Entry& entry) const {
   if (refusing_) return Ending();
-  if (running_ >= calls_max_) return absl::ResourceExhaustedError("too many calls at once");
+  if (entry.endless && streams_ >= streams_max_) {
+    return absl::ResourceExhaustedError("too many streams at once");
+  }
+  if (!entry.endless && running_ >= calls_max_) {
+    return absl::ResourceExhaustedError("too many calls at once");
+  }
   if (!tls_) return absl::OkStatus();
   const std::vector<std::string> roles = PeerRoles(*context.auth_context());
   const bool welcome = entry.callers == nullptr
@@ -78,7 +89,12 @@ grpc::ServerGenericBidiReactor* Dispatcher::CreateReactor(
   }
   const absl::Status admitted = Admit(*context, it->second);
   if (!admitted.ok()) return new RefuseReactor(context, admitted);
-  auto reactor = std::make_shared<CallReactor>(executor_, context, it->second.target, running_);
+  auto reactor = std::make_shared<CallReactor>(executor_, context, it->second.target,
+                                               it->second.endless ? streams_ : running_);
+  if (on_finished_) reactor->Tell(on_finished_);
+  if (tls_ && it->second.check != nullptr) {
+    reactor->Check(*it->second.check, PeerRoles(*context->auth_context()));
+  }
   if (it->second.endless) Remember(reactor);
   reactor->Begin(reactor);
   // Refuse may have looked before this call was remembered.

@@ -4,6 +4,8 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
+#include <optional>
+
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
@@ -11,6 +13,7 @@
 #include "common/rpc/client_calls.h"
 #include "common/rpc/tls_credentials.h"
 #include "common/rpc/wire.h"
+#include "common/telemetry/trace.h"
 
 namespace metamcp::rpc {
 namespace {
@@ -20,6 +23,18 @@ void Prepare(grpc::ClientContext& context, const CallContext& ctx) {
   context.set_deadline(std::chrono::system_clock::now() +
                        std::min<CallContext::Clock::duration>(ctx.TimeLeft(), kCallTimeMax));
   context.AddMetadata(kCallMetaKey, EncodeCallMeta(ctx));
+}
+
+// The span of a call that belongs to a trace; what lasts as long as a process (a watch) has none.
+// Makes `own` the context to call with where there is a span.
+trace::Span BeginSpan(const CallContext& ctx, const MethodInfo& method,
+                      std::optional<CallContext>& own) {
+  if (!trace::Enabled() || ctx.trace.traceparent.empty()) return {};
+  own.emplace(ctx);
+  trace::Span span(trace::Kind::kClient, method.path.substr(1), own->trace);
+  span.Set("rpc.system", "grpc");
+  span.Set("rpc.method", method.name);
+  return span;
 }
 
 // One unary call: lives until gRPC has called back, whatever happened to the waiter.
@@ -104,7 +119,9 @@ Awaitable<absl::Status> GrpcChannel::Unary(const CallContext& ctx, const MethodI
   const std::shared_ptr<Connection> connection = Current();
   auto state = std::make_shared<UnaryState>();
   METAMCP_CO_RETURN_IF_ERROR(Encode(request, state->request));
-  Prepare(state->context, ctx);
+  std::optional<CallContext> own;
+  trace::Span span = BeginSpan(ctx, method, own);
+  Prepare(state->context, own ? *own : ctx);
   auto result = std::make_shared<grpc::Status>();
   const auto executor = co_await asio::this_coro::executor;
   // The last reference goes on the executor: a context holds the channel, which gRPC does not let
@@ -123,7 +140,11 @@ Awaitable<absl::Status> GrpcChannel::Unary(const CallContext& ctx, const MethodI
   };
   auto wait = Await(state, &state->context, std::move(start));
   co_await std::move(wait);
-  if (!result->ok()) co_return Finished(state->context, *result);
+  if (!result->ok()) {
+    absl::Status status = Finished(state->context, *result);
+    span.Fail(status);
+    co_return status;
+  }
   co_return Decode(state->response, response);
 }
 
@@ -136,7 +157,9 @@ Awaitable<absl::Status> GrpcChannel::Stream(const CallContext& ctx, const Method
   const std::shared_ptr<Connection> connection = Current();
   auto reactor = std::make_shared<StreamReactor>(co_await asio::this_coro::executor);
   METAMCP_CO_RETURN_IF_ERROR(Encode(request, reactor->request));
-  Prepare(reactor->context, ctx);
+  std::optional<CallContext> own;
+  trace::Span span = BeginSpan(ctx, method, own);
+  Prepare(reactor->context, own ? *own : ctx);
   connection->stub.PrepareBidiStreamingCall(&reactor->context, std::string(method.path),
                                             grpc::StubOptions(), reactor.get());
   reactor->Begin(reactor);
@@ -155,8 +178,9 @@ Awaitable<absl::Status> GrpcChannel::Stream(const CallContext& ctx, const Method
     }
     co_await asio::this_coro::throw_if_cancelled(throws);
   }
-  if (!local.ok()) co_return local;
-  co_return Finished(reactor->context, reactor->status);
+  absl::Status status = local.ok() ? Finished(reactor->context, reactor->status) : local;
+  span.Fail(status);
+  co_return status;
 }
 
 Awaitable<absl::Status> GrpcChannel::ReadAll(std::shared_ptr<StreamReactor> reactor,

@@ -112,6 +112,8 @@ class GrpcServerImpl final : public GrpcServer {
   const std::string& address() const override { return address_; }
   const std::string& probe_address() const override { return probe_address_; }
 
+  Load load() const override { return dispatcher_.load(); }
+
   void SetReady(std::string_view service, bool ready) override {
     const auto it = ready_.find(service);
     if (it == ready_.end() || it->second == ready) return;

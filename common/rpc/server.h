@@ -1,6 +1,9 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <chrono>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,8 +34,14 @@ class GrpcServer {
     // Methods whose streams end only with their caller ("/package.Service/Watch"): Refuse ends
     // them.
     std::vector<std::string> endless;
-    // Calls at once; more are answered RESOURCE_EXHAUSTED.
+    // Calls at once, and beside them streams of `endless`; more are answered RESOURCE_EXHAUSTED.
     int calls_max = 4096;
+    int streams_max = 65536;
+    // Told of each call that was handled: method, how it ended, how long it took. On the executor.
+    std::function<void(std::string_view, absl::StatusCode, std::chrono::steady_clock::duration)>
+        on_finished;
+    // By method ("/package.Service/Method"); not asked without TLS. On the executor.
+    std::map<std::string, RequestCheck> checks;
   };
 
   // `services` must outlive the server. Errors: CONFIG_INVALID, UNAVAILABLE (cannot listen).
@@ -44,6 +53,13 @@ class GrpcServer {
   // The addresses with the real ports.
   virtual const std::string& address() const = 0;
   virtual const std::string& probe_address() const = 0;
+
+  // Calls that run now, and beside them streams of Options::endless.
+  struct Load {
+    int calls = 0;
+    int streams = 0;
+  };
+  virtual Load load() const = 0;
 
   // Whether grpc.health.v1 calls this service ready; nothing is before. The process as a whole
   // (the service "") is ready when all are.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -10,6 +11,10 @@
 #include <vector>
 
 #include "common/pki/certificate.h"
+
+namespace google::protobuf {
+class Message;
+}
 
 namespace metamcp::rpc {
 
@@ -61,5 +66,9 @@ void OnlyTls13();
 // of its methods, by its path ("/metamcp.provider.v1.ProviderService/Call"), which wins. A service
 // that is not listed is for every role. Without TLS nothing is asked.
 using Callers = std::map<std::string, std::set<std::string>, std::less<>>;
+
+// Whether a caller whose certificate names `roles` may send this request.
+using RequestCheck = std::function<absl::Status(const std::vector<std::string>& roles,
+                                                const google::protobuf::Message& request)>;
 
 }  // namespace metamcp::rpc

@@ -87,11 +87,19 @@ class TlsTest : public ::testing::Test {
     return Tls::OpenBlocking(Write(name, role, authority_)).value();
   }
 
+  static absl::Status NotForbidden(const std::vector<std::string>& roles,
+                                   const google::protobuf::Message& message) {
+    EXPECT_THAT(roles, ::testing::ElementsAre("gateway"));
+    const auto& request = static_cast<const gateway::v1::CallRequest&>(message);
+    if (request.target() != "forbidden") return absl::OkStatus();
+    return absl::PermissionDeniedError("not this one");
+  }
   void Serve(std::shared_ptr<Tls> tls) {
     GrpcServer::Options options;
     options.listen = "127.0.0.1:0";
     options.tls = std::move(tls);
     options.callers = {{kServiceName, {"gateway"}}};
+    options.checks = {{"/metamcp.gateway.v1.CallsService/Call", NotForbidden}};
     auto server = GrpcServer::Create(io_.get_executor(), {&echo_}, options);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -153,6 +161,18 @@ TEST_F(TlsTest, OnlyTheRolesOfAServiceCallIt) {
         std::string(refused.message()),
         HasSubstr("certificate is for [catalog]; /metamcp.gateway.v1.CallsService/Call is for "
                   "gateway"));
+  });
+}
+
+TEST_F(TlsTest, WhatARequestSaysIsCheckedAgainstItsCallersRoles) {
+  RecordProperty("req", "M-FR-007.3");
+  Serve(Open("server", "connector"));
+  auto client = Client(Open("gateway", "gateway"), "connector");
+  Run([&]() -> Awaitable<void> {
+    const absl::Status welcome = co_await Say(*client);
+    EXPECT_TRUE(welcome.ok()) << welcome;
+    const absl::Status refused = co_await Say(*client, "forbidden");
+    EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied) << refused;
   });
 }
 

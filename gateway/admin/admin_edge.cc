@@ -72,10 +72,15 @@ class AdminEdgeImpl final : public AdminEdge {
                          StrCat(request.path, " takes no query and no body"));
     }
     if (!status.ok()) co_return co_await SendProblem(responder, std::move(status));
-    if (match.route->id == Extra::kEvents) co_return co_await watch_.Serve(responder);
+    if (match.route->id == Extra::kEvents) {
+      co_return co_await watch_.Serve(responder, std::move(principal));
+    }
     absl::StatusOr<std::string> body = "";
     if (match.route->id == Extra::kReload) {
-      body = co_await Reload();
+      TraceContext trace = TraceOf(request);
+      trace::Span span = BeginAdminSpan(match.route->method, match.route->path, trace);
+      body = co_await Reload(std::move(trace));
+      span.Fail(body.status());
     } else if (match.route->id == Extra::kConnect) {
       body = co_await Connect(std::string(match.name), request, std::move(principal));
     } else {
@@ -99,6 +104,9 @@ class AdminEdgeImpl final : public AdminEdge {
     if (extra.route != nullptr) return std::string(extra.route->path);
     const RouteMatch match = transcoder_->table().Match(method, path);
     return match.route != nullptr ? match.route->path : "";
+  }
+  void CloseOf(const std::shared_ptr<const Principal>& principal) override {
+    watch_.CloseOf(principal);
   }
   void Close() override { watch_.Close(); }
 
@@ -204,12 +212,12 @@ class AdminEdgeImpl final : public AdminEdge {
     return gauges;
   }
 
-  Awaitable<absl::StatusOr<std::string>> Reload() {
+  Awaitable<absl::StatusOr<std::string>> Reload(TraceContext trace) {
     if (!options_.reload) {
       co_return MakeError("OBJECT_READ_ONLY", "gateway",
                           "this gateway was started without a configuration file to read again");
     }
-    auto reload = options_.reload();
+    auto reload = options_.reload(std::move(trace));
     auto changes = co_await CatchStatus(std::move(reload));
     Log(changes.ok() ? LogLevel::kInfo : LogLevel::kWarning, "config.reload_requested",
         {{"ok", changes.ok()}});

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/async/call_context.h"
 #include "common/async/sink.h"
 #include "gateway/admin/admin_handler.h"
 #include "gateway/routing/call_observer.h"
@@ -30,7 +31,7 @@ struct AdminOptions {
   // Asked for virtual servers that the snapshot does not hold yet. May be null.
   catalog::v1::CatalogService* catalog = nullptr;
   // See GatewayDeps::reload. May be empty.
-  std::function<Awaitable<absl::StatusOr<std::string>>()> reload;
+  std::function<Awaitable<absl::StatusOr<std::string>>(TraceContext)> reload;
   // Numbers of now.
   std::function<size_t()> connections;
   std::function<size_t()> sessions;
@@ -56,6 +57,8 @@ class AdminEdge : public AdminHandler {
   virtual void SetListenUrl(std::string url) = 0;
   // Counts calls for /metrics.
   virtual CallObserver& observer() = 0;
+  // Ends the event streams of `principal`, whose key is gone.
+  virtual void CloseOf(const std::shared_ptr<const Principal>& principal) = 0;
   // The template of the operation that answers a request; empty where there is none.
   virtual std::string Operation(std::string_view method, std::string_view path) const = 0;
   // Ends the event streams, so that the server can stop.

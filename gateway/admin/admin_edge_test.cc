@@ -99,7 +99,7 @@ TEST(AdminEdgeTest, ReloadReturnsChangesOrTheReason) {
   RecordProperty("req", "M-FR-003.2");
   absl::StatusOr<std::string> outcome = std::string(R"({"changes":[]})");
   AdminOptions options;
-  options.reload = [&outcome]() -> Awaitable<absl::StatusOr<std::string>> {
+  options.reload = [&outcome](TraceContext) -> Awaitable<absl::StatusOr<std::string>> {
     return [](absl::StatusOr<std::string> value) -> Awaitable<absl::StatusOr<std::string>> {
       co_return value;
     }(outcome);

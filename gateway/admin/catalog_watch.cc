@@ -139,7 +139,7 @@ std::string CatalogWatch::SnapshotEvent() const {
 
 Awaitable<void> CatalogWatch::Pump(Subscriber& subscriber, http::HttpResponder& responder) {
   absl::Status status;
-  while (status.ok() && !closed_ && !subscriber.gone) {
+  while (status.ok() && !closed_ && !subscriber.gone && !subscriber.revoked) {
     std::string text;
     if (subscriber.behind) {
       subscriber.behind = false;
@@ -151,6 +151,7 @@ Awaitable<void> CatalogWatch::Pump(Subscriber& subscriber, http::HttpResponder& 
       subscriber.wake.expires_after(options_.keep_alive);
       const auto [ec] = co_await subscriber.wake.async_wait(asio::as_tuple(asio::use_awaitable));
       if (!ec) text = http::kSseKeepAlive;
+      if (subscriber.revoked) co_return;
       const auto cancelled = co_await asio::this_coro::cancellation_state;
       if (cancelled.cancelled() != asio::cancellation_type::none) co_return;
     }
@@ -158,7 +159,8 @@ Awaitable<void> CatalogWatch::Pump(Subscriber& subscriber, http::HttpResponder& 
   }
 }
 
-Awaitable<void> CatalogWatch::Serve(http::HttpResponder& responder) {
+Awaitable<void> CatalogWatch::Serve(http::HttpResponder& responder,
+                                    std::shared_ptr<const Principal> principal) {
   if (closed_ || subscribers_.size() >= options_.subscribers_max) {
     absl::Status status = MakeError(closed_ ? "SHUTTING_DOWN" : "QUEUE_FULL", "gateway",
                                     "no further event stream can be opened");
@@ -174,7 +176,7 @@ Awaitable<void> CatalogWatch::Serve(http::HttpResponder& responder) {
     std::set<std::shared_ptr<Subscriber>>& set_;
     std::shared_ptr<Subscriber> one_;
   };
-  const auto subscriber = std::make_shared<Subscriber>(executor_);
+  const auto subscriber = std::make_shared<Subscriber>(executor_, std::move(principal));
   const Membership membership(subscribers_, subscriber);
   http::HttpHeaders headers;
   headers.Set("Content-Type", "text/event-stream");
@@ -187,6 +189,14 @@ Awaitable<void> CatalogWatch::Serve(http::HttpResponder& responder) {
   const absl::Status opened = co_await responder.StartStream(200, std::move(headers));
   if (opened.ok()) co_await Pump(*subscriber, responder);
   if (!subscriber->gone) (void)co_await responder.Finish();
+}
+
+void CatalogWatch::CloseOf(const std::shared_ptr<const Principal>& principal) {
+  for (const auto& subscriber : subscribers_) {
+    if (subscriber->principal != principal) continue;
+    subscriber->revoked = true;
+    subscriber->wake.cancel();
+  }
 }
 
 void CatalogWatch::Close() {

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "common/async/sink.h"
+#include "common/base/principal.h"
 #include "common/http/http_server.h"
 #include "gateway/routing/snapshot.h"
 #include "metamcp/catalog/v1/catalog_service.pb.h"
@@ -45,8 +46,10 @@ class CatalogWatch {
   // Takes one watch message. `snapshot` is the gateway's after that message.
   void Apply(const catalog::v1::WatchCatalogResponse& message,
              std::shared_ptr<const Snapshot> snapshot);
-  // Writes events until the client leaves or Close is called.
-  Awaitable<void> Serve(http::HttpResponder& responder);
+  // Writes events to `principal` until the client leaves, or Close or CloseOf is called.
+  Awaitable<void> Serve(http::HttpResponder& responder, std::shared_ptr<const Principal> principal);
+  // Ends the streams of one that no key speaks for any more.
+  void CloseOf(const std::shared_ptr<const Principal>& principal);
   // Ends all streams, and those that are opened later.
   void Close();
 
@@ -59,12 +62,15 @@ class CatalogWatch {
 
  private:
   struct Subscriber {
-    Subscriber(boost::asio::any_io_executor executor)
-        : wake(std::move(executor), boost::asio::steady_timer::time_point::max()) {}
+    Subscriber(boost::asio::any_io_executor executor, std::shared_ptr<const Principal> who)
+        : principal(std::move(who)),
+          wake(std::move(executor), boost::asio::steady_timer::time_point::max()) {}
+    const std::shared_ptr<const Principal> principal;
     boost::asio::steady_timer wake;
     std::deque<std::string> queue;
     bool behind = true;  // needs a snapshot
     bool gone = false;
+    bool revoked = false;
   };
   using Hashes = std::array<uint64_t, 4>;
 

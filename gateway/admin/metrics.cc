@@ -5,50 +5,22 @@
 #include <prometheus/histogram.h>
 #include <prometheus/metric_family.h>
 #include <prometheus/registry.h>
-#include <prometheus/text_serializer.h>
 
 #include "common/base/strings.h"
-#include "gateway/admin/process_stats.h"
+#include "common/telemetry/exposition.h"
 #include "gateway/protocol/results.h"
 
 namespace metamcp::gateway::admin {
 namespace {
 
-using prometheus::ClientMetric;
+using exposition::Add;
+using exposition::Family;
+using exposition::Single;
 using prometheus::MetricFamily;
-using prometheus::MetricType;
-using Labels = std::vector<std::pair<std::string, std::string>>;
 
 // Seconds; from a call within this machine to the longest sensible wait.
 const prometheus::Histogram::BucketBoundaries kBuckets = {
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120};
-
-MetricFamily Family(std::string name, std::string help, MetricType type = MetricType::Gauge) {
-  MetricFamily family;
-  family.name = std::move(name);
-  family.help = std::move(help);
-  family.type = type;
-  return family;
-}
-
-void Add(MetricFamily& family, double value, const Labels& labels = {}) {
-  ClientMetric metric;
-  for (const auto& [name, text] : labels) {
-    ClientMetric::Label label;
-    label.name = name;
-    label.value = text;
-    metric.label.push_back(std::move(label));
-  }
-  (family.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
-  family.metric.push_back(std::move(metric));
-}
-
-MetricFamily Single(std::string name, std::string help, double value,
-                    MetricType type = MetricType::Gauge) {
-  MetricFamily family = Family(std::move(name), std::move(help), type);
-  Add(family, value);
-  return family;
-}
 
 void AddUpstreams(const Gauges& gauges, std::vector<MetricFamily>& out) {
   MetricFamily state = Family("metamcp_upstream_state", "1 for the state the upstream is in.");
@@ -62,22 +34,6 @@ void AddUpstreams(const Gauges& gauges, std::vector<MetricFamily>& out) {
   for (MetricFamily* family : {&state, &up, &enabled}) {
     if (!family->metric.empty()) out.push_back(std::move(*family));
   }
-}
-
-void AddProcess(std::vector<MetricFamily>& out) {
-  const ProcessStats stats = ReadProcessStats();
-  out.push_back(Single("process_cpu_seconds_total", "CPU time of the process.", stats.cpu_seconds,
-                       MetricType::Counter));
-  out.push_back(Single("process_resident_memory_bytes", "Memory in use.",
-                       static_cast<double>(stats.resident_bytes)));
-  out.push_back(Single("process_virtual_memory_bytes", "Address space in use.",
-                       static_cast<double>(stats.virtual_bytes)));
-  out.push_back(
-      Single("process_open_fds", "Open file descriptors.", static_cast<double>(stats.open_fds)));
-  out.push_back(Single("process_max_fds", "Limit of open file descriptors.",
-                       static_cast<double>(stats.max_fds)));
-  out.push_back(Single("process_start_time_seconds", "Start of the process, Unix time.",
-                       stats.start_seconds));
 }
 
 }  // namespace
@@ -146,9 +102,6 @@ std::string Metrics::Text(const Gauges& gauges) const {
   for (MetricFamily& family : impl_->registry.Collect()) {
     if (!family.metric.empty()) families.push_back(std::move(family));
   }
-  MetricFamily build = Family("metamcp_build_info", "1, with the version as label.");
-  Add(build, 1, {{"version", std::string(kProgramVersion)}});
-  families.push_back(std::move(build));
   families.push_back(Single("metamcp_connections", "Open HTTP connections of clients.",
                             static_cast<double>(gauges.connections)));
   families.push_back(
@@ -156,8 +109,8 @@ std::string Metrics::Text(const Gauges& gauges) const {
   families.push_back(Single("metamcp_event_streams", "Operators' open event streams.",
                             static_cast<double>(gauges.event_streams)));
   AddUpstreams(gauges, families);
-  AddProcess(families);
-  return prometheus::TextSerializer().Serialize(families);
+  exposition::AddProcess(families, std::string(kProgramVersion));
+  return exposition::Text(families);
 }
 
 }  // namespace metamcp::gateway::admin

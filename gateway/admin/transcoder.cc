@@ -223,20 +223,51 @@ Awaitable<void> Transcoder::Handle(http::HttpRequest& request, http::HttpRespond
   } else if (match.route->streaming) {
     co_await Stream(*match.route, std::move(principal), *std::move(message), responder);
   } else {
-    co_await Unary(*match.route, std::move(principal), *std::move(message), responder);
+    co_await Unary(*match.route, TraceOf(request), std::move(principal), *std::move(message),
+                   responder);
   }
 }
 
-Awaitable<void> Transcoder::Unary(const Route& route, std::shared_ptr<const Principal> principal,
+namespace {
+
+// A service says why it failed; the transport, which knows no reason, has lost it.
+absl::Status Attributed(const Route& route, absl::Status status) {
+  if (!absl::IsUnavailable(status) || GetErrorInfo(status)) return status;
+  return MakeError("SERVICE_LOST", "gateway",
+                   StrCat("the process that serves ", route.service->info().name(),
+                          " ended, or its connection broke, during the request"));
+}
+
+}  // namespace
+
+TraceContext TraceOf(const http::HttpRequest& request) {
+  TraceContext out;
+  out.traceparent = std::string(request.headers.Get("traceparent"));
+  out.tracestate = std::string(request.headers.Get("tracestate"));
+  return out;
+}
+
+trace::Span BeginAdminSpan(std::string_view method, std::string_view route, TraceContext& trace) {
+  trace::Span span(trace::Kind::kServer, method, route, trace);
+  span.Set("http.request.method", method);
+  span.Set("http.route", route);
+  return span;
+}
+
+Awaitable<void> Transcoder::Unary(const Route& route, TraceContext trace,
+                                  std::shared_ptr<const Principal> principal,
                                   rpc::MessagePtr message, http::HttpResponder& responder) {
   CallContext ctx(std::move(principal), CallContext::Clock::now() + options_.timeout);
+  trace::Span span = BeginAdminSpan(route.method, route.path, trace);
+  ctx.trace = std::move(trace);
   ctx.request_id = NewUuidV7();
   auto call = route.service->InvokeUnary(route.index, ctx, std::move(message));
   auto bounded = RunUntil(ctx.deadline, std::move(call));
   auto result = co_await WhileConnected(responder, std::move(bounded));
+  span.Fail(result.status());
   if (!result.ok()) {
     LogInternal(route, result.status());
-    co_await SendProblem(responder, result.status());
+    co_await SendProblem(responder, Attributed(route, result.status()));
     co_return;
   }
   http::HttpResponse response(200, "application/json", EncodeMessage(**result));
@@ -251,6 +282,7 @@ Awaitable<void> Transcoder::Stream(const Route& route, std::shared_ptr<const Pri
   auto call = route.service->InvokeStream(route.index, ctx, std::move(message), sink);
   auto bounded = RunUntil(ctx.deadline, std::move(call));
   absl::Status status = co_await WhileConnected(responder, std::move(bounded));
+  status = Attributed(route, std::move(status));
   if (!status.ok() && !responder.started()) {
     LogInternal(route, status);
     co_return co_await SendProblem(responder, std::move(status));

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/async/call_context.h"
 #include "common/async/sink.h"
 #include "common/base/principal.h"
 #include "common/http/http_server.h"
+#include "common/telemetry/trace.h"
 #include "gateway/admin/route_table.h"
 
 namespace metamcp::gateway::admin {
@@ -43,14 +45,20 @@ class Transcoder {
  private:
   Transcoder(std::unique_ptr<RouteTable> table, Options options)
       : table_(std::move(table)), options_(options) {}
-  Awaitable<void> Unary(const Route& route, std::shared_ptr<const Principal> principal,
-                        rpc::MessagePtr message, http::HttpResponder& responder);
+  Awaitable<void> Unary(const Route& route, TraceContext trace,
+                        std::shared_ptr<const Principal> principal, rpc::MessagePtr message,
+                        http::HttpResponder& responder);
   Awaitable<void> Stream(const Route& route, std::shared_ptr<const Principal> principal,
                          rpc::MessagePtr message, http::HttpResponder& responder);
 
   const std::unique_ptr<RouteTable> table_;
   const Options options_;
 };
+
+// The trace context of a request's headers.
+TraceContext TraceOf(const http::HttpRequest& request);
+// The server span of a request to the route "METHOD /path/{pattern}"; `trace` becomes its context.
+trace::Span BeginAdminSpan(std::string_view method, std::string_view route, TraceContext& trace);
 
 // Sends `status` as a problem.
 Awaitable<void> SendProblem(http::HttpResponder& responder, absl::Status status);

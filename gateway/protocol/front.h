@@ -51,6 +51,7 @@ struct Incoming {
   // The value of a header, if the transport has headers and the client sent it.
   std::function<std::optional<std::string_view>(std::string_view)> header;
   bool has_headers = false;
+  TraceContext trace;  // of the request's span, where spans are recorded
 };
 
 // The deadline and the principal of a call that starts now, with the trace context of its metadata.

@@ -20,6 +20,10 @@ constexpr std::chrono::milliseconds kFirstListsPoll{20};
 CallContext MakeContext(const FrontDeps& deps, const Incoming& in, const mcp::RequestMeta& meta) {
   CallContext ctx(in.principal, CallContext::Clock::now() + deps.request_timeout);
   ctx.request_id = NewRequestId();
+  if (!in.trace.traceparent.empty()) {
+    ctx.trace = in.trace;
+    return ctx;
+  }
   ctx.trace.traceparent = meta.traceparent;
   ctx.trace.tracestate = meta.tracestate;
   ctx.trace.baggage = meta.baggage;
@@ -45,6 +49,7 @@ Awaitable<absl::StatusOr<CallOutcome>> RunWhileConnected(
 
 Awaitable<void> RespondError(Reply& reply, const jsonrpc::Id& id, const absl::Status& status,
                              mcp::Era era) {
+  if (reply.span() != nullptr) reply.span()->Fail(status);
   const WireError wire = ToWireError(status, era);
   std::string message = jsonrpc::MakeErrorResponse(id, wire.error);
   (void)co_await reply.Respond(HttpStatusOf(wire, era), std::move(message));

@@ -11,6 +11,7 @@
 #include "common/mcp/validate.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/front_common.h"
+#include "gateway/protocol/request_span.h"
 #include "gateway/protocol/results.h"
 
 namespace metamcp::gateway {
@@ -83,6 +84,12 @@ Awaitable<void> LegacyFront::HandleRequest(Incoming in, std::shared_ptr<LegacySe
                                            Reply& reply) {
   const jsonrpc::Id id = in.envelope->id;
   const std::string_view method = in.envelope->method;
+  trace::Span span;
+  if (trace::Enabled()) {
+    const auto meta = mcp::ParseLegacyMeta(in.envelope->meta);
+    span = BeginRequest(in, session->revision, meta.ok() ? &*meta : nullptr);
+  }
+  reply.Trace(&span);
   absl::StatusOr<std::string> result = std::string("{}");
   const absl::Status valid =
       mcp::ValidateParams(session->revision, method, in.envelope->params.text());
@@ -220,6 +227,7 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
   // A legacy client's disconnect is no cancellation (MCP 2025-11-25, transports).
   auto guarded = RunWhileConnected(reply, false, register_cancel, std::move(op));
   absl::StatusOr<CallOutcome> outcome = co_await std::move(guarded);
+  NoteOutcome(reply, outcome);
   session->in_flight.erase(id);
   if (cancelled) {
     // A cancelled request has no response.

@@ -9,6 +9,7 @@
 #include "common/mcp/validate.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/front_common.h"
+#include "gateway/protocol/request_span.h"
 #include "gateway/protocol/results.h"
 
 namespace metamcp::gateway {
@@ -157,6 +158,10 @@ absl::Status ModernFront::CheckParamHeaders(const Incoming& in) const {
 Awaitable<void> ModernFront::Handle(Incoming in, mcp::RequestMeta meta, Reply& reply) {
   const jsonrpc::Id id = in.envelope->id;
   const std::string_view method = in.envelope->method;
+  // A subscription lasts as long as its client; what it brings are events of others.
+  trace::Span span;
+  if (method != "subscriptions/listen") span = BeginRequest(in, mcp::kLatestModern, &meta);
+  reply.Trace(&span);
   if (method == "server/discover") {
     std::string message = jsonrpc::MakeResult(id, DiscoverResult(*in.view));
     (void)co_await reply.Respond(200, std::move(message));
@@ -247,6 +252,7 @@ Awaitable<void> ModernFront::HandleCall(Incoming in, mcp::RequestMeta meta, Repl
   auto run = deps_.chain.Run(ctx, spec, events);
   auto guarded = RunWhileConnected(reply, true, nullptr, std::move(run));
   absl::StatusOr<CallOutcome> outcome = co_await std::move(guarded);
+  NoteOutcome(reply, outcome);
   if (!outcome.ok()) {
     co_await RespondError(reply, id, outcome.status(), kModern);
     co_return;

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "common/async/sink.h"
+#include "common/telemetry/trace.h"
 
 namespace metamcp::gateway {
 
@@ -37,6 +38,14 @@ class Reply {
   virtual void OnGone(std::function<void()> callback) = 0;
   // A header of the answer; before anything was sent.
   virtual void SetHeader(std::string_view name, std::string_view value) = 0;
+
+  // The span of the request that is answered, in which failures are noted. Null: nobody notes them.
+  // It must outlive the answer.
+  void Trace(trace::Span* span) { span_ = span; }
+  trace::Span* span() const { return span_; }
+
+ private:
+  trace::Span* span_ = nullptr;
 };
 
 }  // namespace metamcp::gateway

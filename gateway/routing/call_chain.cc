@@ -88,7 +88,26 @@ class InFlight {
   int& counter_;
 };
 
+void DescribeOutcome(trace::Span& span, const absl::StatusOr<CallOutcome>& outcome) {
+  if (!outcome.ok()) {
+    span.Fail(outcome.status());
+  } else {
+    span.Set("metamcp.outcome", OutcomeOf(*outcome));
+  }
+}
+
 }  // namespace
+
+void CallChain::DescribeRoute(trace::Span& span, const CallSpec& spec, const Target& target,
+                              const Route& route, size_t attempt) {
+  if (const auto upstream = spec.view->FindUpstream(route.upstream_id())) {
+    span.Set("metamcp.upstream", upstream->name);
+  }
+  span.Set("metamcp.route.attempt", attempt + 1);
+  if (route.fallback()) span.Set("metamcp.route.fallback", true);
+  // A retry goes on from the request that was asked something.
+  span.Link(target.asked_in);
+}
 
 std::vector<const Route*> CallChain::OrderRoutes(const CallSpec& spec, const Target& target) const {
   std::vector<const Route*> routes;
@@ -226,8 +245,13 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& c
   if (target.again && !AllAccepted(spec.input_responses)) co_return NotOpened(spec.method);
   const std::vector<const Route*> routes = OrderRoutes(spec, target);
   for (size_t i = 0; i < routes.size(); ++i) {
+    inner.trace = ctx.trace;
+    trace::Span span(trace::Kind::kInternal, "route", inner.trace);
+    if (span.recording()) DescribeRoute(span, spec, target, *routes[i], i);
     absl::StatusOr<CallOutcome> outcome =
         co_await CallRoute(inner, spec, target, *routes[i], events);
+    if (span.recording()) DescribeOutcome(span, outcome);
+    span.End();
     // A call that an upstream had begun is not begun once more.
     const bool fresh = !spec.has_request_state || target.login;
     if (!outcome.ok() && i + 1 == routes.size() && fresh && NeedsLogin(outcome.status())) {

@@ -12,6 +12,7 @@
 #include "common/async/sink.h"
 #include "common/base/key_ring.h"
 #include "common/mcp/jsonrpc.h"
+#include "common/telemetry/trace.h"
 #include "gateway/routing/call_auditor.h"
 #include "gateway/routing/call_observer.h"
 #include "gateway/routing/login_links.h"
@@ -153,6 +154,8 @@ class CallChain {
                         const catalog::v1::Route& route, CallOutcome& outcome) const;
   absl::StatusOr<provider::v1::CallRequest> MakeRequest(const CallSpec& spec, const Target& target,
                                                         const catalog::v1::Route& route) const;
+  static void DescribeRoute(trace::Span& span, const CallSpec& spec, const Target& target,
+                            const catalog::v1::Route& route, size_t attempt);
   // Best first; they live as long as the target.
   std::vector<const catalog::v1::Route*> OrderRoutes(const CallSpec& spec,
                                                      const Target& target) const;

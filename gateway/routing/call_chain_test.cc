@@ -223,6 +223,32 @@ TEST_F(CallChainTest, ANameOfAServerThatIsNotThereYetSaysSo) {
   EXPECT_EQ(Reason(Call("tools/call", R"({"name":"up__x"})")), "TOOL_NOT_FOUND");
 }
 
+TEST_F(CallChainTest, WhatMayHaveTakenEffectIsNotSentToAnotherRoute) {
+  RecordProperty("req", "M-P3");
+  catalog::v1::Upstream& other = *state_.add_upstreams();
+  other.mutable_meta()->set_id("v");
+  other.mutable_meta()->set_name("other");
+  other.set_enabled(true);
+  other.mutable_status()->set_reachable(true);
+  view().add_upstream_ids("v");
+  const auto add_route = [](catalog::v1::ExposedItem& item) {
+    item.add_routes()->set_upstream_id("v");
+    item.mutable_routes(1)->set_original_name(item.name());
+  };
+  add_route(Add(ITEM_KIND_TOOL, "pay", R"({"name":"pay","inputSchema":{}})"));
+  add_route(Add(ITEM_KIND_TOOL, "look",
+                R"({"name":"look","inputSchema":{},"annotations":{"readOnlyHint":true}})"));
+  const auto calls = [&](const char* reason, const char* params) {
+    const int before = provider().calls;
+    directory_.provider.refuse = MakeError(reason, "upstream:up", "HTTP 500");
+    EXPECT_EQ(Reason(Call("tools/call", params)), reason);
+    return provider().calls - before;
+  };
+  EXPECT_EQ(calls("UPSTREAM_LOST", R"({"name":"pay"})"), 1);
+  EXPECT_EQ(calls("UPSTREAM_UNAVAILABLE", R"({"name":"pay"})"), 2);
+  EXPECT_EQ(calls("UPSTREAM_LOST", R"({"name":"look"})"), 2);
+}
+
 TEST_F(CallChainTest, AToolThatSaysItFailedIsNotCountedAsOk) {
   Add(ITEM_KIND_TOOL, "t", R"({"name":"t","inputSchema":{}})");
   Outcomes outcomes;

@@ -19,15 +19,6 @@ std::string_view MethodLabel(std::string_view method) {
   return "other";  // a client's own words must not become labels
 }
 
-std::string_view OutcomeOf(const CallOutcome& outcome) {
-  if (outcome.failed) return "error";
-  if (outcome.kind == provider::v1::RESULT_KIND_INPUT_REQUIRED) return "input_required";
-  // Most results do not have the word at all, so most are not scanned.
-  if (outcome.result.find("\"isError\"") == std::string::npos) return "ok";
-  auto result = json::ScanObject(outcome.result);
-  return result.ok() && result->Raw("isError") == "true" ? "tool_error" : "ok";
-}
-
 void ReportCall(CallObserver& observer, const CallSpec& spec,
                 const absl::StatusOr<CallOutcome>& outcome,
                 std::chrono::steady_clock::time_point start) {
@@ -58,6 +49,15 @@ void ReportCall(CallObserver& observer, const CallSpec& spec,
 }
 
 }  // namespace
+
+std::string_view OutcomeOf(const CallOutcome& outcome) {
+  if (outcome.failed) return "error";
+  if (outcome.kind == provider::v1::RESULT_KIND_INPUT_REQUIRED) return "input_required";
+  // Most results do not have the word at all, so most are not scanned.
+  if (outcome.result.find("\"isError\"") == std::string::npos) return "ok";
+  auto result = json::ScanObject(outcome.result);
+  return result.ok() && result->Raw("isError") == "true" ? "tool_error" : "ok";
+}
 
 Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunObserved(const CallContext& ctx,
                                                               const CallSpec& spec,

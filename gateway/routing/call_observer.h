@@ -16,6 +16,11 @@ struct FinishedCall {
   std::chrono::steady_clock::duration duration{};
 };
 
+struct CallOutcome;
+
+// FinishedCall::outcome of a call that ended without a failure of ours.
+std::string_view OutcomeOf(const CallOutcome& outcome);
+
 // Is told of every finished call, on the io thread. Must not block.
 class CallObserver {
  public:

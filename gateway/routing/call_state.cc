@@ -47,6 +47,7 @@ absl::Status CallChain::OpenState(const CallContext& ctx, const CallSpec& spec,
   target.login = view->Raw("l") == "true";
   target.bound_owner = view->String("o").value_or("");
   target.again = view->Has("a");
+  target.asked_in = view->String("p").value_or("");
   return absl::OkStatus();
 }
 
@@ -64,6 +65,9 @@ absl::Status CallChain::SealState(const CallContext& ctx, const CallSpec& spec,
   plain.AddString("d", digest);
   if (asked == OwnQuestion::kLogin) plain.AddBool("l", true);
   if (asked == OwnQuestion::kUrl) plain.AddBool("a", true);
+  if (trace::Enabled() && !ctx.trace.traceparent.empty()) {
+    plain.AddString("p", ctx.trace.traceparent.substr(0, 55));
+  }
   plain.AddInt("x", NowMicros() + std::chrono::microseconds(options_.state_lifetime).count());
   const std::string sealed =
       keys_.Seal(SealPurpose::kCall, std::move(plain).Build(), StateContext(ctx, spec));

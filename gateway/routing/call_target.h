@@ -25,6 +25,7 @@ struct CallChain::Target {
   std::string bound_upstream;  // id that must serve a resumed call
   bool login = false;          // resumed after its user was asked to log in
   std::string bound_owner;     // instance that holds it, or empty
+  std::string asked_in;        // traceparent of the call that it resumes, or empty
   bool repeatable = true;      // may be sent to another route after it may have been received
 };
 

@@ -44,6 +44,12 @@ std::optional<std::string> NamedOwner(const absl::Status& status) {
   return owner == info->metadata.end() ? std::string() : owner->second;
 }
 
+// A connector that has just started has not been told of all upstreams; the catalog has this one.
+bool NotToldYet(const absl::Status& status) {
+  const auto info = GetErrorInfo(status);
+  return info && info->reason == "NOT_FOUND";
+}
+
 // The transport failed; the connector said nothing.
 bool Unanswered(const absl::Status& status) {
   return absl::IsUnavailable(status) && !GetErrorInfo(status);
@@ -149,7 +155,8 @@ Awaitable<absl::Status> Connectors::Call(const CallContext& ctx, CallRequest req
       suspects_.insert(choice->instance);
       owner = "";
     }
-    if (nobody) owner = "";
+    const bool early = members_.clustered() && NotToldYet(status);
+    if (nobody || early) owner = "";
     if (!owner) co_return status;
     if (owner->empty()) {
       owners_.erase(request.upstream_id());
@@ -162,7 +169,7 @@ Awaitable<absl::Status> Connectors::Call(const CallContext& ctx, CallRequest req
     }
     followed = false;
     if (CallContext::Clock::now() + kPause >= until) {
-      if (nobody) co_return status;
+      if (nobody || early) co_return status;
       co_return MakeError("UPSTREAM_UNAVAILABLE", "connector",
                           "the upstream is changing hands; nothing was executed");
     }

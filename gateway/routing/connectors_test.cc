@@ -166,6 +166,14 @@ TEST_F(ConnectorsTest, WaitsForAnUpstreamThatChangesHandsButNotForEver) {
   EXPECT_TRUE(other_->calls.empty());
 }
 
+TEST_F(ConnectorsTest, WaitsForAConnectorThatHasNotBeenToldOfTheUpstreamYet) {
+  hinted_->answer =
+      MakeError("NOT_FOUND", "connector", "this connector does not have that upstream");
+  EXPECT_EQ(Call("", std::chrono::milliseconds(250)), "NOT_FOUND");
+  EXPECT_GE(hinted_->calls.size(), 2u);
+  EXPECT_TRUE(other_->calls.empty());
+}
+
 TEST_F(ConnectorsTest, TwoThatNameEachOtherAreNoLoop) {
   hinted_->answer = NotOwner(other_->name);
   other_->answer = NotOwner(hinted_->name);

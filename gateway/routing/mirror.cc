@@ -82,6 +82,7 @@ std::shared_ptr<const UpstreamInfo> MakeUpstream(const catalog::v1::Upstream& up
   info->attempts = upstream.status().attempts();
   info->seen_at = before ? before->seen_at : std::chrono::steady_clock::now();
   info->provider = upstream.status().provider();
+  info->service = upstream.spec().service();
   info->timeout_ms = upstream.spec().timeout_ms();
   for (const auto& [tool, ms] : upstream.spec().tool_timeouts_ms()) {
     info->tool_timeouts_ms[tool] = ms;

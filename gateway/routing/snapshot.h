@@ -42,6 +42,7 @@ struct UpstreamInfo {
   std::chrono::steady_clock::time_point seen_at;
   std::string extensions;  // raw object of the extensions it declares; empty: none
   std::string provider;
+  std::string service;  // which of our own services serves it; empty: a connector
   int64_t timeout_ms = 0;
   std::map<std::string, int64_t> tool_timeouts_ms;
 };

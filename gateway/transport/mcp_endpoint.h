@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 
 #include "common/async/task_group.h"
@@ -40,6 +41,12 @@ class McpEndpoint {
   Awaitable<void> ServeStream(std::shared_ptr<LegacySession> session, std::string last_event_id,
                               http::HttpResponder& responder, http::HttpHeaders cors);
 
+  // Ends the streams that are passed on from other gateways, at once and in order; no new ones are
+  // opened. Their clients come back elsewhere with the last id they have.
+  void Drain();
+  // Ends those of `principal`.
+  void CloseOf(const std::shared_ptr<const Principal>& principal);
+
   // Answers one request. `cors` are headers for every answer. Origin and Host have been checked.
   Awaitable<void> Handle(http::HttpRequest& request, http::HttpResponder& responder,
                          std::string virtual_server, http::HttpHeaders cors);
@@ -47,6 +54,7 @@ class McpEndpoint {
  private:
   struct Exchange;    // one HTTP request on its way
   struct LegacyCall;  // a request that outlives it
+  struct Passed;      // a stream of another gateway
   Awaitable<void> HandlePost(Exchange& x);
   Awaitable<void> HandleMessage(Exchange& x, std::string_view text, Reply& reply);
   Awaitable<void> HandleModern(Exchange& x, const jsonrpc::Envelope& envelope, Reply& reply);
@@ -81,6 +89,8 @@ class McpEndpoint {
   const Options options_;
   ModernFront modern_;
   LegacyFront legacy_;
+  std::set<Passed*> passed_;
+  bool draining_ = false;
 };
 
 }  // namespace metamcp::gateway

@@ -3,6 +3,7 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include "common/async/run.h"
+#include "common/base/error.h"
 #include "gateway/transport/answer_reply.h"
 #include "gateway/transport/mcp_exchange.h"
 
@@ -31,7 +32,10 @@ class ClientSink final : public Sink<v1::AttachResponse> {
   Awaitable<absl::Status> Write(v1::AttachResponse event) override {
     if (event.has_data()) {
       if (!responder_.started()) co_return absl::InternalError("a stream without a head");
-      co_return co_await responder_.Write(event.data());
+      writing = true;
+      const absl::Status written = co_await responder_.Write(event.data());
+      writing = false;
+      co_return written;
     }
     if (responder_.started()) co_return absl::InternalError("a second head");
     const v1::AttachHead& head = event.head();
@@ -49,6 +53,7 @@ class ClientSink final : public Sink<v1::AttachResponse> {
   }
 
   bool streaming = false;
+  bool writing = false;  // also when that was cut off
 
  private:
   http::HttpResponder& responder_;
@@ -150,24 +155,63 @@ Awaitable<void> McpEndpoint::ListTasks(Exchange& x, const jsonrpc::Envelope& env
   (void)co_await reply.Respond(200, jsonrpc::MakeResult(envelope.id, *joined));
 }
 
+// Known to its endpoint as long as it is carried.
+struct McpEndpoint::Passed {
+  Passed(McpEndpoint& endpoint_in, std::shared_ptr<const Principal> principal_in)
+      : endpoint(endpoint_in),
+        principal(std::move(principal_in)),
+        over(std::make_shared<asio::steady_timer>(endpoint_in.deps_.executor,
+                                                  asio::steady_timer::time_point::max())) {
+    endpoint.passed_.insert(this);
+  }
+  ~Passed() { endpoint.passed_.erase(this); }
+  Passed(const Passed&) = delete;
+  Passed& operator=(const Passed&) = delete;
+  void End() {
+    ended = true;
+    over->cancel();
+  }
+
+  McpEndpoint& endpoint;
+  const std::shared_ptr<const Principal> principal;
+  const std::shared_ptr<asio::steady_timer> over;
+  bool ended = false;  // from this side
+};
+
+void McpEndpoint::Drain() {
+  draining_ = true;
+  for (Passed* passed : passed_) passed->End();
+}
+
+void McpEndpoint::CloseOf(const std::shared_ptr<const Principal>& principal) {
+  for (Passed* passed : passed_) {
+    if (passed->principal == principal) passed->End();
+  }
+}
+
 Awaitable<void> McpEndpoint::AttachElsewhere(Exchange& x, std::string owner,
                                              std::string last_event_id) {
   using asio::experimental::awaitable_operators::operator||;
+  absl::Status status = MakeError("SHUTTING_DOWN", "gateway", "this gateway stops; come back");
+  if (draining_) {
+    co_await x.Fail(status, Era::kLegacy);
+    co_return;
+  }
   v1::AttachRequest request;
   request.set_target(std::move(owner));
   request.set_session_id(std::string(x.request.headers.Get(mcp::kHeaderSessionId)));
   request.set_virtual_server(x.virtual_server);
   request.set_last_event_id(std::move(last_event_id));
   ClientSink sink(x.responder, x.cors);
-  auto gone =
-      std::make_shared<asio::steady_timer>(deps_.executor, asio::steady_timer::time_point::max());
-  x.responder.OnDisconnect([gone] { gone->cancel(); });
+  Passed passed(*this, x.principal);
+  x.responder.OnDisconnect([over = passed.over] { over->cancel(); });
   auto attaching = deps_.peers->Attach(x.principal, std::move(request), sink);
   auto caught = CatchStatus(std::move(attaching));
-  auto leaving = gone->async_wait(asio::as_tuple(asio::use_awaitable));
+  auto leaving = passed.over->async_wait(asio::as_tuple(asio::use_awaitable));
   const auto result = co_await (std::move(caught) || std::move(leaving));
-  if (x.responder.disconnected() || result.index() == 1) co_return;
-  const absl::Status status = std::get<0>(result);
+  // What was cut off in the middle is no stream any more.
+  if (x.responder.disconnected() || (passed.ended && sink.writing)) co_return;
+  if (result.index() == 0) status = std::get<0>(result);
   if (sink.streaming) {
     // However it ended: the client comes back with the last id it has.
     (void)co_await x.responder.Finish();

@@ -55,6 +55,9 @@ Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> CatalogApp::Create(
 v1::CatalogService& CatalogApp::service() { return parts_->service; }
 v1::DirectoryService& CatalogApp::directory() { return parts_->directory; }
 
+int64_t CatalogApp::revision() const { return parts_->registry.stored_head(); }
+size_t CatalogApp::pending() const { return parts_->registry.pending(); }
+
 Awaitable<absl::Status> CatalogApp::Stop() {
   parts_->registry.RequestStop();
   parts_->tasks.CancelAll();

@@ -40,6 +40,11 @@ class CatalogApp {
   v1::CatalogService& service();
   v1::DirectoryService& directory();
 
+  // The newest stored revision that is known here, and how many objects wait to be stored; for
+  // metrics.
+  int64_t revision() const;
+  size_t pending() const;
+
   // Stores what is pending and ends. Watchers must be cancelled by their owners before.
   Awaitable<absl::Status> Stop();
 

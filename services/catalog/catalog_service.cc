@@ -1,5 +1,6 @@
 #include "services/catalog/catalog_service.h"
 
+#include <functional>
 #include <utility>
 
 #include "common/base/error.h"
@@ -11,9 +12,30 @@
 namespace metamcp::catalog {
 namespace {
 
+constexpr int kAttempts = 8;
+
 std::string ActorOf(const CallContext& ctx) {
   if (ctx.principal == nullptr || ctx.principal->subject.empty()) return "unknown";
   return ctx.principal->subject;
+}
+
+const absl::Status& StatusOf(const absl::Status& status) { return status; }
+template <typename T>
+const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
+  return result.status();
+}
+
+// Who shares the store may write between our look and our write; then what was wanted is worked
+// out again, on top of theirs.
+template <typename T>
+Awaitable<T> OnTop(std::function<Awaitable<T>()> write) {
+  for (int attempt = 1;; ++attempt) {
+    auto writing = write();
+    T result = co_await std::move(writing);
+    const auto info = GetErrorInfo(StatusOf(result));
+    const bool overtaken = info && info->reason == "DATABASE_CONFLICT";
+    if (!overtaken || attempt == kAttempts) co_return result;
+  }
 }
 
 }  // namespace
@@ -46,8 +68,11 @@ Awaitable<absl::StatusOr<v1::GetUpstreamResponse>> CatalogService::GetUpstream(
 Awaitable<absl::StatusOr<v1::CreateUpstreamResponse>> CatalogService::CreateUpstream(
     const CallContext& ctx, v1::CreateUpstreamRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  auto stored = co_await registry_.CreateUpstream(std::move(*request.mutable_upstream()),
-                                                  request.request_id(), ActorOf(ctx));
+  const auto write = [&] {
+    return registry_.CreateUpstream(request.upstream(), request.request_id(), ActorOf(ctx));
+  };
+  auto storing = OnTop<absl::StatusOr<v1::Upstream>>(write);
+  auto stored = co_await std::move(storing);
   if (!stored.ok()) co_return stored.status();
   v1::CreateUpstreamResponse response;
   *response.mutable_upstream() = *std::move(stored);
@@ -57,8 +82,11 @@ Awaitable<absl::StatusOr<v1::CreateUpstreamResponse>> CatalogService::CreateUpst
 Awaitable<absl::StatusOr<v1::UpdateUpstreamResponse>> CatalogService::UpdateUpstream(
     const CallContext& ctx, v1::UpdateUpstreamRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  auto stored = co_await registry_.UpdateUpstream(
-      request.name(), std::move(*request.mutable_upstream()), ActorOf(ctx));
+  const auto write = [&] {
+    return registry_.UpdateUpstream(request.name(), request.upstream(), ActorOf(ctx));
+  };
+  auto storing = OnTop<absl::StatusOr<v1::Upstream>>(write);
+  auto stored = co_await std::move(storing);
   if (!stored.ok()) co_return stored.status();
   v1::UpdateUpstreamResponse response;
   *response.mutable_upstream() = *std::move(stored);
@@ -68,15 +96,20 @@ Awaitable<absl::StatusOr<v1::UpdateUpstreamResponse>> CatalogService::UpdateUpst
 Awaitable<absl::StatusOr<v1::DeleteUpstreamResponse>> CatalogService::DeleteUpstream(
     const CallContext& ctx, v1::DeleteUpstreamRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  METAMCP_CO_RETURN_IF_ERROR(co_await registry_.DeleteUpstream(request.name(), request.etag()));
+  const auto write = [&] { return registry_.DeleteUpstream(request.name(), request.etag()); };
+  auto storing = OnTop<absl::Status>(write);
+  METAMCP_CO_RETURN_IF_ERROR(co_await std::move(storing));
   co_return v1::DeleteUpstreamResponse();
 }
 
 Awaitable<absl::StatusOr<v1::SetUpstreamEnabledResponse>> CatalogService::SetUpstreamEnabled(
     const CallContext& ctx, v1::SetUpstreamEnabledRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  auto stored =
-      co_await registry_.SetUpstreamEnabled(request.name(), request.enabled(), ActorOf(ctx));
+  const auto write = [&] {
+    return registry_.SetUpstreamEnabled(request.name(), request.enabled(), ActorOf(ctx));
+  };
+  auto storing = OnTop<absl::StatusOr<v1::Upstream>>(write);
+  auto stored = co_await std::move(storing);
   if (!stored.ok()) co_return stored.status();
   v1::SetUpstreamEnabledResponse response;
   *response.mutable_upstream() = *std::move(stored);
@@ -98,8 +131,11 @@ Awaitable<absl::StatusOr<v1::GetVirtualServerResponse>> CatalogService::GetVirtu
 Awaitable<absl::StatusOr<v1::CreateVirtualServerResponse>> CatalogService::CreateVirtualServer(
     const CallContext& ctx, v1::CreateVirtualServerRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  auto stored = co_await registry_.CreateServer(std::move(*request.mutable_virtual_server()),
-                                                request.request_id(), ActorOf(ctx));
+  const auto write = [&] {
+    return registry_.CreateServer(request.virtual_server(), request.request_id(), ActorOf(ctx));
+  };
+  auto storing = OnTop<absl::StatusOr<v1::VirtualServer>>(write);
+  auto stored = co_await std::move(storing);
   if (!stored.ok()) co_return stored.status();
   v1::CreateVirtualServerResponse response;
   *response.mutable_virtual_server() = *std::move(stored);
@@ -109,8 +145,11 @@ Awaitable<absl::StatusOr<v1::CreateVirtualServerResponse>> CatalogService::Creat
 Awaitable<absl::StatusOr<v1::UpdateVirtualServerResponse>> CatalogService::UpdateVirtualServer(
     const CallContext& ctx, v1::UpdateVirtualServerRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  auto stored = co_await registry_.UpdateServer(
-      request.name(), std::move(*request.mutable_virtual_server()), ActorOf(ctx));
+  const auto write = [&] {
+    return registry_.UpdateServer(request.name(), request.virtual_server(), ActorOf(ctx));
+  };
+  auto storing = OnTop<absl::StatusOr<v1::VirtualServer>>(write);
+  auto stored = co_await std::move(storing);
   if (!stored.ok()) co_return stored.status();
   v1::UpdateVirtualServerResponse response;
   *response.mutable_virtual_server() = *std::move(stored);
@@ -120,7 +159,9 @@ Awaitable<absl::StatusOr<v1::UpdateVirtualServerResponse>> CatalogService::Updat
 Awaitable<absl::StatusOr<v1::DeleteVirtualServerResponse>> CatalogService::DeleteVirtualServer(
     const CallContext& ctx, v1::DeleteVirtualServerRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  METAMCP_CO_RETURN_IF_ERROR(co_await registry_.DeleteServer(request.name(), request.etag()));
+  const auto write = [&] { return registry_.DeleteServer(request.name(), request.etag()); };
+  auto storing = OnTop<absl::Status>(write);
+  METAMCP_CO_RETURN_IF_ERROR(co_await std::move(storing));
   co_return v1::DeleteVirtualServerResponse();
 }
 
@@ -128,8 +169,11 @@ Awaitable<absl::StatusOr<v1::SetVirtualServerEnabledResponse>>
 CatalogService::SetVirtualServerEnabled(const CallContext& ctx,
                                         v1::SetVirtualServerEnabledRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  auto stored =
-      co_await registry_.SetServerEnabled(request.name(), request.enabled(), ActorOf(ctx));
+  const auto write = [&] {
+    return registry_.SetServerEnabled(request.name(), request.enabled(), ActorOf(ctx));
+  };
+  auto storing = OnTop<absl::StatusOr<v1::VirtualServer>>(write);
+  auto stored = co_await std::move(storing);
   if (!stored.ok()) co_return stored.status();
   v1::SetVirtualServerEnabledResponse response;
   *response.mutable_virtual_server() = *std::move(stored);
@@ -158,6 +202,17 @@ Awaitable<absl::StatusOr<v1::ApplyConfigResponse>> CatalogService::ApplyConfig(
     const CallContext& ctx, v1::ApplyConfigRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
   co_return co_await registry_.ApplyConfig(std::move(request));
+}
+
+Awaitable<absl::StatusOr<v1::RegisterProviderResponse>> CatalogService::RegisterProvider(
+    const CallContext&, v1::RegisterProviderRequest request) {
+  auto registering =
+      registry_.RegisterProvider(request.service(), request.display_name(), request.create());
+  auto upstream = co_await std::move(registering);
+  if (!upstream.ok()) co_return upstream.status();
+  v1::RegisterProviderResponse response;
+  *response.mutable_upstream() = *std::move(upstream);
+  co_return response;
 }
 
 Awaitable<absl::StatusOr<v1::ReportResponse>> CatalogService::Report(const CallContext& ctx,

@@ -46,6 +46,8 @@ class CatalogService final : public v1::CatalogService {
       const CallContext& ctx, v1::ExplainItemRequest request) override;
   Awaitable<absl::StatusOr<v1::ApplyConfigResponse>> ApplyConfig(
       const CallContext& ctx, v1::ApplyConfigRequest request) override;
+  Awaitable<absl::StatusOr<v1::RegisterProviderResponse>> RegisterProvider(
+      const CallContext& ctx, v1::RegisterProviderRequest request) override;
   Awaitable<absl::StatusOr<v1::ReportResponse>> Report(const CallContext& ctx,
                                                        v1::ReportRequest request) override;
   Awaitable<absl::Status> WatchCatalog(const CallContext& ctx, v1::WatchCatalogRequest request,

@@ -43,6 +43,9 @@ struct VirtualServerRecord {
 };
 using VirtualServerPtr = std::shared_ptr<const VirtualServerRecord>;
 
+// Type of the upstreams that stand for our own services.
+inline constexpr std::string_view kServiceType = "service";
+
 // Upstreams that carry the same tag beginning with "equivalent:" are endpoints of one thing: calls
 // are shared among them.
 bool SharesEquivalentTag(const pb::Upstream& a, const pb::Upstream& b);

@@ -62,6 +62,10 @@ class Registry {
   // Stores what is pending. For shutdown and tests.
   Awaitable<absl::Status> Flush();
 
+  // The newest stored revision that is known here, and how many objects wait to be stored.
+  int64_t stored_head() const { return stored_head_; }
+  size_t pending() const { return pending_upstreams_.size() + pending_items_.size(); }
+
   Model& model() { return model_; }
   const std::string& tenant() const { return options_.tenant; }
 
@@ -83,6 +87,10 @@ class Registry {
   Awaitable<absl::Status> DeleteServer(std::string name, std::string etag);
   Awaitable<absl::StatusOr<pb::VirtualServer>> SetServerEnabled(std::string name, bool enabled,
                                                                 Actor actor);
+
+  // The upstream of one of our own services, made where `create` says so. Errors: NOT_FOUND.
+  Awaitable<absl::StatusOr<pb::Upstream>> RegisterProvider(std::string service,
+                                                           std::string display_name, bool create);
 
   // Reconciles the objects of origin "file"; all or nothing. Nothing is written, and the revision
   // stays, when nothing differs. Errors: INVALID_ARGUMENT; ALREADY_EXISTS for two equal slugs or a
@@ -122,6 +130,8 @@ class Registry {
   void Changed();
   void Publish();
 
+  Awaitable<absl::StatusOr<pb::Upstream>> RegisterLocked(std::string service,
+                                                         std::string display_name, bool create);
   void FillNew(common::v1::ObjectMeta* meta, const Actor& actor) const;
   void FillChanged(const common::v1::ObjectMeta& old, const Actor& actor,
                    common::v1::ObjectMeta* meta) const;

@@ -65,7 +65,7 @@ TEST(SharedStoreTest, WhoIsOvertakenBetweenLookAndWriteWritesOnTop) {
   EXPECT_EQ(other->model().head(), f.store.revision);
   f.store.during_apply = [&f] { ++f.store.revision; };
   const auto overtaken = Await(f.io, other->SetUpstreamEnabled("git", false, "ann"));
-  EXPECT_EQ(GetErrorInfo(overtaken.status())->reason, "ETAG_MISMATCH");
+  EXPECT_EQ(GetErrorInfo(overtaken.status())->reason, "DATABASE_CONFLICT");
   EXPECT_TRUE(Await(f.io, other->SetUpstreamEnabled("git", false, "ann")).ok());
 }
 

@@ -42,7 +42,7 @@ absl::StatusOr<int64_t> NextRevision(Transaction& tx, std::string_view tenant,
           .status());
   METAMCP_ASSIGN_OR_RETURN(const int64_t revision, ReadRevision(tx, tenant));
   if (!expected || revision == *expected + 1) return revision;
-  return MakeError("ETAG_MISMATCH", "catalog", "another process changed the catalog meanwhile");
+  return MakeError("DATABASE_CONFLICT", "catalog", "another process changed the catalog meanwhile");
 }
 
 // The seen times and lifetimes of the lists, "seen/ttl" by kind.

@@ -64,7 +64,7 @@ Awaitable<absl::StatusOr<int64_t>> MemoryPersistence::Apply(ChangeSet changes) {
   ++applies;
   if (const auto hook = std::exchange(during_apply, nullptr)) hook();
   if (changes.expected && *changes.expected != revision) {
-    co_return MakeError("ETAG_MISMATCH", "catalog", "moved on");
+    co_return MakeError("DATABASE_CONFLICT", "catalog", "moved on");
   }
   if (!fails || fail_after_effect) Write(changes);
   if (fails) co_return fault;

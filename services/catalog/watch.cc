@@ -238,6 +238,8 @@ Awaitable<absl::Status> WatchUpstreams(Registry& registry, Sink<pb::WatchUpstrea
     std::vector<std::string> removed;
     std::map<std::string, int64_t> now;
     for (const auto& [name, slot] : registry.model().upstreams()) {
+      // What our own services offer is nothing to connect to.
+      if (slot.record->upstream.spec().type() == kServiceType) continue;
       now[slot.id()] = slot.spec_revision;
       const auto before = revisions.find(slot.id());
       if (before == revisions.end() || before->second != slot.spec_revision) {

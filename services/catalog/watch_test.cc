@@ -333,6 +333,10 @@ TEST(WatchUpstreamsTest, ConnectorsSeeSpecsAndNoEcho) {
   f.Report(id, {MakeTool("x")});
   settle();
   EXPECT_EQ(got.size(), 1u);
+  // One of our own services is nothing to connect to.
+  ASSERT_TRUE(Await(f.io, f.registry->RegisterProvider("workflow", "Workflows", true)).ok());
+  settle();
+  EXPECT_EQ(got.size(), 1u);
   ASSERT_TRUE(Await(f.io, f.registry->SetUpstreamEnabled("git", false, "t")).ok());
   settle();
   ASSERT_EQ(got.size(), 2u);

@@ -117,6 +117,18 @@ void App::Start() { parts_->manager.Start(); }
 
 bool App::ready() const { return parts_->manager.informed(); }
 
+App::Load App::load() const {
+  Load load;
+  for (const auto& upstream : parts_->manager.All()) {
+    ++load.upstreams;
+    load.connected += upstream->status().reachable() ? 1 : 0;
+    load.calls += static_cast<size_t>(upstream->in_flight());
+    load.parked += parts_->parked.Count(upstream->id());
+  }
+  load.processes = static_cast<size_t>(parts_->budget.running());
+  return load;
+}
+
 Awaitable<void> App::HandOver(std::chrono::steady_clock::time_point until) {
   auto handing = parts_->manager.HandOver(until);
   co_await std::move(handing);

@@ -62,6 +62,15 @@ class App {
   void Start();
   // The catalog has said what there is to run.
   bool ready() const;
+  // What is there now, for metrics.
+  struct Load {
+    size_t upstreams = 0;  // that this connector runs
+    size_t connected = 0;  // of them, those that answer
+    size_t calls = 0;      // in flight
+    size_t parked = 0;     // calls that wait for a client's answer
+    size_t processes = 0;
+  };
+  Load load() const;
   // Lets the other connectors take over what runs here, each upstream when its calls are done,
   // until none is left or `until`. For a process whose members' entry is a connector's no more.
   Awaitable<void> HandOver(std::chrono::steady_clock::time_point until);

@@ -1,5 +1,7 @@
 #include "services/connector/call_codec.h"
 
+#include <algorithm>
+
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -10,6 +12,7 @@
 #include "common/mcp/meta.h"
 #include "common/mcp/methods.h"
 #include "common/mcp/validate.h"
+#include "common/telemetry/trace.h"
 
 namespace metamcp::connector {
 namespace {
@@ -86,6 +89,11 @@ std::string ParamsWithAnswers(const pb::CallRequest& request) {
   return StrCat("{", members, "}");
 }
 
+bool IsHeaderText(std::string_view text) {
+  const auto visible = [](char c) { return c >= 0x20 && c <= 0x7e; };
+  return !text.empty() && text.size() <= 512 && std::all_of(text.begin(), text.end(), visible);
+}
+
 absl::Status Broken(std::string_view what) {
   return MakeError("UPSTREAM_PROTOCOL", "connector", what);
 }
@@ -126,6 +134,13 @@ RequestSpec EncodeCall(const pb::CallRequest& request, const TraceContext& trace
   if (peer.modern()) {
     for (const auto& [name, value] : request.param_headers())
       spec.headers.emplace_back(name, value);
+  }
+  // Beside _meta, for what stands between and knows HTTP only; nothing that is not a context.
+  if (!trace::TraceIdOf(trace.traceparent).empty()) {
+    spec.headers.emplace_back(mcp::kMetaTraceparent, trace.traceparent);
+    if (IsHeaderText(trace.tracestate)) {
+      spec.headers.emplace_back(mcp::kMetaTracestate, trace.tracestate);
+    }
   }
   return spec;
 }

@@ -17,11 +17,14 @@ using Known = EraMemory::Known;
 
 constexpr std::chrono::hours kEraHorizon(24);
 
+// A call that waits for the connection was not sent, however far the handshake came.
 absl::Status Named(const absl::Status& status, const std::string& domain) {
   if (status.ok()) return status;
   ErrorInfo info;
   info.reason = "UPSTREAM_UNAVAILABLE";
-  if (const auto known = GetErrorInfo(status)) info = *known;
+  if (const auto known = GetErrorInfo(status); known && known->reason != "UPSTREAM_LOST") {
+    info = *known;
+  }
   info.domain = domain;
   return WithErrorInfo(status, info);
 }
@@ -31,9 +34,15 @@ bool HasReason(const absl::Status& status, std::string_view reason) {
   return info.has_value() && info->reason == reason;
 }
 
-// Errors that say something about the way to the upstream, not about its era.
-bool IsTransport(const absl::Status& status) {
-  return HasReason(status, "UPSTREAM_AUTH") || HasReason(status, "UPSTREAM_LOGIN_REQUIRED") ||
+bool OverHttp(const Dialer::Request& request) {
+  return request.target.type == "http" || request.target.type == "sse";
+}
+
+// Errors that say something about the way to the upstream, not about its era. A child that ends at
+// a question may be of the other era; a web server that fails says nothing about it.
+bool IsTransport(const absl::Status& status, bool http) {
+  return (http && HasReason(status, "UPSTREAM_LOST")) || HasReason(status, "UPSTREAM_AUTH") ||
+         HasReason(status, "UPSTREAM_LOGIN_REQUIRED") ||
          HasReason(status, "UPSTREAM_UNAVAILABLE") || HasReason(status, "QUEUE_FULL") ||
          HasReason(status, "CONFIG_INVALID");
 }
@@ -126,7 +135,7 @@ Awaitable<Dialer::SessionOr> Dialer::DialLegacyAfterProbe(const Request& request
       const absl::Status modern = co_await std::move(again);
       if (modern.ok()) co_return probed;
     }
-    if (IsTransport(status)) {
+    if (IsTransport(status, OverHttp(request))) {
       probed->Detach();
       auto closing = probed->Close();
       co_await std::move(closing);
@@ -148,9 +157,10 @@ Awaitable<Dialer::SessionOr> Dialer::DialProbing(const Request& request, EraMemo
   const std::shared_ptr<Session> session = *made;
   auto asking = session->Discover(options_.times.probe);
   auto answer = co_await std::move(asking);
-  const bool http = request.target.type == "http" || request.target.type == "sse";
+  const bool http = OverHttp(request);
   if (!answer.ok() && request.target.type != "stdio" &&
-      (http ? !HasReason(answer.status(), "UPSTREAM_PROTOCOL") : IsTransport(answer.status()))) {
+      (http ? !HasReason(answer.status(), "UPSTREAM_PROTOCOL")
+            : IsTransport(answer.status(), false))) {
     // On HTTP neither silence nor refusal to let us in says anything about the era. On a channel
     // of our own, silence does.
     session->Detach();

@@ -61,8 +61,8 @@ class Dialer {
 
   // Returns a session that is ready for calls. `memory` is read and updated; `observer` must
   // outlive the session or Detach it. Errors: UPSTREAM_UNAVAILABLE, UPSTREAM_AUTH,
-  // UPSTREAM_LOGIN_REQUIRED, UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, UPSTREAM_LOST, QUEUE_FULL; all
-  // name the upstream.
+  // UPSTREAM_LOGIN_REQUIRED, UPSTREAM_PROTOCOL, UPSTREAM_TIMEOUT, QUEUE_FULL; all name the
+  // upstream. Never UPSTREAM_LOST: no call is sent before the session is ready.
   Awaitable<absl::StatusOr<std::shared_ptr<Session>>> Dial(Request request, EraMemory& memory,
                                                            SessionObserver& observer);
 

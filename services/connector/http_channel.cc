@@ -139,8 +139,8 @@ class StreamableChannel final : public Channel,
       if (!message.name.empty()) {
         request.headers.Set(mcp::kHeaderName, mcp::EncodeHeaderValue(message.name));
       }
-      for (const auto& [name, value] : message.headers) request.headers.Set(name, value);
     }
+    for (const auto& [name, value] : message.headers) request.headers.Set(name, value);
     request.body = std::move(message.json);
     return request;
   }

@@ -33,8 +33,13 @@ absl::Status StatusError(int status, std::string_view domain) {
   if (status == 401 || status == 403) {
     return MakeError("UPSTREAM_AUTH", domain, StrCat("the upstream answered HTTP ", status));
   }
-  if (status >= 500 || status == 408 || status == 429) {
+  if (status == 503 || status == 429) {
     return MakeError("UPSTREAM_UNAVAILABLE", domain, StrCat("the upstream answered HTTP ", status));
+  }
+  if (status >= 500 || status == 408) {
+    return MakeError("UPSTREAM_LOST", domain,
+                     StrCat("the upstream answered HTTP ", status,
+                            "; whether the request took effect is unknown"));
   }
   if (status >= 300 && status < 400) {
     return MakeError(

@@ -45,8 +45,9 @@ class OpenWork {
 http::HttpClientRequest TargetRequest(const HttpChannelOptions& options, std::string_view method,
                                       const std::string& url);
 
-// The error that an unwelcome status stands for: UPSTREAM_AUTH for 401 and 403,
-// UPSTREAM_UNAVAILABLE for 5xx, 408 and 429, UPSTREAM_PROTOCOL for everything else.
+// The error that an unwelcome answer to a request stands for: UPSTREAM_AUTH for 401 and 403;
+// UPSTREAM_UNAVAILABLE for 503 and 429, which say that nothing was begun; UPSTREAM_LOST for any
+// other 5xx and 408, after which the request may have taken effect; UPSTREAM_PROTOCOL for the rest.
 absl::Status StatusError(int status, std::string_view domain);
 
 bool IsEventStream(const http::HttpClientResponse& response);

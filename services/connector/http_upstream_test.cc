@@ -227,5 +227,34 @@ TEST_F(HttpUpstreamTest, AServerInTroubleOpensTheBreakerAndIsTriedAgain) {
   EXPECT_EQ(upstream->breaker().name(std::chrono::steady_clock::now()), "closed");
 }
 
+TEST_F(HttpUpstreamTest, AnErrorAfterTheRequestWasSentLeavesItsEffectUnknown) {
+  RecordProperty("req", "M-P3");
+  auto upstream = Ready(Mode::kModern);
+  const auto outcome = [&](int status) {
+    const int before = CallsOf(*server_, "tools/call");
+    server_->status = status;
+    auto call = Finish(*upstream, Tool(*upstream, "echo"));
+    EXPECT_EQ(CallsOf(*server_, "tools/call"), before + 1) << status;
+    server_->status = 0;
+    return Reason(call->status);
+  };
+  for (const int status : {408, 500, 502, 504}) EXPECT_EQ(outcome(status), "UPSTREAM_LOST");
+  for (const int status : {429, 503}) EXPECT_EQ(outcome(status), "UPSTREAM_UNAVAILABLE");
+}
+
+TEST_F(HttpUpstreamTest, AServerThatFailsAtTheHandshakeGotNoCall) {
+  server_ = std::make_unique<HttpMcpServer>(io_, Mode::kModern);
+  server_->status = 500;
+  auto upstream = Start(Http());
+  ASSERT_TRUE(Until([&] { return !upstream->status().detail().empty(); }));
+  auto call = Finish(*upstream, Tool(*upstream, "echo"));
+  EXPECT_EQ(Reason(call->status), "UPSTREAM_UNAVAILABLE");
+  // Nor is it taken for one of another era.
+  for (const auto& sent : server_->requests) EXPECT_EQ(sent.method, "POST");
+  server_->status = 0;
+  ASSERT_TRUE(UntilState(*upstream, "ready"));
+  EXPECT_EQ(upstream->status().era(), "modern");
+}
+
 }  // namespace
 }  // namespace metamcp::connector

@@ -22,6 +22,10 @@ constexpr std::chrono::seconds kLastReports(2);
 constexpr std::chrono::milliseconds kScan(1000);
 constexpr std::chrono::milliseconds kScanSoon(150);
 constexpr std::chrono::milliseconds kHandOverLook(150);
+// A process that stood still for longer than that may have lost its lease, which runs for 5 s and
+// is renewed every 1.5 s.
+constexpr std::chrono::milliseconds kBeat(500);
+constexpr std::chrono::milliseconds kStill(2500);
 
 }  // namespace
 
@@ -52,7 +56,10 @@ Manager::~Manager() = default;
 void Manager::Start() {
   core_.tasks.Spawn("connector.watch", Watch(this));
   core_.tasks.Spawn("connector.report", Report(this));
-  if (!leases_.alone()) core_.tasks.Spawn("connector.hold", Hold(this));
+  if (leases_.alone()) return;
+  beat_ = Clock::now();
+  core_.tasks.Spawn("connector.hold", Hold(this));
+  core_.tasks.Spawn("connector.beat", Beat(this));
 }
 
 Awaitable<void> Manager::Watch(Manager* self) {
@@ -115,8 +122,50 @@ void Manager::Run(const catalog_pb::Upstream& desired) {
 }
 
 void Manager::Forget(const std::string& id) {
-  if (desired_.erase(id) > 0 && upstreams_.count(id) > 0) ended_.push_back(id);
-  Remove(id);
+  if (desired_.erase(id) > 0) {
+    GiveUp(id);
+  } else {
+    Remove(id);
+  }
+}
+
+void Manager::GiveUp(const std::string& id) {
+  const auto it = upstreams_.find(id);
+  if (it == upstreams_.end()) return;
+  ending_.insert(id);
+  core_.tasks.Spawn("upstream.end", EndOne(this, id, it->second));
+  upstreams_.erase(it);
+  dirty_.erase(id);
+}
+
+Awaitable<void> Manager::EndOne(Manager* self, std::string id, std::shared_ptr<Upstream> upstream) {
+  auto stopping = upstream->Stop();
+  co_await std::move(stopping);
+  self->ending_.erase(id);
+  self->ended_.push_back(std::move(id));
+  self->hold_.Set();
+}
+
+Awaitable<void> Manager::Beat(Manager* self) {
+  for (;;) {
+    const bool slept = co_await Sleep(kBeat);
+    if (!slept) co_return;
+    (void)self->doubtful();
+  }
+}
+
+// Calls that waited in our sockets are looked at before any timer that is due.
+bool Manager::doubtful() {
+  if (leases_.alone()) return false;
+  const auto now = Clock::now();
+  if (now - beat_ > kStill) {
+    Log(LogLevel::kWarning, "connector.stood_still",
+        {{"ms", std::chrono::duration_cast<std::chrono::milliseconds>(now - beat_).count()}});
+    doubtful_ = true;
+    hold_.Set();
+  }
+  beat_ = now;
+  return doubtful_;
 }
 
 Awaitable<void> Manager::Hold(Manager* self) {
@@ -136,33 +185,34 @@ Awaitable<bool> Manager::HoldOnce() {
   for (const auto& [id, desired] : desired_) {
     wishes.desired.push_back(id);
     const auto running = Find(id);
-    if (running == nullptr) continue;
+    const bool ending = ending_.count(id) > 0;
+    if (running == nullptr && !ending) continue;
     wishes.running.insert(id);
-    if (Stays(*running)) wishes.busy.insert(id);
+    if (ending || Stays(*running)) wishes.busy.insert(id);
   }
-  wishes.ended = ended_;
+  wishes.ended.swap(ended_);
+  const std::vector<std::string> released = wishes.ended;
   wishes.leaving = handing_over_;
+  const auto asked = Clock::now();
   auto asking = leases_.Ask(std::move(wishes));
   const auto verdict = co_await std::move(asking);
+  // An answer that is as old as our doubt does not end it.
+  if (verdict.ok() && Clock::now() - asked < kStill) doubtful_ = false;
+  if (!verdict.ok()) ended_.insert(ended_.end(), released.begin(), released.end());
   if (!verdict.ok() || stopping_) co_return false;
-  ended_.clear();
   for (const std::string& id : verdict->start) {
     const auto desired = desired_.find(id);
-    if (desired != desired_.end() && upstreams_.count(id) == 0) Run(desired->second);
+    const bool here = upstreams_.count(id) > 0 || ending_.count(id) > 0;
+    if (desired != desired_.end() && !here) Run(desired->second);
   }
   for (const std::string& id : verdict->stop) {
     Log(LogLevel::kWarning, "connector.lease_lost", {{"upstream", id}});
     Remove(id);
   }
-  // Ended here before it begins elsewhere.
+  // Ended here before it begins elsewhere; all at once, as each takes as long as its child.
   for (const std::string& id : verdict->move) {
     const auto upstream = Find(id);
-    if (upstream == nullptr || Stays(*upstream)) continue;
-    upstreams_.erase(id);
-    dirty_.erase(id);
-    auto stopping = upstream->Stop();
-    co_await std::move(stopping);
-    ended_.push_back(id);
+    if (upstream != nullptr && !Stays(*upstream)) GiveUp(id);
   }
   co_return ended_.empty();
 }
@@ -172,11 +222,15 @@ bool Manager::Stays(const Upstream& upstream) const {
 }
 
 absl::Status Manager::Missing(const std::string& id) const {
-  if (desired_.count(id) == 0) {
+  if (!informed_ && leases_.alone()) {
+    return MakeError("UPSTREAM_UNAVAILABLE", "connector",
+                     "the connector has just started and does not know its upstreams yet");
+  }
+  if (informed_ && desired_.count(id) == 0) {
     return MakeError("NOT_FOUND", "connector", "this connector does not have that upstream");
   }
   return MakeError("NOT_OWNER", "connector", "another connector runs this upstream",
-                   {{"owner", handing_over_ ? std::string() : leases_.OwnerOf(id)}});
+                   {{"owner", handing_over_ || doubtful_ ? std::string() : leases_.OwnerOf(id)}});
 }
 
 void Manager::Remove(const std::string& id) {
@@ -254,7 +308,7 @@ Awaitable<void> Manager::HandOver(Clock::time_point until) {
   if (leases_.alone()) co_return;
   handing_over_ = true;
   for (const auto& [id, upstream] : upstreams_) upstream->EndListeners();
-  while (!(upstreams_.empty() && ended_.empty()) && Clock::now() < until) {
+  while (!(upstreams_.empty() && ending_.empty() && ended_.empty()) && Clock::now() < until) {
     hold_.Set();
     auto pause = Sleep(kHandOverLook);
     if (!co_await std::move(pause)) co_return;

@@ -13,8 +13,9 @@ Awaitable<absl::Status> ProviderServiceImpl::Call(const CallContext& ctx, pb::Ca
     co_return MakeError("CALL_OWNER_LOST", "connector",
                         "the call's upstream is not run here any more; start the call again");
   }
-  // What waits here is answered here; the rest goes to whoever comes next.
-  const bool leaves = manager_.handing_over() && request.owner().empty();
+  // What waits here is answered here; the rest goes to whoever comes next, or has come.
+  const bool gone = manager_.handing_over() || manager_.doubtful();
+  const bool leaves = gone && request.owner().empty();
   if (upstream == nullptr || leaves) co_return manager_.Missing(request.upstream_id());
   auto calling = upstream->Call(ctx, std::move(request), sink);
   co_return co_await std::move(calling);
@@ -24,7 +25,7 @@ Awaitable<absl::Status> ProviderServiceImpl::Listen(const CallContext& ctx,
                                                     pb::ListenRequest request,
                                                     Sink<pb::ListenResponse>& sink) {
   const std::shared_ptr<Upstream> upstream = manager_.Find(request.upstream_id());
-  if (upstream == nullptr || manager_.handing_over()) {
+  if (upstream == nullptr || manager_.handing_over() || manager_.doubtful()) {
     co_return manager_.Missing(request.upstream_id());
   }
   auto listening = upstream->Listen(ctx, std::move(request), sink);

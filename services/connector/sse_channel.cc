@@ -146,6 +146,7 @@ class SseChannel final : public Channel, public std::enable_shared_from_this<Sse
     http::HttpClientRequest request = TargetRequest(self->options_, "POST", self->endpoint_);
     request.headers.Set("Content-Type", "application/json");
     request.headers.Set("Accept", "application/json, text/event-stream");
+    for (const auto& [name, value] : message.headers) request.headers.Set(name, value);
     request.body = std::move(message.json);
     CallContext ctx(nullptr, Clock::now() + std::chrono::minutes(10));
     auto sending = self->client_.Send(ctx, std::move(request));

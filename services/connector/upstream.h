@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "common/async/call_context.h"
 #include "common/config/config.h"
+#include "common/telemetry/trace.h"
 #include "metamcp/catalog/v1/catalog_service.pb.h"
 #include "services/connector/breaker.h"
 #include "services/connector/dialer.h"
@@ -153,6 +154,10 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
  private:
   friend class Instance;
   struct CallRun;
+  Awaitable<absl::Status> CallTraced(const CallContext& ctx, pb::CallRequest request,
+                                     Sink<pb::CallResponse>& sink);
+  trace::Span BeginSpan(const CallContext& ctx, const pb::CallRequest& request,
+                        std::optional<CallContext>& own) const;
   struct TaskNews;
   // The open tasks/result of a legacy task that may ask something.
   struct HeldTask {

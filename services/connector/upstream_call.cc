@@ -8,6 +8,7 @@
 #include "common/base/strings.h"
 #include "common/json/splice.h"
 #include "common/mcp/methods.h"
+#include "common/telemetry/trace.h"
 #include "services/connector/handshake.h"
 #include "services/connector/upstream_call.h"
 
@@ -51,6 +52,35 @@ std::chrono::milliseconds Upstream::IdleTimeout(const pb::CallRequest& request) 
 Awaitable<absl::Status> Upstream::Call(const CallContext& ctx, pb::CallRequest request,
                                        Sink<pb::CallResponse>& sink) {
   const auto self = shared_from_this();
+  std::optional<CallContext> own;
+  trace::Span span = BeginSpan(ctx, request, own);
+  auto calling = CallTraced(own ? *own : ctx, std::move(request), sink);
+  const absl::Status status = co_await std::move(calling);
+  span.Fail(status);
+  co_return status;
+}
+
+// The client span of a call to this upstream, by OpenTelemetry's semantic conventions for MCP; what
+// is sent carries the context in `own`.
+trace::Span Upstream::BeginSpan(const CallContext& ctx, const pb::CallRequest& request,
+                                std::optional<CallContext>& own) const {
+  if (!trace::Enabled() || request.abandon()) return {};
+  own.emplace(ctx);
+  const bool tool = request.method() == "tools/call";
+  const bool prompt = request.method() == "prompts/get";
+  trace::Span span(trace::Kind::kClient, request.method(),
+                   tool || prompt ? std::string_view(request.target()) : "", own->trace);
+  if (!span.recording()) return span;
+  span.Set("mcp.method.name", request.method());
+  span.Set("metamcp.upstream", slug_);
+  span.Set("mcp.protocol.version", status_.protocol_version());
+  if (tool) span.Set("gen_ai.operation.name", "execute_tool");
+  if (tool || prompt) span.Set(tool ? "gen_ai.tool.name" : "gen_ai.prompt.name", request.target());
+  return span;
+}
+
+Awaitable<absl::Status> Upstream::CallTraced(const CallContext& ctx, pb::CallRequest request,
+                                             Sink<pb::CallResponse>& sink) {
   ++calls_;
   CallRun run(ctx, std::move(request), sink);
   run.parked = &core_.parked;

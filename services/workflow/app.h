@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/async/sink.h"
+#include "common/base/key_ring.h"
 #include "common/db/database.h"
 #include "common/db/executor.h"
 
@@ -17,6 +18,9 @@ class CatalogService;
 namespace metamcp::gateway::v1 {
 class CallsService;
 }
+namespace metamcp::provider::v1 {
+class ProviderService;
+}
 
 namespace metamcp::workflow {
 
@@ -26,15 +30,18 @@ class WorkflowService;
 
 struct AppOptions {
   AppOptions() = default;
-  std::string owner;           // of leases; one run of this process
-  std::string jq_program;      // path of meta-mcp-jq
-  bool http_loopback = false;  // call: http may reach this machine
+  std::string owner;                   // of leases; one run of this process
+  std::string jq_program;              // path of meta-mcp-jq
+  bool http_loopback = false;          // call: http and webhooks may reach this machine
+  int64_t retention_days = 0;          // of ended runs; 0: they stay
+  int64_t runs_per_principal_max = 0;  // that have not ended; 0: any number
+  bool schedules = true;               // this process starts the runs of schedules
 };
 
 // The workflow service, wired:
 //
 //   App::MigrateBlocking(database);                  // at start-up, before the event loop
-//   App app(executor, database, catalog, http, options);
+//   App app(executor, database, catalog, http, keys, options);
 //   app.Start(calls);                                // when tools can be called
 //   co_await app.Stop();
 //
@@ -42,7 +49,8 @@ struct AppOptions {
 class App {
  public:
   App(boost::asio::any_io_executor executor, db::DbExecutor& database,
-      metamcp::catalog::v1::CatalogService& catalog, http::HttpClient& http, AppOptions options);
+      metamcp::catalog::v1::CatalogService& catalog, http::HttpClient& http, const KeyRing& keys,
+      AppOptions options);
   ~App();
   App(const App&) = delete;
   App& operator=(const App&) = delete;
@@ -55,6 +63,10 @@ class App {
   Awaitable<void> Stop();
 
   v1::WorkflowService& service();
+  // Serves the tools that published workflows are.
+  metamcp::provider::v1::ProviderService& provider();
+  // Whether these tools belong to that upstream.
+  bool Serves(const std::string& upstream_id) const;
 
  private:
   struct Parts;

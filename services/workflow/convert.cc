@@ -1,5 +1,7 @@
 #include "services/workflow/convert.h"
 
+#include "services/workflow/engine/paths.h"
+
 namespace metamcp::workflow {
 
 v1::Workflow ToProto(const DefinitionRow& row) {
@@ -30,6 +32,11 @@ DefinitionRow ToRow(const Definition& definition, std::string source) {
   return row;
 }
 
+std::string ReferenceName(const std::string& value) {
+  if (!IsReference(value)) return "";
+  return value.substr(1, value.find(':') - 1);
+}
+
 v1::Run ToProto(const RunRow& row) {
   v1::Run out;
   out.set_id(row.id);
@@ -37,30 +44,42 @@ v1::Run ToProto(const RunRow& row) {
   out.set_workflow(row.name);
   out.set_version(row.version);
   out.set_state(row.state);
-  out.set_input(row.input);
-  out.set_output(row.output);
-  out.set_error(row.error);
+  if (IsReference(row.input)) {
+    out.set_input_ref(ReferenceName(row.input));
+  } else {
+    out.set_input(row.input);
+  }
+  if (IsReference(row.output)) {
+    out.set_output_ref(ReferenceName(row.output));
+  } else {
+    out.set_output(row.output);
+  }
+  out.set_output_bytes(SizeOf(row.output));
+  if (!IsReference(row.error)) out.set_error(row.error);
   out.set_parent_run(row.parent_run);
   out.set_created_us(row.created_us);
   out.set_ended_us(row.ended_us);
+  out.set_dry_run(row.mode);
+  out.set_origin(row.origin);
   return out;
+}
+
+void AddPending(const std::vector<StepRow>& steps, v1::Run* run) {
+  for (const StepRow& row : steps) {
+    const bool asks = row.kind == "approval" || row.kind == "decision";
+    if (row.state != "waiting" || !asks) continue;
+    v1::Pending& pending = *run->add_pending();
+    pending.set_path(row.path.substr(0, row.path.rfind('#')));
+    pending.set_kind(row.kind);
+    pending.set_detail(row.detail);
+    pending.set_since_us(row.started_us);
+    pending.set_expires_us(row.due_us);
+  }
 }
 
 void AddSteps(const std::vector<StepRow>& steps, v1::Run* run) {
   for (const StepRow& row : steps) {
-    const bool asks = row.kind == "approval" || row.kind == "decision";
-    if (row.state == "waiting" && asks) {
-      v1::Pending& pending = *run->add_pending();
-      pending.set_path(row.path.substr(0, row.path.rfind('#')));
-      pending.set_kind(row.kind);
-      pending.set_detail(row.detail);
-      pending.set_since_us(row.started_us);
-      pending.set_expires_us(row.due_us);
-    }
-    // Marks of our own end with what they are for: /do/0/save#decision.
-    const size_t mark = row.path.rfind('#');
-    const bool own = mark != std::string::npos && row.path.find('/', mark) == std::string::npos;
-    if (own) continue;
+    if (IsMark(row.path)) continue;
     v1::Step& step = *run->add_steps();
     step.set_path(row.path);
     step.set_name(row.name);
@@ -69,10 +88,22 @@ void AddSteps(const std::vector<StepRow>& steps, v1::Run* run) {
     step.set_state(row.state == "effect" ? "done" : row.state);
     step.set_tool(row.tool);
     step.set_idempotency_key(row.key);
-    step.set_output(row.output);
+    if (IsReference(row.output)) {
+      step.set_output_ref(ReferenceName(row.output));
+    } else {
+      step.set_output(row.output);
+    }
+    step.set_output_bytes(SizeOf(row.output));
+    if (IsReference(row.arguments)) {
+      step.set_arguments_ref(ReferenceName(row.arguments));
+    } else {
+      step.set_arguments(row.arguments);
+    }
     step.set_error(row.error);
     step.set_started_us(row.started_us);
     step.set_ended_us(row.ended_us);
+    if (row.detail == R"({"dryRun":"simulated"})") step.set_dry_run("simulated");
+    if (row.detail == R"({"dryRun":"called"})") step.set_dry_run("called");
   }
 }
 
@@ -82,7 +113,11 @@ v1::RunEvent ToProto(const EventRow& row) {
   out.set_time_us(row.time_us);
   out.set_type(row.type);
   out.set_path(row.path);
-  out.set_data(row.data);
+  if (IsReference(row.data)) {
+    out.set_data_ref(ReferenceName(row.data));
+  } else {
+    out.set_data(row.data);
+  }
   return out;
 }
 

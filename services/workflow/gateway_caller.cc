@@ -5,6 +5,7 @@
 #include "common/http/http_client.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
+#include "services/workflow/definition/sample.h"
 
 namespace metamcp::workflow {
 namespace {
@@ -14,6 +15,14 @@ constexpr size_t kKnownMax = 10'000;
 constexpr size_t kHttpBodyMax = 20u << 20;
 
 }  // namespace
+
+Awaitable<absl::Status> GatewayCaller::Admit(const CallContext& ctx) {
+  if (calls_ == nullptr) co_return absl::OkStatus();
+  metamcp::gateway::v1::CheckPrincipalRequest request;
+  auto checking = calls_->CheckPrincipal(ctx, std::move(request));
+  const auto checked = co_await std::move(checking);
+  co_return checked.status();
+}
 
 Awaitable<absl::StatusOr<ToolInfo>> GatewayCaller::Describe(const CallContext& ctx,
                                                             std::string tool) {
@@ -41,8 +50,11 @@ Awaitable<absl::StatusOr<ToolInfo>> GatewayCaller::Describe(const CallContext& c
   known.info.fingerprint = item->fingerprint();
   if (auto definition = json::ScanObject(item->definition()); definition.ok()) {
     if (auto hints = json::ScanObject(definition->Raw("annotations")); hints.ok()) {
-      known.info.repeatable =
-          hints->Raw("readOnlyHint") == "true" || hints->Raw("idempotentHint") == "true";
+      known.info.reads = hints->Raw("readOnlyHint") == "true";
+      known.info.repeatable = known.info.reads || hints->Raw("idempotentHint") == "true";
+    }
+    if (const std::string_view schema = definition->Raw("outputSchema"); !schema.empty()) {
+      known.info.sample = SampleOf(schema);
     }
   }
   if (known_.size() >= kKnownMax) known_.clear();

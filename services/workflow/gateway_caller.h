@@ -24,6 +24,7 @@ class GatewayCaller final : public Caller {
   // Before the first call.
   void SetCalls(metamcp::gateway::v1::CallsService* calls) { calls_ = calls; }
 
+  Awaitable<absl::Status> Admit(const CallContext& ctx) override;
   Awaitable<absl::StatusOr<ToolInfo>> Describe(const CallContext& ctx, std::string tool) override;
   Awaitable<absl::StatusOr<ToolResult>> CallTool(const CallContext& ctx, std::string tool,
                                                  std::string arguments,

@@ -41,10 +41,61 @@ absl::Status ProblemsError(const std::vector<Problem>& problems) {
   return MakeError("WORKFLOW_INVALID", "workflow", text);
 }
 
+constexpr int64_t kStepsDefault = 500;
+constexpr int64_t kStepsMax = 5'000;
+// A run's own input and output are in its answer up to this size.
+constexpr int64_t kOwnValueMax = 1 << 20;
+
 struct Snapshot {
   RunRow run;
-  std::vector<StepRow> steps;
+  std::vector<StepRow> steps, pending;
 };
+
+absl::StatusOr<Snapshot> ReadSnapshot(SqlStore& store, const std::string& tenant,
+                                      const std::string& id, int64_t after, int64_t limit) {
+  Snapshot out;
+  METAMCP_ASSIGN_OR_RETURN(out.run, store.RunHead(tenant, id));
+  for (std::string* value : {&out.run.input, &out.run.output, &out.run.error}) {
+    if (SizeOf(*value) > kOwnValueMax) continue;
+    METAMCP_ASSIGN_OR_RETURN(*value, store.GetValue(id, *value));
+  }
+  METAMCP_ASSIGN_OR_RETURN(out.steps, store.StepsPage(id, after, limit));
+  METAMCP_ASSIGN_OR_RETURN(out.pending, store.Pending(id));
+  return out;
+}
+
+// Stores `text` as the answer to the one thing that the request means.
+absl::Status DecideOn(SqlStore& store, const std::string& tenant, const std::string& who,
+                      const v1::DecideRunRequest& request, const std::string& text) {
+  METAMCP_RETURN_IF_ERROR(store.RunHead(tenant, request.id()).status());
+  METAMCP_ASSIGN_OR_RETURN(const std::vector<StepRow> waiting, store.Pending(request.id()));
+  std::vector<const StepRow*> pending;
+  for (const StepRow& step : waiting) {
+    const bool meant = request.path().empty() || step.path == request.path() ||
+                       step.path == StrCat(request.path(), "#", step.kind);
+    if (meant) pending.push_back(&step);
+  }
+  if (pending.empty()) {
+    return MakeError("NOT_FOUND", "workflow", "nothing waits for an answer there");
+  }
+  if (pending.size() > 1) return Invalid("several things wait for an answer; name the path");
+  const bool approval = pending[0]->kind == "approval";
+  const std::vector<std::string> allowed =
+      approval ? std::vector<std::string>{"approve", "deny"}
+               : std::vector<std::string>{"retry", "edit", "done", "skip", "rollback"};
+  if (std::find(allowed.begin(), allowed.end(), request.action()) == allowed.end()) {
+    return Invalid(approval ? "action must be approve or deny"
+                            : "action must be retry, edit, done, skip or rollback");
+  }
+  if ((request.action() == "edit") != !request.arguments().empty()) {
+    return Invalid("arguments belong to the action edit");
+  }
+  DecisionRow row;
+  row.path = pending[0]->path;
+  row.attempt = pending[0]->attempt;
+  row.decision = text;
+  return store.Decide(tenant, request.id(), row, who, NowMicros());
+}
 
 }  // namespace
 
@@ -156,19 +207,7 @@ Awaitable<absl::StatusOr<v1::StartRunResponse>> WorkflowService::StartRun(
   if (!request.input().empty() && !json::ScanValue(request.input()).ok()) {
     co_return Invalid("input is not JSON");
   }
-  Engine::NewRun run;
-  run.tenant = ctx.tenant();
-  run.name_space = NameSpace(request.namespace_());
-  run.name = request.name();
-  run.version = request.version();
-  run.input = request.input();
-  const Principal nobody;
-  run.principal = PrincipalJson(ctx.principal ? *ctx.principal : nobody);
-  if (!request.request_id().empty()) {
-    run.request_key = StrCat("client:", ctx.principal ? ctx.principal->subject : "", ":",
-                             run.name_space, "/", run.name, ":", request.request_id());
-  }
-  auto starting = engine_.StartRun(std::move(run));
+  auto starting = Begin(ctx, std::move(request), "");
   const auto started = co_await std::move(starting);
   if (!started.ok()) co_return started.status();
   v1::StartRunResponse response;
@@ -201,15 +240,14 @@ Awaitable<absl::StatusOr<v1::ListRunsResponse>> WorkflowService::ListRuns(
 
 Awaitable<absl::StatusOr<v1::GetRunResponse>> WorkflowService::GetRun(const CallContext& ctx,
                                                                       v1::GetRunRequest request) {
+  const int64_t asked = request.steps_max() > 0 ? request.steps_max() : kStepsDefault;
+  const int64_t limit = std::min(asked, kStepsMax);
   std::function<absl::StatusOr<Snapshot>(db::Database&)> op =
-      [tenant = ctx.tenant(),
-       id = request.id()](db::Database& database) -> absl::StatusOr<Snapshot> {
-    SqlStore store(database);
-    Snapshot out;
-    METAMCP_ASSIGN_OR_RETURN(out.run, store.GetRun(tenant, id));
-    METAMCP_ASSIGN_OR_RETURN(out.steps, store.Steps(id));
-    return out;
-  };
+      [tenant = ctx.tenant(), id = request.id(), after = request.steps_after(),
+       limit](db::Database& database) {
+        SqlStore store(database);
+        return ReadSnapshot(store, tenant, id, after, limit);
+      };
   auto reading = database_.Run<Snapshot>(ctx, std::move(op));
   const auto snapshot = co_await std::move(reading);
   if (!snapshot.ok()) co_return snapshot.status();
@@ -217,6 +255,10 @@ Awaitable<absl::StatusOr<v1::GetRunResponse>> WorkflowService::GetRun(const Call
   *response.mutable_run() = ToProto(snapshot->run);
   response.mutable_run()->set_started_by(PrincipalOf(snapshot->run)->subject);
   AddSteps(snapshot->steps, response.mutable_run());
+  AddPending(snapshot->pending, response.mutable_run());
+  if (static_cast<int64_t>(snapshot->steps.size()) == limit) {
+    response.set_next_steps_after(snapshot->steps.back().ord);
+  }
   co_return response;
 }
 
@@ -234,7 +276,7 @@ Awaitable<absl::Status> WorkflowService::WatchRun(const CallContext& ctx,
          after](db::Database& database) -> absl::StatusOr<Page> {
       SqlStore store(database);
       Page out;
-      METAMCP_ASSIGN_OR_RETURN(out.run, store.GetRun(tenant, id));
+      METAMCP_ASSIGN_OR_RETURN(out.run, store.RunHead(tenant, id));
       METAMCP_ASSIGN_OR_RETURN(out.events, store.Events(id, after, kEventsPage));
       return out;
     };
@@ -292,96 +334,26 @@ Awaitable<absl::StatusOr<v1::CancelRunResponse>> WorkflowService::CancelRun(
   co_return v1::CancelRunResponse();
 }
 
-Awaitable<absl::StatusOr<v1::RetryRunResponse>> WorkflowService::RetryRun(
-    const CallContext& ctx, v1::RetryRunRequest request) {
-  std::function<absl::Status(db::Database&)> op = [tenant = ctx.tenant(),
-                                                   id = request.id()](db::Database& database) {
-    return SqlStore(database).Retry(tenant, id, NowMicros());
-  };
-  auto changing = database_.RunStatus(ctx, std::move(op));
-  METAMCP_CO_RETURN_IF_ERROR(co_await std::move(changing));
-  engine_.LookNow();
-  co_return v1::RetryRunResponse();
-}
-
 Awaitable<absl::StatusOr<v1::DecideRunResponse>> WorkflowService::DecideRun(
     const CallContext& ctx, v1::DecideRunRequest request) {
   if (!request.result().empty() && !json::ScanValue(request.result()).ok()) {
     co_return Invalid("result is not JSON");
+  }
+  if (!request.arguments().empty() && !json::ScanObject(request.arguments()).ok()) {
+    co_return Invalid("arguments must be an object");
   }
   json::ObjectWriter decision;
   decision.AddString("action", request.action());
   decision.AddString("by", Who(ctx));
   if (!request.result().empty()) decision.Add("result", request.result());
   if (!request.comment().empty()) decision.AddString("comment", request.comment());
-  std::function<absl::Status(db::Database&)>
-      op = [tenant = ctx.tenant(), who = Who(ctx), request,
-            text =
-                std::move(decision).Build()](db::Database&
-                                                 database) -> absl::
-                                                               Status {
-                                                                 SqlStore store(database);
-                                                                 METAMCP_ASSIGN_OR_RETURN(
-                                                                     const RunRow run,
-                                                                     store.GetRun(tenant,
-                                                                                  request.id()));
-                                                                 METAMCP_ASSIGN_OR_RETURN(
-                                                                     const std::vector<StepRow>
-                                                                         steps,
-                                                                     store.Steps(request.id()));
-                                                                 std::vector<const StepRow*>
-                                                                     pending;
-                                                                 for (const StepRow& step : steps) {
-                                                                   const bool asks =
-                                                                       step.kind == "approval" ||
-                                                                       step.kind == "decision";
-                                                                   if (step.state != "waiting" ||
-                                                                       !asks)
-                                                                     continue;
-                                                                   const bool meant =
-                                                                       request.path().empty() ||
-                                                                       step.path ==
-                                                                           request.path() ||
-                                                                       step.path ==
-                                                                           StrCat(request.path(),
-                                                                                  "#", step.kind);
-                                                                   if (meant)
-                                                                     pending.push_back(&step);
-                                                                 }
-                                                                 if (pending.empty())
-                                                                   return MakeError(
-                                                                       "NOT_FOUND", "workflow",
-                                                                       "nothing waits for an "
-                                                                       "answer there");
-                                                                 if (pending.size() > 1)
-                                                                   return Invalid(
-                                                                       "several things wait for an "
-                                                                       "answer; name the path");
-                                                                 const std::vector<std::string> allowed =
-        pending[0]->kind == "approval"
-            ? std::vector<std::string>{"approve", "deny"}
-            : std::vector<std::string>{"retry", "done", "skip", "rollback"};
-                                                                 if (std::find(allowed.begin(),
-                                                                               allowed.end(),
-                                                                               request.action()) ==
-                                                                     allowed.end()) {
-                                                                   return Invalid(
-                                                                       pending[0]->kind ==
-                                                                               "approval"
-                                                                           ? "action must be "
-                                                                             "approve or deny"
-                                                                           : "action must be "
-                                                                             "retry, done, skip or "
-                                                                             "rollback");
-                                                                 }
-                                                                 DecisionRow row;
-                                                                 row.path = pending[0]->path;
-                                                                 row.attempt = pending[0]->attempt;
-                                                                 row.decision = text;
-                                                                 return store.Decide(
-                                                                     tenant, request.id(), row, who,
-                                                                     NowMicros());
-                                                               };
+  if (!request.arguments().empty()) decision.Add("arguments", request.arguments());
+  std::function<absl::Status(db::Database&)> op =
+      [tenant = ctx.tenant(), who = Who(ctx), request,
+       text = std::move(decision).Build()](db::Database& database) {
+        SqlStore store(database);
+        return DecideOn(store, tenant, who, request, text);
+      };
   auto deciding = database_.RunStatus(ctx, std::move(op));
   METAMCP_CO_RETURN_IF_ERROR(co_await std::move(deciding));
   engine_.LookNow();

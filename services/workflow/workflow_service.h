@@ -11,8 +11,9 @@
 
 namespace metamcp::workflow {
 
-// The service's interface over store and engine. Thread: the executor's one thread.
-class WorkflowService final : public v1::WorkflowService {
+// The service's interface over store and engine, for whoever may do all of it:
+// face/shared_service.h asks first who may. Thread: the executor's one thread.
+class WorkflowService : public v1::WorkflowService {
  public:
   WorkflowService(db::DbExecutor& database, Engine& engine, JqWorkers& jq, Caller& caller,
                   Limits limits)
@@ -47,7 +48,23 @@ class WorkflowService final : public v1::WorkflowService {
   Awaitable<absl::StatusOr<v1::DecideRunResponse>> DecideRun(const CallContext& ctx,
                                                              v1::DecideRunRequest request) override;
 
+  Awaitable<absl::StatusOr<v1::GetRunValueResponse>> GetRunValue(
+      const CallContext& ctx, v1::GetRunValueRequest request) override;
+  Awaitable<absl::StatusOr<v1::ExplainRunResponse>> ExplainRun(
+      const CallContext& ctx, v1::ExplainRunRequest request) override;
+  Awaitable<absl::StatusOr<v1::GetRunResultResponse>> GetRunResult(
+      const CallContext& ctx, v1::GetRunResultRequest request) override;
+  Awaitable<absl::StatusOr<v1::GetWorkflowFiguresResponse>> GetWorkflowFigures(
+      const CallContext& ctx, v1::GetWorkflowFiguresRequest request) override;
+  Awaitable<absl::StatusOr<v1::RerunRunResponse>> RerunRun(const CallContext& ctx,
+                                                           v1::RerunRunRequest request) override;
+  Awaitable<absl::StatusOr<v1::EditRunResponse>> EditRun(const CallContext& ctx,
+                                                         v1::EditRunRequest request) override;
+
  private:
+  // Stores a new run for the caller.
+  Awaitable<absl::StatusOr<RunRow>> Begin(const CallContext& ctx, v1::StartRunRequest request,
+                                          std::string origin);
   Awaitable<absl::Status> Control(const CallContext& ctx, std::string id, int64_t set,
                                   int64_t clear);
 

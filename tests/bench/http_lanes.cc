@@ -20,9 +20,9 @@ constexpr size_t kOpeningMax = 256;
 
 class HttpLanes final : public Lanes {
  public:
-  HttpLanes(fixtures::EventLoop& loop, LaneEvents& events, Work& work, HttpTarget target,
-            HttpUse use, size_t count)
-      : loop_(loop), events_(events), work_(work), target_(std::move(target)), use_(use) {
+  HttpLanes(fixtures::EventLoop& loop, LaneEvents& events, Work& work,
+            std::vector<HttpTarget> targets, HttpUse use, size_t count)
+      : loop_(loop), events_(events), work_(work), targets_(std::move(targets)), use_(use) {
     lanes_.resize(count);
     while (opened_ < count && opened_ < kOpeningMax) Open();
   }
@@ -35,8 +35,7 @@ class HttpLanes final : public Lanes {
     lane.state = State::kBusy;
     lane.request = std::move(request);
     if (use_ == HttpUse::kGet) {
-      Write(index, StrCat("GET ", target_.path, " HTTP/1.1\r\nHost: ", target_.host,
-                          "\r\nAccept: application/json\r\n\r\n"));
+      Write(index, StrCat(Begin("GET", index), "Accept: application/json\r\n\r\n"));
     } else {
       Post(index, lane.request);
     }
@@ -55,7 +54,7 @@ class HttpLanes final : public Lanes {
   void Open() {
     const size_t index = opened_++;
     Lane& lane = lanes_[index];
-    lane.fd = fixtures::ConnectLoopback(target_.port);
+    lane.fd = fixtures::ConnectLoopback(Target(index).port);
     if (lane.fd < 0) return Lose(index, "cannot connect");
     loop_.Add(lane.fd, EPOLLOUT, [this, index](uint32_t events) { OnEvents(index, events); });
   }
@@ -79,6 +78,7 @@ class HttpLanes final : public Lanes {
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) return Lose(index, "the server closed the connection");
     if (lane.state == State::kStreaming) return;  // what a stream says is not our business
+    if (lane.in.empty() && lane.state == State::kBusy) events_.OnFirstByte(index);
     lane.in.append(buffer.data(), static_cast<size_t>(got));
     Read(index);
   }
@@ -92,17 +92,17 @@ class HttpLanes final : public Lanes {
       lane.request = work_.Next();
       Post(index, lane.request);
     } else {
-      Write(index, StrCat("GET ", target_.path, " HTTP/1.1\r\nHost: ", target_.host,
-                          "\r\nAccept: text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\n",
+      Write(index, StrCat(Begin("GET", index),
+                          "Accept: text/event-stream\r\nMCP-Protocol-Version: 2025-11-25\r\n",
                           "Mcp-Session-Id: ", lane.session, "\r\n\r\n"));
     }
   }
 
   void Post(size_t index, const Request& request) {
     const Lane& lane = lanes_[index];
-    std::string head = StrCat("POST ", target_.path, " HTTP/1.1\r\nHost: ", target_.host,
-                              "\r\nAccept: application/json, text/event-stream\r\n",
-                              "Content-Type: application/json\r\n");
+    std::string head =
+        StrCat(Begin("POST", index), "Accept: application/json, text/event-stream\r\n",
+               "Content-Type: application/json\r\n");
     if (work_.modern()) {
       head += StrCat("MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: ", request.method, "\r\n");
       if (!request.name.empty()) head += StrCat("Mcp-Name: ", request.name, "\r\n");
@@ -110,6 +110,16 @@ class HttpLanes final : public Lanes {
       head += StrCat("MCP-Protocol-Version: 2025-11-25\r\nMcp-Session-Id: ", lane.session, "\r\n");
     }
     Write(index, StrCat(head, "Content-Length: ", request.body.size(), "\r\n\r\n", request.body));
+  }
+
+  const HttpTarget& Target(size_t index) const { return targets_[index % targets_.size()]; }
+
+  // The request line and the headers that every request has.
+  std::string Begin(std::string_view method, size_t index) const {
+    const HttpTarget& target = Target(index);
+    std::string head = StrCat(method, " ", target.path, " HTTP/1.1\r\nHost: ", target.host, "\r\n");
+    if (!target.key.empty()) head += StrCat("Authorization: Bearer ", target.key, "\r\n");
+    return head;
   }
 
   void Write(size_t index, const std::string& text) {
@@ -187,7 +197,7 @@ class HttpLanes final : public Lanes {
   fixtures::EventLoop& loop_;
   LaneEvents& events_;
   Work& work_;
-  const HttpTarget target_;
+  const std::vector<HttpTarget> targets_;
   const HttpUse use_;
   size_t opened_ = 0;
   std::vector<Lane> lanes_;
@@ -206,8 +216,8 @@ bool ParseTarget(const std::string& url, HttpTarget* target) {
 }
 
 std::unique_ptr<Lanes> ConnectHttp(fixtures::EventLoop& loop, LaneEvents& events, Work& work,
-                                   HttpTarget target, HttpUse use, size_t count) {
-  return std::make_unique<HttpLanes>(loop, events, work, std::move(target), use, count);
+                                   std::vector<HttpTarget> targets, HttpUse use, size_t count) {
+  return std::make_unique<HttpLanes>(loop, events, work, std::move(targets), use, count);
 }
 
 }  // namespace metamcp::load

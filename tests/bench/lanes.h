@@ -16,6 +16,8 @@ namespace metamcp::load {
 class LaneEvents {
  public:
   virtual ~LaneEvents() = default;
+  // The first bytes of an answer have come.
+  virtual void OnFirstByte(size_t lane) = 0;
   // The lane may send its next request.
   virtual void OnFree(size_t lane) = 0;
   // `problem` is empty for the right answer.
@@ -36,6 +38,7 @@ struct HttpTarget {
   uint16_t port = 0;
   std::string host;  // of the URL, with its port
   std::string path;
+  std::string key;  // sent as a bearer token; may be empty
 };
 // Only http://127.0.0.1:PORT/PATH.
 bool ParseTarget(const std::string& url, HttpTarget* target);
@@ -45,8 +48,9 @@ enum class HttpUse {
   kGet,      // GET `path`, whatever the request says; 200 is the right answer
   kStreams,  // open one stream and keep it (listen, or the legacy GET)
 };
+// The lanes go to `targets` in turn.
 std::unique_ptr<Lanes> ConnectHttp(fixtures::EventLoop& loop, LaneEvents& events, Work& work,
-                                   HttpTarget target, HttpUse use, size_t count);
+                                   std::vector<HttpTarget> targets, HttpUse use, size_t count);
 
 // Starts `command` and sends all lanes' requests over its pipes.
 std::unique_ptr<Lanes> StartStdio(fixtures::EventLoop& loop, LaneEvents& events, Work& work,

@@ -1,6 +1,8 @@
 // Load generator and judge for MCP servers: every answer is checked.
 //
 //   metamcp-load (--url http://127.0.0.1:PORT/mcp | --stdio COMMAND ARG...)
+//     --url URL             repeatable: the lanes go to each in turn
+//     --key KEY             sent as a bearer token
 //     --era legacy|modern   default modern
 //     --declares            the client declares every capability; without it none
 //     --connections N       lanes, each with one request on its way; default 1
@@ -11,7 +13,8 @@
 //     --tool NAME           tool to call, repeatable in turn; default echo
 //     --mix FILE            what to do instead, see work.h
 //     --op call|list|get|streams   call (default), tools/list, GET of the URL, or open one idle
-//                           stream per lane, say so, and hold them until stdin ends
+//                           stream per lane, say so, hold them until stdin ends, and say how many
+//                           were lost meanwhile
 //     --bytes N             size of the text
 //     --pid NAME=PID        reports CPU and memory of a process, repeatable
 //
@@ -38,7 +41,8 @@ using Clock = fixtures::EventLoop::Clock;
 using Seconds = std::chrono::duration<double>;
 
 struct Options {
-  std::string url;
+  std::vector<std::string> urls;
+  std::string key;
   std::vector<std::string> command;
   bool modern = true;
   bool declares = false;
@@ -74,6 +78,10 @@ class Runner final : public LaneEvents {
     free_.push_back(lane);
     if (phase_ == Phase::kOpening) return;
     Pump();
+  }
+
+  void OnFirstByte(size_t lane) override {
+    if (phase_ == Phase::kMeasuring) first_bytes_.Add(Clock::now() - sent_at_[lane]);
   }
 
   void OnAnswer(size_t lane, std::string problem) override {
@@ -160,6 +168,8 @@ class Runner final : public LaneEvents {
       out["p99_us"] = latencies_.Percentile(0.99);
       out["max_us"] = latencies_.Percentile(1.0);
       out["late"] = due_.size();
+      out["first_byte_p95_us"] = first_bytes_.Percentile(0.95);
+      out["first_byte_p99_us"] = first_bytes_.Percentile(0.99);
     }
     for (const auto& [name, pid] : options_.pids) {
       const ProcessUse after = ReadProcess(pid);
@@ -172,7 +182,10 @@ class Runner final : public LaneEvents {
     }
     std::cout << out.dump() << std::endl;
     if (options_.op != "streams") return loop_.Stop();
-    loop_.Add(STDIN_FILENO, EPOLLIN, [this](uint32_t) { loop_.Stop(); });
+    loop_.Add(STDIN_FILENO, EPOLLIN, [this](uint32_t) {
+      std::cout << nlohmann::json({{"lost", lost_}}).dump() << std::endl;
+      loop_.Stop();
+    });
   }
 
   const Options& options_;
@@ -187,6 +200,7 @@ class Runner final : public LaneEvents {
   size_t ready_ = 0, lost_ = 0, errors_ = 0;
   Clock::time_point begun_;
   Latencies latencies_;
+  Latencies first_bytes_;
   std::map<std::string, ProcessUse> before_;
 };
 
@@ -200,7 +214,9 @@ bool ParseOptions(int argc, char** argv, Options* options, std::string* problem)
     const std::string flag = argv[i];
     const auto next = [&] { return std::string(i + 1 < argc ? argv[++i] : ""); };
     if (flag == "--url") {
-      options->url = next();
+      options->urls.push_back(next());
+    } else if (flag == "--key") {
+      options->key = next();
     } else if (flag == "--stdio") {
       while (i + 1 < argc) options->command.emplace_back(argv[++i]);
     } else if (flag == "--era") {
@@ -264,12 +280,16 @@ int Run(int argc, char** argv) {
   if (!options.command.empty()) {
     lanes = StartStdio(loop, runner, work, options.command, options.connections);
   } else {
-    HttpTarget target;
-    if (!ParseTarget(options.url, &target)) return Usage("--url must be http://127.0.0.1:PORT/…");
+    std::vector<HttpTarget> targets;
+    for (const std::string& url : options.urls) {
+      targets.emplace_back().key = options.key;
+      if (!ParseTarget(url, &targets.back())) return Usage("--url must be http://127.0.0.1:PORT/…");
+    }
+    if (targets.empty()) return Usage("--url or --stdio is missing");
     const HttpUse use = options.op == "get"       ? HttpUse::kGet
                         : options.op == "streams" ? HttpUse::kStreams
                                                   : HttpUse::kCalls;
-    lanes = ConnectHttp(loop, runner, work, target, use, options.connections);
+    lanes = ConnectHttp(loop, runner, work, std::move(targets), use, options.connections);
   }
   runner.set_lanes(lanes.get());
   loop.Run();

@@ -106,7 +106,8 @@ int Main(int argc, char** argv) {
   bool good = argc % 2 == 1;
   for (int i = 1; good && i < argc; i += 2) {
     const std::string_view name = argv[i];
-    good = name == "--to" ? Number(argv[i + 1], 65535, &to) : name == "--work" && Number(argv[i + 1], 100'000, &work);
+    good = name == "--to" ? Number(argv[i + 1], 65535, &to)
+                          : name == "--work" && Number(argv[i + 1], 100'000, &work);
   }
   if (!good || to == 0) {
     std::fputs("usage: metamcp-relay --to PORT [--work US]\n", stderr);

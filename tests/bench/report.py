@@ -5,6 +5,8 @@ import platform
 
 BEGIN = "<!-- bench:begin, written by make bench -->"
 END = "<!-- bench:end -->"
+CLUSTER_BEGIN = "<!-- bench-cluster:begin, written by make bench -->"
+CLUSTER_END = "<!-- bench-cluster:end -->"
 
 
 def table(head, rows):
@@ -108,7 +110,8 @@ def aims(data):
          f"{catalog['search']['p99_us'] / 1000:.2f} ms", catalog["search"]["p99_us"] < 10000),
         ("memory per idle stream", "≤ 20 KiB",
          " / ".join(f"{s['kib_each']:.1f} KiB ({era})" for era, s in streams.items()),
-         all(s["kib_each"] <= 20 for s in streams.values()))]
+         all(s["kib_each"] <= 20 for s in streams.values())),
+        *workflow_aims(data["workflows"])]
     return table(["what", "aim", "measured", ""],
                  [[*cell[:3], "met" if cell[3] else "**missed**"] for cell in cells])
 
@@ -131,6 +134,49 @@ def questions(data):
             + table(["era", "none declared, calls/s", "all declared, calls/s", "ratio"], rows)
             + f"\n\n{parked['calls']:,} calls parked at a legacy HTTP server that had asked: "
             f"{parked['kib_each']:.1f} KiB each, so {per_100mb:,.0f} in 100 MB.")
+
+
+def replicas(rows):
+    """CPU per call by service, and what of it a second core or machine can take."""
+    out = []
+    for row in rows:
+        cpu = row["cpu_us"]
+        gateway, connector = cpu.get("gateway", 0), cpu.get("connector", 0)
+        name = "all in one process" if row["replicas"] == 0 else f"{row['replicas']} of each"
+        count = max(row["replicas"], 1)
+        busiest = max(gateway, connector) / count
+        out.append([name, f"{gateway:.0f}", f"{connector:.0f}" if connector else "",
+                    f"{cpu.get('catalog', 0):.1f}" if connector else "", f"{sum(cpu.values()):.0f}",
+                    f"{row['calls_per_s']:,.0f}", f"{1e6 / busiest:,.0f}"])
+    return table(["replicas", "gateways, CPU µs per call", "connectors", "catalog", "all",
+                  "calls/s here", "calls/s with a core for each process"], out)
+
+
+def cluster(data):
+    writes = table(
+        ["database", "transaction of two rows p50 / p95, µs", "its CPU here, µs", "a second, one writer",
+         "change by REST p50 / p95, µs", "its CPU, µs", "changes/s, 16 at once"],
+        [[row["database"], f"{row['transaction']['p50_us']:.0f} / {row['transaction']['p95_us']:.0f}",
+          f"{row['transaction']['cpu_us']:.0f}", f"{row['transaction']['per_s']:,.0f}",
+          f"{row['p50_us']:,.0f} / {row['p95_us']:,.0f}", f"{row['cpu_us']:.0f}",
+          f"{row['at_once_per_s']:,.0f}"] for row in data["writes"]])
+    pools = table(["connections", "writes/s", "p95, µs", "reads/s", "p95, µs"],
+                  [[row["pool"], f"{row['write']['per_s']:,.0f}", f"{row['write']['p95_us']:,.0f}",
+                    f"{row['read']['per_s']:,.0f}", f"{row['read']['p95_us']:,.0f}"]
+                   for row in data["pools"]])
+    return "\n\n".join([
+        "## Replicas and databases",
+        f"Measured on {machine()}.",
+        "### CPU by service",
+        "Closed loop, 48 connections, stdio servers, plaintext between processes. All processes "
+        "share the cores, so *calls/s here* does not rise with replicas; what a cluster with a core "
+        "for each process takes follows from the CPU of the busier kind, divided by its replicas.",
+        replicas(data["replicas"]),
+        "### Writes",
+        "PostgreSQL on the same machine with fsync off; SQLite as `meta-mcp` opens it. A change by "
+        "REST is POST of a virtual server.", writes,
+        "### Connections to PostgreSQL",
+        "16 threads share a pool (`database.poolSize`, 4 by default).", pools])
 
 
 def audit(data):
@@ -198,19 +244,52 @@ def render(data):
         f"{catalog['list_legacy']['p99_us'] / 1000:.2f} ms (legacy). Search over REST: p50 "
         f"{catalog['search']['p50_us'] / 1000:.2f} ms, p99 "
         f"{catalog['search']['p99_us'] / 1000:.2f} ms.",
+        "### Workflows",
+        "Runs of ten steps in a row, each a tool call over HTTP with the result of the one before, "
+        "started at once. A step that may not be repeated is on disk before its call and after it, "
+        "one that may only after it. PostgreSQL and SQLite flush to disk at each commit. *Beside the "
+        "call* is without the median of a call over REST, which is the same call chain. With many "
+        "runs at once steps wait for each other, so that the time from step to step is the runs "
+        "divided by the steps per second.",
+        workflow_rows(data["workflows"]),
         "### Where the time goes",
         "`perf` on the gateway while 32 modern connections call a stdio upstream.", top]
     return "\n\n".join(parts)
 
 
-def write(path, text):
+def workflow_aims(rows):
+    """Steps that may be repeated; the overhead where steps do not wait for each other."""
+    of = [row for row in rows if row["kind"] == "repeatable"]
+    out = []
+    for backend, aim in (("SQLite", 300), ("PostgreSQL", 1000)):
+        best = max(row["steps_per_s"] for row in of if row["backend"] == backend)
+        out.append((f"workflow steps per second, {backend}, flushed to disk", f"≥ {aim:,}",
+                    f"{best:,.0f}", best >= aim))
+    few = [max(0, row["p95_us"] - row["direct_us"]) / 1000 for row in of if row["runs"] == 10]
+    out.append(("p95 of a workflow step beside its call, ten runs at once", "< 15 ms",
+                f"{min(few):.1f} to {max(few):.1f} ms", max(few) < 15))
+    return out
+
+
+def workflow_rows(rows):
+    out = [[row["backend"], row["processes"], f"{row['runs']:,}",
+            "yes" if row["kind"] == "repeatable" else "no", f"{row['steps_per_s']:,.0f}",
+            f"{row['p50_us'] / 1000:.1f} / {row['p95_us'] / 1000:.1f}",
+            f"{max(0, row['p50_us'] - row['direct_us']) / 1000:.1f} / "
+            f"{max(0, row['p95_us'] - row['direct_us']) / 1000:.1f}"] for row in rows]
+    head = ["database", "workflow processes", "runs at once", "repeatable steps", "steps/s",
+            "step to step p50 / p95, ms", "of it beside the call p50 / p95, ms"]
+    return table(head, out)
+
+
+def write(path, text, begin=BEGIN, end=END):
     """Puts `text` between the markers of a document, which is made if need be."""
     head = "# Performance\n\n`make bench` measures on the machine at hand and rewrites the part " \
            "below.\n\n"
-    old = open(path).read() if os.path.exists(path) else head + BEGIN + "\n" + END + "\n"
-    if BEGIN not in old:
-        old += "\n" + BEGIN + "\n" + END + "\n"
-    before, rest = old.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
+    old = open(path).read() if os.path.exists(path) else head + begin + "\n" + end + "\n"
+    if begin not in old:
+        old += "\n" + begin + "\n" + end + "\n"
+    before, rest = old.split(begin, 1)
+    after = rest.split(end, 1)[1]
     with open(path, "w") as f:
-        f.write(before + BEGIN + "\n" + text + "\n" + END + after)
+        f.write(before + begin + "\n" + text + "\n" + end + after)

@@ -95,9 +95,9 @@ class World:
             program.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self, command):
+    def start(self, command, env=None):
         self.count += 1
-        program = Program(command, os.path.join(self.folder, f"{self.count}.log"))
+        program = Program(command, os.path.join(self.folder, f"{self.count}.log"), env)
         self.programs.append(program)
         return program
 
@@ -132,7 +132,7 @@ class World:
             [binary("meta-mcp"), "serve", "--config", config, "--data-dir", data,
              "--listen", "127.0.0.1:0"]
         )
-        return self._addresses(program, {"gateway": program.pid})
+        return self.addresses(program, {"gateway": program.pid})
 
     def cluster(self, servers):
         """Three processes over gRPC."""
@@ -151,12 +151,45 @@ class World:
              "--catalog", catalog, "--connector", connector]
         )
         pids = {"gateway": program.pid, "connector": second.pid, "catalog": first.pid}
-        program = self._addresses(program, pids)
+        program = self.addresses(program, pids)
         program.others = [second, first]
         return program
 
+    def replicas(self, servers, count):
+        """A catalog, and `count` connectors and gateways that find each other through it. The result
+        knows .urls, and .pids by service and number."""
+        config, data = self.config(servers)
+        catalog = free_address()
+        keys = {**os.environ, "META_MCP_SERVICES_KEYS_FILE": data + ".keys"}
+
+        def serve(role, number, *more):
+            return self.start(
+                [binary("meta-mcp"), "serve", "--services", role, "--config", config,
+                 "--data-dir", f"{data}-{role}{number}", *more],
+                {**keys, "META_MCP_SERVICES_CATALOG_ADDRESS": catalog,
+                 "META_MCP_SERVICES_LISTEN": catalog if role == "catalog" else free_address()})
+
+        first = serve("catalog", 0)
+        connectors = [serve("connector", i) for i in range(count)]
+        gateways = [serve("gateway", i, "--listen", "127.0.0.1:0") for i in range(count)]
+        pids = {"catalog": first.pid}
+        pids.update({f"connector-{i}": each.pid for i, each in enumerate(connectors)})
+        pids.update({f"gateway-{i}": each.pid for i, each in enumerate(gateways)})
+        for each in gateways:
+            self._addresses(each, pids)
+        gateways[0].urls = [each.url for each in gateways]
+        gateways[0].others = [*gateways[1:], *connectors, first]
+        return gateways[0]
+
+    def database(self, server):
+        """The URL of a new database at a PostgreSQL server."""
+        self.count += 1
+        name = f"bench_{os.getpid()}_{self.count}"
+        subprocess.run(["psql", server, "-qc", f"CREATE DATABASE {name}"], check=True)
+        return urllib.parse.urlsplit(server)._replace(path="/" + name).geturl()
+
     @staticmethod
-    def _addresses(program, pids):
+    def addresses(program, pids):
         words = dict(word.split("=", 1) for word in program.line.split() if "=" in word)
         program.url = words["mcp"]
         program.base = program.url.rsplit("/mcp", 1)[0]

@@ -1,29 +1,44 @@
-// The process is killed in the middle of runs; a ledger says what really happened.
+// Processes are killed in the middle of runs; a ledger says what really happened.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 
-#include <map>
+#include <cstdlib>
 #include <random>
-#include <sstream>
 #include <thread>
 
 #include "common/db/testing.h"
-#include "tests/support/gateway.h"
+#include "tests/fault/workflow_shapes.h"
+#include "tests/support/fleet.h"
 
 namespace metamcp::testing {
 namespace {
 
-constexpr char kWorkflow[] = R"(
-name: mixed
-steps:
-  - {id: one, tool: ledger.add, arguments: {key: "${input.key}-one", ms: 20}}
-  - {id: two, tool: ledger.put, arguments: {key: "${input.key}-two", ms: 20}}
-  - {id: wait, wait: {milliseconds: 50}, dependsOn: [one, two]}
-  - {id: three, tool: ledger.add, arguments: {key: "${input.key}-three", ms: 20}, dependsOn: wait}
-  - {id: four, tool: ledger.put, arguments: {key: "${input.key}-four", ms: 5}, dependsOn: three}
-)";
+using std::chrono::milliseconds;
+using std::chrono::seconds;
 
-int Runs() { return std::getenv("METAMCP_TEST_FULL") == nullptr ? 30 : 300; }
+bool Full() { return std::getenv("METAMCP_TEST_FULL") != nullptr; }
+
+// No step was concluded twice, and each question has one answer.
+void CheckHistory(const std::string& url) {
+  auto database = db::OpenDatabaseBlocking(url);
+  ASSERT_TRUE(database.ok()) << database.status();
+  const auto count = [&](const std::string& sql) {
+    const auto row = (*database)->Read([&](db::Transaction& tx) { return tx.QueryOne(sql); });
+    EXPECT_TRUE(row.ok()) << row.status();
+    return row.ok() ? row->Get<int64_t>("n").value_or(-1) : -1;
+  };
+  EXPECT_EQ(
+      count("SELECT COUNT(*) AS n FROM (SELECT run_id, path FROM workflow_events WHERE type = "
+            "'step.done' GROUP BY run_id, path HAVING COUNT(*) > 1) AS twice"),
+      0);
+  EXPECT_EQ(
+      count("SELECT COUNT(*) AS n FROM (SELECT run_id, path FROM workflow_events WHERE type = "
+            "'step.decided' AND path LIKE '%#approval' GROUP BY run_id, path HAVING COUNT(*) > "
+            "1) AS twice"),
+      0);
+  EXPECT_EQ(count("SELECT COUNT(*) AS n FROM workflow_runs WHERE owner <> '' AND ended_us > 0"), 0);
+}
 
 class WorkflowCrash : public ::testing::TestWithParam<db::TestBackend> {};
 
@@ -44,64 +59,102 @@ TEST_P(WorkflowCrash, EveryRunEndsAndNothingHappensTwice) {
       {{"ledger", {{"command", BinaryPath("metamcp-fixture-ledger")}, {"args", {ledger}}}}});
   ASSERT_TRUE(gateway.Start(flags)) << gateway.Log();
   ASSERT_TRUE(gateway.WaitForTools({"ledger__add"})) << gateway.Log();
-  const Json source = {{"source", kWorkflow}};
-  ASSERT_EQ(gateway.Rest("POST", "/workflows", source.dump()).status, 200) << gateway.Log();
-
-  std::map<std::string, std::string> keys;  // by run
-  const auto start = [&](int i) {
-    const std::string key = "k" + std::to_string(i);
-    const Json body = {{"input", {{"key", key}}}, {"requestId", key}};
-    const HttpAnswer answer = gateway.Rest("POST", "/workflows/mixed/runs", body.dump());
-    if (answer.status == 200) {
-      keys[Json::parse(answer.body)["run"]["id"]] = key;
-    }
-  };
+  WorkflowShapes shapes([&](const std::string& method, const std::string& path,
+                            const std::string& body) { return gateway.Rest(method, path, body); },
+                        ledger);
+  ASSERT_TRUE(shapes.Store()) << gateway.Log();
   std::mt19937 random(7);
-  const int kills = Runs() / 6;
-  for (int i = 0, killed = 0; i < Runs(); ++i) {
-    start(i);
-    if (i % 6 != 5 || killed == kills) continue;
-    ++killed;
-    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 150));
+  const int runs = Full() ? 300 : 35;
+  for (int i = 0; i < runs; ++i) {
+    shapes.Start(i);
+    if (i % 7 != 6) continue;
+    std::this_thread::sleep_for(milliseconds(random() % 150));
     gateway.Kill();
     ASSERT_TRUE(gateway.Start(flags)) << gateway.Log();
     ASSERT_TRUE(gateway.WaitForTools({"ledger__add"})) << gateway.Log();
   }
-  EXPECT_EQ(keys.size(), static_cast<size_t>(Runs()));
+  EXPECT_EQ(shapes.started(), static_cast<size_t>(runs));
+  EXPECT_TRUE(Eventually(seconds(Full() ? 600 : 120), [&] { return shapes.Settle(); }))
+      << shapes.Unfinished();
+  shapes.Check();
+  ASSERT_EQ(gateway.Stop(), 0) << gateway.Log();
+  CheckHistory(database.url());
+  RecordProperty("decided", shapes.decided());
+}
 
-  // A person looks at the ledger and answers for steps whose effect is unknown.
-  int decided = 0;
-  const auto settle = [&](const std::string& id, const std::string& key) {
-    const Json run = Json::parse(gateway.Rest("GET", "/runs/" + id).body)["run"];
-    if (run["state"] == "completed") return true;
-    for (const Json& pending : run.value("pending", Json::array())) {
-      const std::string path = pending["path"];
-      const std::string step = path.substr(path.rfind('/') + 1);
-      const bool there =
-          ReadFile(ledger).find("add " + key + "-" + step + "\n") != std::string::npos;
-      Json answer = {{"path", path}, {"action", there ? "done" : "retry"}};
-      if (there) answer["result"] = {{"content", Json::array()}};
-      if (gateway.Rest("POST", "/runs/" + id + "/decide", answer.dump()).status == 200) ++decided;
-    }
-    return false;
-  };
-  for (const auto& [id, key] : keys) {
-    EXPECT_TRUE(Eventually(kPatience, [&, run = id, name = key] { return settle(run, name); }))
-        << gateway.Rest("GET", "/runs/" + id).body;
-  }
+HttpAnswer RestOf(const std::string& mcp, const std::string& method, const std::string& path,
+                  const std::string& body) {
+  const Url url(mcp);
+  HttpConnection connection(url.port);
+  connection.Send(method + " /api/v1" + path + " HTTP/1.1\r\nHost: " + url.host +
+                  "\r\nContent-Type: application/json\r\nContent-Length: " +
+                  std::to_string(body.size()) + "\r\n\r\n" + body);
+  return connection.Read().value_or(HttpAnswer());
+}
 
-  std::map<std::string, int> lines;
-  std::istringstream in(ReadFile(ledger));
-  for (std::string line; std::getline(in, line);) ++lines[line];
-  for (const auto& [id, key] : keys) {
-    for (const std::string step : {"one", "three"}) {
-      EXPECT_EQ(lines["add " + key + "-" + step], 1) << key << " " << step;
+// Stops and starts the test's PostgreSQL as a crash would. False where that cannot be done here.
+bool RestartDatabase() {
+  const char* control = std::getenv("METAMCP_TEST_POSTGRES_CONTROL");
+  if (control == nullptr) return false;
+  Process::Options options;
+  Process process({control, "restart"}, options);
+  return process.Wait(seconds(60)).value_or(-1) == 0;
+}
+
+TEST(WorkflowFleet, ProcessesConnectorsAndTheDatabaseMayDie) {
+  RecordProperty("req", "M-FR-006.2 A-P4.2 M-FR-015 M-P3");
+  const db::ScratchDatabase database(db::TestBackend::kPostgres);
+  if (database.url().empty()) GTEST_SKIP() << "no PostgreSQL here (scripts/with_postgres)";
+  TempDir folder;
+  const std::string ledger = folder.File("ledger");
+  Fleet fleet(database.url(),
+              {{"ledger", {{"command", BinaryPath("metamcp-fixture-ledger")}, {"args", {ledger}}}}},
+              {{"c", "catalog"},
+               {"n1", "connector"},
+               {"n2", "connector"},
+               {"g", "gateway"},
+               {"w1", "workflow"},
+               {"w2", "workflow"}});
+  ASSERT_TRUE(fleet.StartAll()) << fleet.Log();
+  ASSERT_TRUE(fleet.WaitForTools("g", {"ledger__add"})) << fleet.Log();
+  WorkflowShapes shapes(
+      [&](const std::string& method, const std::string& path, const std::string& body) {
+        return RestOf(fleet.mcp("g"), method, path, body);
+      },
+      ledger);
+  ASSERT_TRUE(shapes.Store()) << fleet.Log();
+  std::mt19937 random(11);
+  const int runs = Full() ? 2'000 : 56;
+  const int every = Full() ? 20 : 8;
+  int restarts = 0;
+  for (int i = 0; i < runs; ++i) {
+    shapes.Start(i);
+    if (i % every != every - 1) continue;
+    std::this_thread::sleep_for(milliseconds(random() % 200));
+    const int fault = (i / every) % 4;
+    if (fault == 3) {
+      restarts += RestartDatabase() ? 1 : 0;
+      continue;
     }
-    for (const std::string step : {"two", "four"}) {
-      EXPECT_GE(lines["put " + key + "-" + step], 1) << key << " " << step;
-    }
+    const char* const names[] = {"w1", "w2", (i / every) % 8 < 4 ? "n1" : "n2"};
+    fleet.Kill(names[fault]);
+    ASSERT_TRUE(fleet.Start(names[fault])) << names[fault] << fleet.Log();
   }
-  RecordProperty("decided", decided);
+  // One that freezes for longer than its lease comes back to runs that are another's.
+  fleet.Freeze("w1", SIGSTOP);
+  std::this_thread::sleep_for(seconds(11));
+  fleet.Freeze("w1", SIGCONT);
+  EXPECT_EQ(shapes.started(), static_cast<size_t>(runs));
+  EXPECT_TRUE(Eventually(seconds(Full() ? 1'800 : 180), [&] { return shapes.Settle(); }))
+      << shapes.Unfinished() << fleet.Log();
+  shapes.Check();
+  for (const char* name : {"w1", "w2", "g", "n1", "n2", "c"}) {
+    EXPECT_EQ(fleet.End(name), 0) << name << fleet.Log();
+  }
+  CheckHistory(database.url());
+  RecordProperty("decided", shapes.decided());
+  RecordProperty("approved", shapes.approved());
+  RecordProperty("database_restarts", restarts);
 }
 
 }  // namespace

@@ -5,9 +5,11 @@
 
 #include <atomic>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "common/db/testing.h"
+#include "tests/support/event_stream.h"
 #include "tests/support/fleet.h"
 
 namespace metamcp::testing {
@@ -105,12 +107,21 @@ INSTANTIATE_TEST_SUITE_P(
 class FleetTest : public ::testing::Test {
  protected:
   bool Begin(Members members) {
+    const Json servers = {{"io", EchoServer("io")}, {"ni", EchoServer("ni")}};
+    if (!Begin(std::move(members), servers, {})) return false;
+    EXPECT_TRUE(fleet_->WaitForTools("g", {"io__slow", "ni__slow"})) << fleet_->Log();
+    return true;
+  }
+  // Starts all but `later`.
+  bool Begin(Members members, const Json& servers, const std::set<std::string>& later) {
     scratch_ = std::make_unique<db::ScratchDatabase>(db::TestBackend::kPostgres);
     if (scratch_->url().empty()) return false;
-    const Json servers = {{"io", EchoServer("io")}, {"ni", EchoServer("ni")}};
+    const Members all = members;
     fleet_ = std::make_unique<Fleet>(scratch_->url(), servers, std::move(members));
-    EXPECT_TRUE(fleet_->StartAll()) << fleet_->Log();
-    EXPECT_TRUE(fleet_->WaitForTools("g", {"io__slow", "ni__slow"})) << fleet_->Log();
+    for (const auto& [name, services] : all) {
+      if (later.count(name) > 0) continue;
+      EXPECT_TRUE(fleet_->Start(name)) << fleet_->Log();
+    }
     return true;
   }
   void TearDown() override { fleet_.reset(); }
@@ -183,6 +194,74 @@ TEST_F(FleetTest, AConnectorThatEndsHandsItsServersOver) {
   slow.Stop();
   EXPECT_THAT(quick.wrong(), ::testing::IsEmpty()) << fleet_->Log();
   EXPECT_THAT(slow.wrong(), ::testing::IsEmpty()) << fleet_->Log();
+}
+
+// An echo server whose process takes its time to end. Writes "start", "stop" and "end" to `log`.
+Json SlowToEnd(const std::string& name, const std::string& log) {
+  const Json echo = EchoServer(name);
+  std::string command =
+      "echo start " + name + " >>" + log + "; " + echo["command"].get<std::string>();
+  for (const Json& word : echo["args"]) command += " " + word.get<std::string>();
+  command += "; echo stop " + name + " >>" + log + "; sleep 2; echo end " + name + " >>" + log;
+  return {{"command", "sh"}, {"args", {"-c", command}}};
+}
+
+TEST_F(FleetTest, SlowChildrenAreHandedOverAllAtOnceAndEachHasOneOwner) {
+  RecordProperty("req", "P3-Ops-8");
+  const TempDir dir;
+  const std::string log = dir.File("children");
+  Json servers;
+  std::vector<std::string> tools;
+  for (const char* name : {"s1", "s2", "s3", "s4"}) {
+    servers[name] = SlowToEnd(name, log);
+    tools.push_back(std::string(name) + "__echo");
+  }
+  METAMCP_NEEDS_POSTGRES(
+      Begin({{"c", "catalog"}, {"n1", "connector"}, {"n2", "connector"}, {"g", "gateway"}}, servers,
+            {"n2"}));
+  ASSERT_TRUE(fleet_->WaitForTools("g", tools)) << fleet_->Log();
+  ASSERT_TRUE(fleet_->Start("n2")) << fleet_->Log();
+  Load load(fleet_->mcp("g"), "s1__echo", {{"text", "x"}}, "x", 2);
+  EXPECT_EQ(fleet_->End("n1"), 0) << fleet_->Log();
+  load.Stop();
+  EXPECT_THAT(load.wrong(), ::testing::IsEmpty()) << fleet_->Log();
+  ASSERT_TRUE(Eventually(kPatience, [&] {
+    return McpClient(fleet_->mcp("g"), ClientEra::kModern).CallText("s4__echo", {{"text", "x"}}) ==
+           "x";
+  })) << fleet_->Log();
+  std::istringstream lines(ReadFile(log));
+  std::map<std::string, std::string> last;  // by server
+  int stopped = 0;
+  for (std::string what, name; lines >> what >> name; last[name] = what) {
+    stopped += what == "stop" ? 1 : 0;
+    if (what == "start") {
+      EXPECT_THAT(last[name], ::testing::AnyOf("", "end")) << ReadFile(log);
+    } else if (what == "end") {
+      EXPECT_EQ(stopped, 4) << ReadFile(log);
+    }
+  }
+}
+
+TEST_F(FleetTest, AStreamThatIsPassedOnDoesNotDelayTheEnd) {
+  RecordProperty("req", "P3-Ops-8");
+  METAMCP_NEEDS_POSTGRES(
+      Begin({{"c", "catalog"}, {"g", "gateway,connector"}, {"h", "gateway,connector"}}));
+  RovingClient client(fleet_->mcp("h"));
+  EventStream stream = client.Get(fleet_->mcp("g"));
+  ASSERT_EQ(stream.status(), 200) << fleet_->Log();
+  Load load(fleet_->mcp("h"), "io__echo", {{"text", "x"}}, "x", 2);
+  const auto started = std::chrono::steady_clock::now();
+  EXPECT_EQ(fleet_->End("g"), 0) << fleet_->Log();
+  EXPECT_LT(std::chrono::steady_clock::now() - started, seconds(9));  // below gateway.drainMs
+  EXPECT_TRUE(stream.Ends());
+  for (const char* server : {"io", "ni"}) {
+    EXPECT_TRUE(Eventually(seconds(5), [&] { return fleet_->RunnerOf(server) == "h"; }))
+        << server << fleet_->Log();
+  }
+  load.Stop();
+  EXPECT_THAT(load.wrong(), ::testing::IsEmpty()) << fleet_->Log();
+  EventStream again = client.Get(fleet_->mcp("h"));
+  EXPECT_EQ(again.status(), 200);
 }
 
 TEST_F(FleetTest, CertificatesAreRenewedUnderRunningCalls) {

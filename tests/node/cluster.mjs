@@ -19,6 +19,7 @@ const { values } = parseArgs({
     gateways: { type: 'string', default: String(SHAPE.gateways) },
     connectors: { type: 'string', default: String(SHAPE.connectors) },
     catalogs: { type: 'string', default: String(SHAPE.catalogs) },
+    workflows: { type: 'string', default: String(SHAPE.workflows) },
     listen: { type: 'string', default: '127.0.0.1:8931' },
     config: { type: 'string' },
     directory: { type: 'string', default: join(ROOT, '.run', 'cluster') },
@@ -89,7 +90,7 @@ async function stop(code) {
   if (stopping) return;
   stopping = true;
   await balancer?.stop();
-  for (const role of ['gateway', 'connector', 'catalog']) {
+  for (const role of ['workflow', 'gateway', 'connector', 'catalog']) {
     await Promise.all(
       processes
         .filter((one) => one.role === role && one.child)
@@ -139,6 +140,7 @@ async function main() {
     gateways: Number(values.gateways),
     connectors: Number(values.connectors),
     catalogs: Number(values.catalogs),
+    workflows: Number(values.workflows),
   };
   const plan = await planCluster({ shape, databaseUrl, directory, certificates });
   for (const one of plan) {

@@ -70,9 +70,9 @@ echo "== the migration job, then the services"
 prepare_service job meta-mcp catalog
 inside job "$DATABASE" /opt/meta-mcp/bin/meta-mcp migrate --config /etc/meta-mcp/config.json --data-dir /var/lib/meta-mcp
 psql --no-psqlrc -At -c "SELECT component, count(*) FROM schema_migrations GROUP BY 1" "$METAMCP_TEST_POSTGRES_URL" | grep -q '^catalog|'
-run catalog catalog "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.11:9101
+run catalog catalog "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.11:9101 META_MCP_SERVICES_METRICS_LISTEN=127.0.0.11:9103
 wait_for "the catalog" inside catalog bash -c 'exec 3<>/dev/tcp/127.0.0.11/9101'
-run connector connector "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.12:9101 META_MCP_SERVICES_ADVERTISE=connector:9101 SERVER_TOKEN=a-token-of-the-test-0123
+run connector connector "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.12:9101 META_MCP_SERVICES_METRICS_LISTEN=127.0.0.12:9103 META_MCP_SERVICES_ADVERTISE=connector:9101 SERVER_TOKEN=a-token-of-the-test-0123
 run gateway-1 gateway META_MCP_SERVICES_LISTEN=127.0.0.13:9101 META_MCP_SERVICES_ADVERTISE=gateway-1:9101 META_MCP_GATEWAY_LISTEN=127.0.0.1:8931
 run gateway-2 gateway META_MCP_SERVICES_LISTEN=127.0.0.14:9101 META_MCP_SERVICES_ADVERTISE=gateway-2:9101 META_MCP_GATEWAY_LISTEN=127.0.0.14:8931
 wait_for "gateway-1, by the image's health check" inside gateway-1 /opt/meta-mcp/libexec/healthcheck ready
@@ -105,8 +105,11 @@ wait_for "a call through gateway-1" answered http://127.0.0.1:8931
 wait_for "a call through gateway-2" answered http://127.0.0.14:8931
 
 echo "== keys are asked for, metrics are there"
-[ "$(curl -s -o "$work/refused" -w '%{http_code}' http://127.0.0.14:8931/metrics)" = 401 ]
-curl -sf -H "Authorization: Bearer $(cat "$work/secrets/keys/metrics-key")" http://127.0.0.14:8931/metrics | grep -q '^metamcp_calls_total'
+for part in 127.0.0.14:8931/metamcp_calls_total 127.0.0.12:9103/metamcp_connector_upstreams 127.0.0.11:9103/metamcp_catalog_revision; do
+  [ "$(curl -s -o "$work/refused" -w '%{http_code}' "http://${part%/*}/metrics")" = 401 ]
+  curl -sf -H "Authorization: Bearer $(cat "$work/secrets/keys/metrics-key")" "http://${part%/*}/metrics" >"$work/metrics"
+  grep -q "^${part#*/}" "$work/metrics"
+done
 
 echo "== a stop is orderly"
 for name in gateway-1 gateway-2 connector catalog; do

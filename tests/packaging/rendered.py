@@ -85,7 +85,7 @@ def check_names(items, wrong):
         return
     for item in items:
         component = item["metadata"]["labels"].get("app.kubernetes.io/component")
-        if item["kind"] not in PODS or component not in ("gateway", "connector", "catalog"):
+        if item["kind"] not in PODS or component not in ("gateway", "connector", "catalog", "workflow"):
             continue
         spec = pod_of(item)["spec"]
         secrets = [name for kind, name, _ in references(spec) if kind == "Secret" and name in certificates]
@@ -104,6 +104,26 @@ def check_names(items, wrong):
             names = next(spec["dnsNames"] for spec in certificates.values() if spec.get("uris") == ["spiffe://meta-mcp/catalog"])
             if address and address.removeprefix("dns:///").rsplit(":", 1)[0] not in names:
                 wrong.append(f"{item['metadata']['name']}: no certificate names the catalog {address}")
+
+
+def check_scrape(monitor, items, pods, policies, wrong):
+    """What a ServiceMonitor names is a port of a Service, of its pods, and open in their policies."""
+    name, port = monitor["metadata"]["name"], monitor["spec"]["endpoints"][0]["port"]
+    services = [each["spec"] for each in items
+                if each["kind"] == "Service" and selects(monitor["spec"]["selector"]["matchLabels"], each["metadata"]["labels"])
+                and any(one["name"] == port for one in each["spec"]["ports"])]
+    if len(services) != 1:
+        wrong.append(f"{name}: {len(services)} Services have the port {port}")
+        return
+    for _, pod in pods:
+        labels = pod["metadata"]["labels"]
+        if not selects(services[0]["selector"], labels):
+            continue
+        numbers = [one["containerPort"] for one in pod["spec"]["containers"][0]["ports"] if one["name"] == port]
+        open_ports = [one["port"] for each in policies if selects(each["podSelector"].get("matchLabels", {}), labels)
+                      for rule in each.get("ingress", []) for one in rule["ports"]]
+        if not numbers or numbers[0] not in open_ports:
+            wrong.append(f"{name}: {port} is closed")
 
 
 def check(path, values_path):
@@ -149,6 +169,7 @@ def check(path, values_path):
             credentials = each["spec"]["endpoints"][0]["authorization"]["credentials"]
             if credentials["key"] not in made[("Secret", credentials["name"])]["data"]:
                 wrong.append("the ServiceMonitor has no key")
+            check_scrape(each, items, pods, policies, wrong)
     check_names(items, wrong)
     print("\n".join(wrong) or f"{len(items)} objects, {len(pods)} kinds of pods")
     return 1 if wrong else 0

@@ -62,7 +62,8 @@ bool Fleet::Start(const std::string& name) {
                  {"META_MCP_SERVICES_TLS_KEY", certs() + "/" + name + "-key.pem"},
                  {"META_MCP_DATABASE_POOL_SIZE", "3"}};
   const bool catalog = member.services.find("catalog") != std::string::npos;
-  if (catalog) options.env["META_MCP_DATABASE_URL"] = database_;
+  const bool workflow = member.services.find("workflow") != std::string::npos;
+  if (catalog || workflow) options.env["META_MCP_DATABASE_URL"] = database_;
   if (!catalog) options.env["META_MCP_SERVICES_CATALOG_ADDRESS"] = catalogs_;
   member.process = std::make_unique<Process>(command, options);
   const std::string ready = member.process->ReadLine(kPatience).value_or("");

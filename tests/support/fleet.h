@@ -24,6 +24,8 @@ class Fleet {
   bool StartAll();
   bool Start(const std::string& name);
   void Kill(const std::string& name);
+  // SIGSTOP or SIGCONT.
+  void Freeze(const std::string& name, int signal) { Of(name).process->Signal(signal); }
   // SIGTERM; End waits for the exit code.
   void Terminate(const std::string& name) { Of(name).process->Signal(SIGTERM); }
   std::optional<int> End(const std::string& name, std::chrono::milliseconds limit = kPatience);

@@ -11,6 +11,7 @@
       "tls" (dict "certificate" "/etc/meta-mcp/tls/tls.crt" "key" "/etc/meta-mcp/tls/tls.key" "ca" "/etc/meta-mcp/tls/ca.crt") -}}
 {{- if ne .component "gateway" -}}
 {{- $_ := set $services "probeListen" (printf "%s:%s" (include "meta-mcp.any" $root) (include "meta-mcp.probePort" $root)) -}}
+{{- $_ := set $services "metricsListen" (printf "%s:%s" (include "meta-mcp.any" $root) (include "meta-mcp.metricsPort" $root)) -}}
 {{- end -}}
 {{- if ne .component "catalog" -}}
 {{- $_ := set $services "catalog" (dict "address" (printf "dns:///%s:%s" (include "meta-mcp.headless" (dict "root" $root "component" "catalog")) $grpc)) -}}
@@ -32,16 +33,18 @@
 {{- if eq .component "gateway" -}}
 {{- $listen := dict "listen" (printf "%s:%s" (include "meta-mcp.any" $root) (include "meta-mcp.httpPort" $root)) -}}
 {{- $_ := set $config "gateway" (merge $listen (default dict $config.gateway)) -}}
+{{- end -}}
 {{- $keys := list (dict "name" "metrics" "key" "${file:/etc/meta-mcp/secrets/metrics-key}" "roles" (list "viewer")) -}}
+{{- if eq .component "gateway" -}}
 {{- if $root.Values.auth.generateAdminKey -}}
 {{- $keys = append $keys (dict "name" "admin" "key" "${file:/etc/meta-mcp/secrets/admin-key}" "roles" (list "admin")) -}}
 {{- end -}}
 {{- range $root.Values.auth.keys -}}
 {{- $keys = append $keys (dict "name" .name "key" (printf "${file:/etc/meta-mcp/keys/%s}" .name) "roles" .roles) -}}
 {{- end -}}
+{{- end -}}
 {{- $auth := merge (dict "keys" $keys) (default dict $config.auth) (dict "anonymousLoopback" false) -}}
 {{- $_ := set $config "auth" $auth -}}
-{{- end -}}
 {{ toJson $config }}
 {{- end -}}
 

@@ -30,7 +30,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* Takes (root, image): gateway, connector, catalog or meta-mcp. */}}
+{{/* Takes (root, image): gateway, connector, catalog, workflow or meta-mcp. */}}
 {{- define "meta-mcp.image" -}}
 {{- $digest := get .root.Values.image.digests .image -}}
 {{- if $digest -}}
@@ -52,6 +52,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | quote }}
 {{- define "meta-mcp.generated" -}}{{ include "meta-mcp.fullname" . }}-generated{{- end -}}
 {{- define "meta-mcp.grpcPort" -}}9101{{- end -}}
 {{- define "meta-mcp.probePort" -}}9102{{- end -}}
+{{- define "meta-mcp.metricsPort" -}}9103{{- end -}}
 {{- define "meta-mcp.httpPort" -}}8931{{- end -}}
 
 {{- define "meta-mcp.tlsSecret" -}}

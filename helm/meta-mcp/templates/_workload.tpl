@@ -56,6 +56,8 @@ spec:
         - { name: grpc, containerPort: {{ include "meta-mcp.grpcPort" $root }} }
         {{- if eq .component "gateway" }}
         - { name: http, containerPort: {{ include "meta-mcp.httpPort" $root }} }
+        {{- else }}
+        - { name: metrics, containerPort: {{ include "meta-mcp.metricsPort" $root }} }
         {{- end }}
       {{- if eq .component "gateway" }}
       startupProbe: { httpGet: { path: /healthz, port: http }, periodSeconds: 2, failureThreshold: 60 }
@@ -129,14 +131,14 @@ spec:
       - { key: tls.crt, path: tls/tls.crt }
       - { key: tls.key, path: tls/tls.key }
       - { key: ca.crt, path: tls/ca.crt }
-{{- if eq .component "gateway" }}
 - secret:
     name: {{ include "meta-mcp.generated" $root }}
     items:
       - { key: metrics-key, path: secrets/metrics-key }
-      {{- if $root.Values.auth.generateAdminKey }}
+      {{- if and (eq .component "gateway") $root.Values.auth.generateAdminKey }}
       - { key: admin-key, path: secrets/admin-key }
       {{- end }}
+{{- if eq .component "gateway" }}
 {{- range $root.Values.auth.keys }}
 - secret:
     name: {{ .existingSecret.name }}

@@ -34,28 +34,50 @@ bool IsMember(const v1::Member& member) {
 DirectoryService::DirectoryService(db::DbExecutor& database, std::function<int64_t()> now_us)
     : database_(database), now_us_(now_us ? std::move(now_us) : [] { return NowMicros(); }) {}
 
+bool DirectoryService::Sure(int64_t now_us) const {
+  return open_since_us_ > 0 && now_us - open_since_us_ >= std::chrono::microseconds(kLease).count();
+}
+
+v1::AnnounceResponse DirectoryService::Known() const {
+  v1::AnnounceResponse response;
+  response.set_lease_ms(kLease.count());
+  for (const v1::Member& member : members_) *response.add_members() = member;
+  return response;
+}
+
 Awaitable<absl::StatusOr<v1::AnnounceResponse>> DirectoryService::Announce(
     const CallContext& ctx, v1::AnnounceRequest request) {
   if (!IsMember(request.member())) {
     co_return Invalid("member needs instance and address");
   }
-  std::function<absl::StatusOr<v1::AnnounceResponse>(db::Database&)> op =
-      [request = std::move(request),
-       now = now_us_()](db::Database& database) -> absl::StatusOr<v1::AnnounceResponse> {
+  const int64_t lease_us = std::chrono::microseconds(kLease).count();
+  const int64_t now = now_us_();
+  const bool leaving = request.leaving();
+  std::function<absl::StatusOr<std::vector<v1::Member>>(db::Database&)> op =
+      [request = std::move(request), now,
+       lease_us](db::Database& database) -> absl::StatusOr<std::vector<v1::Member>> {
     DirectoryStore store(database);
-    v1::AnnounceResponse response;
-    response.set_lease_ms(kLease.count());
-    if (request.leaving()) {
-      const absl::Status left = store.Leave(request.member().instance());
-      if (!left.ok()) return left;
-      return response;
-    }
-    auto members = store.Announce(request.member(), now, std::chrono::microseconds(kLease).count());
-    if (!members.ok()) return members.status();
-    for (v1::Member& member : *members) *response.add_members() = std::move(member);
-    return response;
+    if (!request.leaving()) return store.Announce(request.member(), now, lease_us);
+    const absl::Status left = store.Leave(request.member());
+    if (!left.ok()) return left;
+    return std::vector<v1::Member>();
   };
-  co_return co_await database_.Run<v1::AnnounceResponse>(ctx, std::move(op));
+  auto storing = database_.Run<std::vector<v1::Member>>(ctx, std::move(op));
+  auto members = co_await std::move(storing);
+  if (!members.ok()) {
+    if (!absl::IsCancelled(members.status())) open_since_us_ = 0;
+    if (leaving || members_.empty() || !absl::IsUnavailable(members.status())) {
+      co_return members.status();
+    }
+    v1::AnnounceResponse stale = Known();
+    stale.set_stale(true);
+    co_return stale;
+  }
+  if (leaving) co_return v1::AnnounceResponse();
+  if (open_since_us_ == 0 || now - heard_us_ >= lease_us) open_since_us_ = now;
+  heard_us_ = now;
+  members_ = *std::move(members);
+  co_return Known();
 }
 
 Awaitable<absl::StatusOr<v1::TakeUpstreamsResponse>> DirectoryService::TakeUpstreams(
@@ -64,10 +86,11 @@ Awaitable<absl::StatusOr<v1::TakeUpstreamsResponse>> DirectoryService::TakeUpstr
   if (!IsText(request.instance()) || ids > kIdsMax) {
     co_return Invalid("instance must be set, and at most 10000 ids");
   }
+  const int64_t now = now_us_();
   std::function<absl::StatusOr<v1::TakeUpstreamsResponse>(db::Database&)> op =
-      [request = std::move(request),
-       now = now_us_()](db::Database& database) -> absl::StatusOr<v1::TakeUpstreamsResponse> {
-    auto leases = DirectoryStore(database).Take(request, now);
+      [request = std::move(request), now,
+       sure = Sure(now)](db::Database& database) -> absl::StatusOr<v1::TakeUpstreamsResponse> {
+    auto leases = DirectoryStore(database).Take(request, now, sure);
     if (!leases.ok()) return leases.status();
     v1::TakeUpstreamsResponse response;
     for (v1::UpstreamLease& lease : *leases) *response.add_leases() = std::move(lease);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "common/db/executor.h"
 #include "metamcp/catalog/v1/directory_service.metamcp.h"
@@ -27,8 +29,16 @@ class DirectoryService final : public v1::DirectoryService {
       const CallContext& ctx, v1::ListSessionMarksRequest request) override;
 
  private:
+  // Whether processes could renew their leases here for as long as one runs: then who has none is
+  // gone.
+  bool Sure(int64_t now_us) const;
+  v1::AnnounceResponse Known() const;
+
   db::DbExecutor& database_;
   const std::function<int64_t()> now_us_;
+  std::vector<v1::Member> members_;  // when the database was asked last
+  int64_t heard_us_ = 0;             // the last announcement that was stored
+  int64_t open_since_us_ = 0;        // announcements are stored since then without a gap
 };
 
 }  // namespace metamcp::catalog

@@ -1,5 +1,6 @@
 #include "services/catalog/directory/directory_store.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -30,12 +31,24 @@ absl::Status Free(Transaction& tx, const std::string& instance) {
   return tx.Execute("DELETE FROM cluster_members WHERE instance = :instance", params).status();
 }
 
+// Whether `member` names every role of a row: who may end it.
+absl::StatusOr<bool> NamesRolesOf(const v1::Member& member, const Row& row) {
+  METAMCP_ASSIGN_OR_RETURN(const std::string roles, row.Get<std::string>("roles"));
+  const std::vector<std::string> theirs = absl::StrSplit(Av(roles), ' ', absl::SkipEmpty());
+  return std::all_of(theirs.begin(), theirs.end(), [&member](const std::string& role) {
+    return std::find(member.roles().begin(), member.roles().end(), role) != member.roles().end();
+  });
+}
+
 absl::Status FreeOthersAt(Transaction& tx, const v1::Member& member) {
   METAMCP_ASSIGN_OR_RETURN(
-      const Rows rows, tx.Query("SELECT instance FROM cluster_members WHERE address = :address "
-                                "AND instance <> :instance",
-                                {{"address", member.address()}, {"instance", member.instance()}}));
+      const Rows rows,
+      tx.Query("SELECT instance, roles FROM cluster_members WHERE address = :address "
+               "AND instance <> :instance",
+               {{"address", member.address()}, {"instance", member.instance()}}));
   for (const Row& row : rows) {
+    METAMCP_ASSIGN_OR_RETURN(const bool may, NamesRolesOf(member, row));
+    if (!may) continue;
     METAMCP_ASSIGN_OR_RETURN(const std::string instance, row.Get<std::string>("instance"));
     METAMCP_RETURN_IF_ERROR(Free(tx, instance));
   }
@@ -152,16 +165,21 @@ absl::StatusOr<std::vector<v1::Member>> DirectoryStore::Announce(const v1::Membe
       });
 }
 
-absl::Status DirectoryStore::Leave(const std::string& instance) {
+absl::Status DirectoryStore::Leave(const v1::Member& member) {
   const db::TransactOptions options;
   return database_.Transact(options, [&](Transaction& tx) -> absl::Status {
     METAMCP_RETURN_IF_ERROR(tx.AdvisoryLock(kClusterLock));
-    return Free(tx, instance);
+    METAMCP_ASSIGN_OR_RETURN(
+        const Rows rows, tx.Query("SELECT roles FROM cluster_members WHERE instance = :instance",
+                                  {{"instance", member.instance()}}));
+    if (rows.empty()) return absl::OkStatus();
+    METAMCP_ASSIGN_OR_RETURN(const bool may, NamesRolesOf(member, rows[0]));
+    return may ? Free(tx, member.instance()) : absl::OkStatus();
   });
 }
 
 absl::StatusOr<std::vector<v1::UpstreamLease>> DirectoryStore::Take(
-    const v1::TakeUpstreamsRequest& request, int64_t now_us) {
+    const v1::TakeUpstreamsRequest& request, int64_t now_us, bool sure) {
   const db::TransactOptions options;
   return database_.Transact(
       options, [&](Transaction& tx) -> absl::StatusOr<std::vector<v1::UpstreamLease>> {
@@ -186,8 +204,11 @@ absl::StatusOr<std::vector<v1::UpstreamLease>> DirectoryStore::Take(
         std::vector<v1::UpstreamLease> out;
         for (const std::string& id : request.take_ids()) {
           v1::UpstreamLease& lease = leases[id];
-          const bool free = lease.owner().empty() || living.count(lease.owner()) == 0;
-          if (free) METAMCP_RETURN_IF_ERROR(Grant(tx, id, me, lease));
+          const bool gone = living.count(lease.owner()) == 0;
+          if (lease.owner().empty() || (gone && sure)) {
+            METAMCP_RETURN_IF_ERROR(Grant(tx, id, me, lease));
+          }
+          lease.set_upstream_id(id);
           out.push_back(lease);
         }
         for (const std::string& id : request.ask_ids()) {

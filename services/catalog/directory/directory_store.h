@@ -23,15 +23,17 @@ class DirectoryStore {
   static absl::Status MigrateBlocking(db::Database& database);
 
   // Renews `member` until now_us + lease_us and returns everybody whose lease runs. An address is
-  // one process: whoever had it before is gone.
+  // one process: whoever had it before is gone, unless it had a role that this one has not; then
+  // its lease has to end.
   absl::StatusOr<std::vector<v1::Member>> Announce(const v1::Member& member, int64_t now_us,
                                                    int64_t lease_us);
-  // Ends the lease of `instance` and frees what it ran.
-  absl::Status Leave(const std::string& instance);
+  // Ends the lease of `member` and frees what it ran, unless it has a role that is not named here.
+  absl::Status Leave(const v1::Member& member);
 
-  // Errors: NOT_FOUND where `request.instance` has no lease that runs.
+  // What an absent process ran goes to who asks for it only if `sure`: that absent ones had the
+  // time to come back. Errors: NOT_FOUND where `request.instance` has no lease that runs.
   absl::StatusOr<std::vector<v1::UpstreamLease>> Take(const v1::TakeUpstreamsRequest& request,
-                                                      int64_t now_us);
+                                                      int64_t now_us, bool sure = true);
 
   // A mark that says `ended` stays so; an empty log level changes none.
   absl::Status Mark(const std::vector<v1::SessionMark>& marks, int64_t now_us);

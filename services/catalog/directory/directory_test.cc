@@ -23,11 +23,7 @@ class DirectoryTest : public db::DatabaseTest {
   // Instances whose lease runs after this heartbeat.
   std::vector<std::string> Announce(const std::string& instance, const std::string& address,
                                     int64_t now) {
-    v1::Member member;
-    member.set_instance(instance);
-    member.set_address(address);
-    member.add_roles("gateway");
-    member.add_roles("connector");
+    const v1::Member member = MemberWithAllRoles(instance, address);
     const auto members = DirectoryStore(*db_).Announce(member, now, kLeaseUs);
     EXPECT_TRUE(members.ok()) << members.status();
     std::vector<std::string> out;
@@ -37,6 +33,19 @@ class DirectoryTest : public db::DatabaseTest {
       out.push_back(each.instance() + "@" + each.address());
     }
     return out;
+  }
+  static v1::Member MemberWithAllRoles(const std::string& instance, const std::string& address) {
+    v1::Member member = MemberOf(instance, address, "gateway");
+    member.add_roles("connector");
+    return member;
+  }
+  static v1::Member MemberOf(const std::string& instance, const std::string& address,
+                             const std::string& role) {
+    v1::Member member;
+    member.set_instance(instance);
+    member.set_address(address);
+    member.add_roles(role);
+    return member;
   }
   // "owner/epoch" of one upstream after `instance` asked to run it.
   std::string Take(const std::string& instance, const std::string& id, int64_t now) {
@@ -91,6 +100,22 @@ TEST_P(DirectoryTest, AnAddressIsOneProcess) {
   EXPECT_EQ(Take("again", "u", 3), "again/2");
 }
 
+TEST_P(DirectoryTest, WhoHasOtherRolesEndsNobody) {
+  RecordProperty("req", "M-FR-007.3");
+  DirectoryStore store(*db_);
+  ASSERT_TRUE(store.Announce(MemberOf("g", "h:1", "gateway"), 0, kLeaseUs).ok());
+  // At the same address, and by its name.
+  auto members = store.Announce(MemberOf("n", "h:1", "connector"), 1, kLeaseUs);
+  ASSERT_TRUE(members.ok()) << members.status();
+  EXPECT_EQ(members->size(), 2u);
+  ASSERT_TRUE(store.Leave(MemberOf("g", "h:9", "connector")).ok());
+  members = store.Announce(MemberOf("n", "h:1", "connector"), 2, kLeaseUs);
+  EXPECT_EQ(members->size(), 2u);
+  ASSERT_TRUE(store.Leave(MemberOf("g", "h:1", "gateway")).ok());
+  members = store.Announce(MemberOf("n", "h:1", "connector"), 3, kLeaseUs);
+  EXPECT_EQ(members->size(), 1u);
+}
+
 TEST_P(DirectoryTest, OneRunsAnUpstreamUntilItIsGone) {
   Announce("a", "h:1", 0);
   Announce("b", "h:2", 0);
@@ -105,6 +130,24 @@ TEST_P(DirectoryTest, OneRunsAnUpstreamUntilItIsGone) {
   EXPECT_EQ(Take("a", "u", kLeaseUs + 2), "b/2");
 }
 
+TEST_P(DirectoryTest, AbsentOnesGetTimeToComeBack) {
+  RecordProperty("req", "M-NFR-002.3");
+  Announce("a", "h:1", 0);
+  EXPECT_EQ(Take("a", "u", 1), "a/1");
+  const int64_t later = 10 * kLeaseUs;
+  Announce("b", "h:2", later);
+  v1::TakeUpstreamsRequest request;
+  request.set_instance("b");
+  request.add_take_ids("u");
+  request.add_take_ids("free");
+  const auto unsure = DirectoryStore(*db_).Take(request, later, false);
+  ASSERT_TRUE(unsure.ok());
+  EXPECT_EQ((*unsure)[0].owner(), "a");
+  EXPECT_EQ((*unsure)[1].owner(), "b");  // nobody had it
+  Announce("a", "h:1", later + 1);
+  EXPECT_EQ(Take("b", "u", later + 2), "a/1");
+}
+
 TEST_P(DirectoryTest, WhoGivesUpOrLeavesMakesRoomAtOnce) {
   Announce("a", "h:1", 0);
   Announce("b", "h:2", 0);
@@ -117,7 +160,7 @@ TEST_P(DirectoryTest, WhoGivesUpOrLeavesMakesRoomAtOnce) {
   release.set_instance("a");
   EXPECT_EQ(Ask(release, 3), "");
   EXPECT_EQ(Take("b", "u", 4), "b/2");
-  ASSERT_TRUE(DirectoryStore(*db_).Leave("b").ok());
+  ASSERT_TRUE(DirectoryStore(*db_).Leave(MemberWithAllRoles("b", "h:2")).ok());
   v1::TakeUpstreamsRequest ask;
   ask.set_instance("a");
   ask.add_ask_ids("u");

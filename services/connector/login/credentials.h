@@ -46,6 +46,9 @@ struct LoginCore {
   std::string client_metadata_url;  // our Client ID Metadata Document; empty: none
   int working = 0;                  // works under way, for the stop to wait for
   PendingLogins pending;
+  // A process that dies at work blocks the others no longer than this, nor do others make one wait
+  // longer. Above the time of the two requests that a recovery may take.
+  std::chrono::milliseconds turn = std::chrono::seconds(130);
 };
 
 // The OAuth credentials of one upstream: one account that all share, or one per principal. Hands
@@ -142,8 +145,9 @@ class Credentials : public std::enable_shared_from_this<Credentials> {
 
   // credentials_grant.cc
   Awaitable<absl::Status> LoadStored(AccountPtr account);
-  // Waits until no other process works on the account. False: what that one left will do.
-  Awaitable<bool> AwaitTurn(AccountPtr account, Work work, std::string claimant);
+  // Waits until no other process works on the account. False: what that one left will do. Errors:
+  // UPSTREAM_AUTH when others have worked on it all the time.
+  Awaitable<absl::StatusOr<bool>> AwaitTurn(AccountPtr account, Work work, std::string claimant);
   Awaitable<absl::Status> DoInTurn(AccountPtr account, Work work);
   Awaitable<absl::Status> Renew(AccountPtr account);
   Awaitable<absl::Status> Recover(AccountPtr account);

@@ -17,9 +17,6 @@ namespace {
 constexpr std::chrono::seconds kWorkTime(60);
 // Between two tries to renew when the server cannot be reached.
 constexpr std::chrono::seconds kRetry(5);
-// A process that dies at work blocks the others no longer than this; above the time of the two
-// requests that a recovery may take.
-constexpr std::chrono::seconds kTurn = 2 * kWorkTime + std::chrono::seconds(10);
 // Between two looks at what another process does.
 constexpr std::chrono::milliseconds kLook(50);
 
@@ -77,13 +74,14 @@ Awaitable<bool> Credentials::AdoptStored(AccountPtr account) {
   co_return true;
 }
 
-Awaitable<bool> Credentials::AwaitTurn(AccountPtr account, Work work, std::string claimant) {
-  const auto until = Clock::now() + kTurn;
-  while (Clock::now() < until) {
-    auto claiming = core_.vault.Claim(account->holder, claimant, kTurn);
+Awaitable<absl::StatusOr<bool>> Credentials::AwaitTurn(AccountPtr account, Work work,
+                                                       std::string claimant) {
+  const auto until = Clock::now() + core_.turn;
+  for (;;) {
+    auto claiming = core_.vault.Claim(account->holder, claimant, core_.turn);
     const absl::StatusOr<bool> claimed = co_await std::move(claiming);
     // Without the database nobody can be asked, and calls go on.
-    if (!claimed.ok() || *claimed) break;
+    if (!claimed.ok() || *claimed) co_return true;
     auto adopting = AdoptStored(account);
     const bool adopted = co_await std::move(adopting);
     if (adopted && (work == Work::kRecover || !Stale(*account))) co_return false;
@@ -92,10 +90,15 @@ Awaitable<bool> Credentials::AwaitTurn(AccountPtr account, Work work, std::strin
       account->retry_at = Clock::now() + kLook;  // the old token does until the other is ready
       co_return false;
     }
+    // A second renewal beside theirs would make one of the two void.
+    if (Clock::now() >= until) {
+      co_return MakeError("UPSTREAM_AUTH", settings_.domain,
+                          StrCat("other connectors have been renewing the login of ",
+                                 settings_.slug, " all the time; try again"));
+    }
     const bool slept = co_await Sleep(kLook);
-    if (!slept) co_return false;
+    if (!slept) co_return absl::CancelledError("stopped");
   }
-  co_return true;
 }
 
 Awaitable<absl::Status> Credentials::DoInTurn(AccountPtr account, Work work) {
@@ -105,8 +108,9 @@ Awaitable<absl::Status> Credentials::DoInTurn(AccountPtr account, Work work) {
   }
   const std::string claimant = NewUuidV7();
   auto waiting = AwaitTurn(account, work, claimant);
-  const bool ours = co_await std::move(waiting);
-  if (!ours) co_return absl::OkStatus();
+  const absl::StatusOr<bool> ours = co_await std::move(waiting);
+  if (!ours.ok()) co_return ours.status();
+  if (!*ours) co_return absl::OkStatus();
   auto doing = Do(account, work);
   auto caught = CatchStatus(std::move(doing));
   const absl::Status status = co_await std::move(caught);

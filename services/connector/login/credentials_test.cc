@@ -331,6 +331,22 @@ TEST_F(CredentialsTest, WhileAnotherProcessRenewsTheOldTokenDoes) {
   EXPECT_EQ(world_.tokens, 2);
 }
 
+TEST_F(CredentialsTest, WithoutItsTurnNothingIsRenewedTwice) {
+  RecordProperty("req", "M02-US-002.3");
+  auto credentials = Make();
+  ASSERT_TRUE(LogIn(*credentials).ok());
+  ASSERT_EQ(Call(credentials), "200");
+  core_.turn = std::chrono::milliseconds(200);
+  const SecretKey key{"default", "token", "", "https://mcp.example/mcp", ""};
+  ASSERT_TRUE(*Await(io_, store_.Claim(key, "another", std::chrono::hours(1))));
+  world_.valid.clear();
+  EXPECT_EQ(Call(credentials), "UPSTREAM_AUTH");
+  EXPECT_EQ(world_.tokens, 1);
+  ASSERT_TRUE(Await(io_, store_.Release(key, "another")).ok());
+  EXPECT_EQ(Call(credentials), "200");
+  EXPECT_EQ(world_.tokens, 2);
+}
+
 TEST_F(CredentialsTest, ForeignMetadataIsNotFollowed) {
   auto credentials = Make();
   world_.resource = "https://mcp.example/other";

@@ -21,6 +21,8 @@ struct Limits {
   int tasks_max = 500;
   int64_t rounds_max = 10'000;  // of one loop
   int64_t steps_per_run_max = 100'000;
+  int64_t run_bytes_max = 1024ll << 20;  // of all results that a run keeps
+  int runs_deep_max = 8;                 // a run that a run started, and so on
 };
 
 // One thing that is wrong with a document; `path` is a JSON pointer.
@@ -134,6 +136,17 @@ struct Task {
   bool child_await = true;
 };
 
+// When a workflow starts by itself.
+struct ScheduleSpec {
+  std::string kind;  // every, cron, after or on
+  int64_t ms = 0;    // of every: from start to start; of after: from the end to the next start
+  std::string cron;
+  std::vector<EventFilter> events;  // of on: any of them
+  // Times that passed while no process ran: one run for all of them, none, or one for each.
+  std::string missed = "once";  // once, skip or all
+  std::string input;            // of its runs, JSON; empty: {}
+};
+
 struct Definition {
   std::string name_space;
   std::string name;
@@ -146,6 +159,7 @@ struct Definition {
   std::optional<Template> input_from;
   std::optional<Template> output_as;
   std::optional<DurationSpec> timeout;
+  std::optional<ScheduleSpec> schedule;
   std::vector<Task> tasks;
   // By the path without rounds and visits.
   std::map<std::string, const Task*, std::less<>> by_path;

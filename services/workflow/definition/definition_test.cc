@@ -7,6 +7,8 @@
 
 #include "common/base/strings.h"
 #include "common/json/dom.h"
+#include "services/workflow/definition/sample.h"
+#include "services/workflow/definition/yaml.h"
 
 namespace metamcp::workflow {
 namespace {
@@ -62,9 +64,35 @@ TEST(Definition, RefusesByName) {
       ProblemsOf(Document("  - a: {call: mcp, with: {method: tools/call, parameters: {name: x},"
                           " transport: {stdio: {command: npx}}}}\n")),
       At("/do/0/a/with/transport/stdio", "inline commands are refused"));
-  EXPECT_THAT(
-      ProblemsOf(StrCat(Document("  - a: {set: {x: 1}}\n"), "schedule: {cron: '0 0 * * *'}\n")),
-      At("/schedule", "not supported"));
+  EXPECT_THAT(ProblemsOf(StrCat(Document("  - a: {set: {x: 1}}\n"), "schedule: {on: {all: []}}\n")),
+              At("/schedule/on/all", "not supported"));
+}
+
+TEST(Definition, ReadsSchedules) {
+  RecordProperty("req", "M-FR-006");
+  const auto schedule = [](const std::string& text) {
+    std::vector<Problem> problems;
+    const auto read =
+        ReadDefinition(StrCat(Document("  - a: {set: {x: 1}}\n"), text), Limits(), &problems);
+    return read == nullptr ? std::optional<ScheduleSpec>() : read->schedule;
+  };
+  const auto cron =
+      schedule("schedule: {cron: '0 6 * * mon'}\nmetadata: {schedule: {missed: skip}}\n");
+  ASSERT_TRUE(cron.has_value());
+  EXPECT_EQ(cron->kind, "cron");
+  EXPECT_EQ(cron->missed, "skip");
+  EXPECT_EQ(schedule("schedule: {every: PT5M}\n")->ms, 300'000);
+  EXPECT_EQ(schedule("schedule: {after: {hours: 1}}\n")->kind, "after");
+  EXPECT_EQ(
+      schedule("schedule: {on: {any: [{with: {type: a}}, {with: {type: b}}]}}\n")->events.size(),
+      2u);
+  for (const char* bad :
+       {"schedule: {}\n", "schedule: {cron: '* *'}\n", "schedule: {cron: '0 0 31 2 *'}\n",
+        "schedule: {every: PT0.1S}\n", "schedule: {every: PT1M, cron: '* * * * *'}\n",
+        "schedule: {often: true}\n", "schedule: {every: '${ .x }'}\n",
+        "schedule: {every: PT1M}\nmetadata: {schedule: {missed: maybe}}\n"}) {
+    EXPECT_FALSE(schedule(bad).has_value()) << bad;
+  }
 }
 
 TEST(Definition, NamesThePlaceOfEveryMistake) {
@@ -157,6 +185,30 @@ TEST(Template, OneExpressionForAValue) {
   EXPECT_EQ(compiled.text, "{\"a\":(1),\"b\":([(_one( .x \n)),({\"c\":\"text\"})])}");
   EXPECT_TRUE(CompileValue(*json::ParseOrderedJson(R"({"a":"$x"})")).constant);
   EXPECT_THAT(CompileExpression("${ $a + $b }").variables, testing::ElementsAre("a", "b"));
+}
+
+TEST(Sample, IsWhatASchemaDescribes) {
+  EXPECT_EQ(SampleOf(R"({"type":"object","properties":{"n":{"type":"integer","minimum":3},
+      "s":{"type":"string"},"l":{"type":"array","items":{"type":"boolean"}},
+      "e":{"enum":["a","b"]},"d":{"default":{"x":1}},"u":{"type":["null","string"]}}})"),
+            R"({"n":3,"s":"","l":[false],"e":"a","d":{"x":1},"u":""})");
+  EXPECT_EQ(SampleOf(R"({"oneOf":[{"const":7},{"type":"string"}]})"), "7");
+  EXPECT_EQ(SampleOf("{}"), "null");
+  EXPECT_EQ(SampleOf("not json"), "");
+  std::string deep = "{\"type\":\"array\",\"items\":";
+  for (int i = 0; i < 20; ++i) deep += "{\"type\":\"array\",\"items\":";
+  deep += "{}" + std::string(21, '}');
+  EXPECT_EQ(SampleOf(deep), "[[[[[[[[[null]]]]]]]]]");
+}
+
+// Quadratic work would take longer than any test may.
+TEST(Yaml, AMappingOfManyKeysIsReadInTime) {
+  std::string text;
+  for (int i = 0; i < 30'000; ++i) text += "k" + std::to_string(i) + ": 1\n";
+  const auto parsed = ParseJsonOrYaml(text, 8);
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->size(), 30'000u);
+  EXPECT_FALSE(ParseJsonOrYaml(text + "k7: 2\n", 8).ok());
 }
 
 }  // namespace

@@ -42,10 +42,10 @@ class FlatCompiler {
   explicit FlatCompiler(Reader* reader) : reader_(reader) {}
 
   Json Compile(const Json& flat) {
-    reader_->Only(
-        flat,
-        {"name", "version", "namespace", "title", "summary", "input", "steps", "output", "timeout"},
-        "");
+    reader_->Only(flat,
+                  {"name", "version", "namespace", "title", "summary", "input", "steps", "output",
+                   "timeout", "schedule"},
+                  "");
     ReadSteps(flat);
     Json document = Json::object();
     document["document"]["dsl"] = "1.0.3";
@@ -58,6 +58,7 @@ class FlatCompiler {
     }
     if (flat.contains("input")) document["input"]["schema"]["document"] = flat["input"];
     if (flat.contains("timeout")) document["timeout"]["after"] = flat["timeout"];
+    if (flat.contains("schedule")) Schedule(flat["schedule"], &document);
     std::vector<const Step*> all;
     for (const Step& step : steps_) all.push_back(&step);
     if (CheckCycles()) document["do"] = Arrange(all);
@@ -67,6 +68,17 @@ class FlatCompiler {
   }
 
  private:
+  // Ours stand apart from the standard's.
+  static void Schedule(const Json& flat, Json* document) {
+    Json schedule = flat;
+    for (const char* key : {"missed", "input"}) {
+      if (!schedule.is_object() || !schedule.contains(key)) continue;
+      (*document)["metadata"]["schedule"][key] = schedule[key];
+      schedule.erase(key);
+    }
+    (*document)["schedule"] = std::move(schedule);
+  }
+
   void ReadSteps(const Json& flat) {
     if (!flat["steps"].is_array() || flat["steps"].empty()) {
       return reader_->Note("/steps", "must be a list of at least one step");
@@ -299,6 +311,8 @@ class FlatCompiler {
       task["with"] = RewriteReferences(value["approval"], nullptr);
     } else {
       task["wait"] = value["wait"];
+      // Else its result would be that of the step before, once more.
+      task["output"]["as"] = Expression("null");
     }
     return task;
   }

@@ -82,7 +82,7 @@ Json RewriteReferences(const Json& value, std::set<std::string>* used) {
   Json out = value.is_object() ? Json::object() : Json::array();
   for (auto it = value.begin(); it != value.end(); ++it) {
     if (value.is_object()) {
-      out[it.key()] = RewriteReferences(*it, used);
+      out.get_ref<Json::object_t&>().emplace_back(it.key(), RewriteReferences(*it, used));
     } else {
       out.push_back(RewriteReferences(*it, used));
     }

@@ -150,10 +150,17 @@ void Reader::CallHttp(const Json& with, Task* task, const std::string& path) {
   task->http = std::move(http);
 }
 
-// An approval by a person: {title, show, expires}.
+// An approval by a person: {title, show, expires, approvers, separate}.
 void Reader::Approval(const Json& with, Task* task) {
   const std::string path = Join(task->path, "with");
-  Only(with, {"title", "show", "expires"}, path);
+  Only(with, {"title", "show", "expires", "approvers", "separate"}, path);
+  if (with.contains("approvers") && !with["approvers"].is_array() &&
+      !with["approvers"].is_string()) {
+    Note(Join(path, "approvers"), "must be a list of user:NAME, role:NAME, team:NAME or owner");
+  }
+  if (with.contains("separate") && !with["separate"].is_boolean()) {
+    Note(Join(path, "separate"), "must be true or false");
+  }
   task->kind = TaskKind::kApproval;
   if (with.contains("expires")) task->wait = Duration(with["expires"], Join(path, "expires"));
   Json shown = with;

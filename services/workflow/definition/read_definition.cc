@@ -148,6 +148,13 @@ std::vector<PlacedExpression> ExpressionsOf(const Definition& definition) {
     out.push_back({"/input/from", &*definition.input_from});
   if (definition.output_as && !definition.output_as->constant)
     out.push_back({"/output/as", &*definition.output_as});
+  if (definition.schedule) {
+    for (const EventFilter& filter : definition.schedule->events) {
+      for (const auto& [attribute, value] : filter.with) {
+        if (!value.constant) out.push_back({"/schedule/on", &value});
+      }
+    }
+  }
   Collect(definition.tasks, &out);
   return out;
 }
@@ -178,13 +185,12 @@ std::unique_ptr<Definition> ReadDefinition(std::string_view source, const Limits
   }
   auto out = std::make_unique<Definition>();
   for (auto it = document.begin(); it != document.end(); ++it) {
-    if (it.key() == "schedule") {
-      reader.Note("/schedule", "schedules are not supported");
-    } else if (it.key() == "evaluate") {
+    if (it.key() == "evaluate") {
       if (!it->is_object() || (it->contains("language") && (*it)["language"] != "jq"))
         reader.Note("/evaluate/language", "only jq is supported");
     } else {
-      const auto known = {"document", "input", "use", "do", "output", "timeout", "metadata"};
+      const auto known = {"document", "input",   "use",      "do",
+                          "output",   "timeout", "metadata", "schedule"};
       if (std::find(known.begin(), known.end(), it.key()) == known.end()) {
         reader.Note(Join("", it.key()), "is not known here");
       }
@@ -193,6 +199,7 @@ std::unique_ptr<Definition> ReadDefinition(std::string_view source, const Limits
   ReadHead(document, &reader, out.get());
   ReadUse(document, &reader);
   ReadData(document, &reader, out.get());
+  reader.Schedule(document, out.get());
   if (document.contains("do")) {
     out->tasks = reader.TaskList(document["do"], "/do", 1);
   } else {

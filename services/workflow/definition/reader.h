@@ -32,6 +32,7 @@ class Reader {
             const std::string& path);
   DurationSpec Duration(const Json& value, const std::string& path);
 
+  void Schedule(const Json& document, Definition* out);
   std::vector<Task> TaskList(const Json& list, const std::string& path, int depth);
 
   // Reusable parts of the document's `use`.

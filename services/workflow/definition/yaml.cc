@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <unordered_set>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -101,6 +102,7 @@ class Builder final : public YAML::EventHandler {
     Json value;
     std::string key;
     bool has_key = false;
+    std::unordered_set<std::string> keys;
     YAML::Mark mark;
   };
 
@@ -137,12 +139,12 @@ class Builder final : public YAML::EventHandler {
     } else if (!level.has_key) {
       if (!value.is_string()) throw Refused{"a key must be a string", mark};
       level.key = value.get<std::string>();
-      if (level.value.contains(level.key)) {
+      if (!level.keys.insert(level.key).second) {
         throw Refused{"the key \"" + level.key + "\" occurs twice", mark};
       }
       level.has_key = true;
     } else {
-      level.value[level.key] = std::move(value);
+      level.value.get_ref<Json::object_t&>().emplace_back(std::move(level.key), std::move(value));
       level.has_key = false;
     }
   }

@@ -14,7 +14,9 @@ namespace metamcp::workflow {
 struct ToolInfo {
   // May be called again when nobody knows whether it took effect: readOnlyHint or idempotentHint.
   bool repeatable = false;
+  bool reads = false;  // readOnlyHint
   std::string fingerprint;
+  std::string sample;  // a value as its output schema describes it, JSON; may be empty
 };
 
 struct ToolResult {
@@ -38,6 +40,9 @@ struct HttpReply {
 class Caller {
  public:
   virtual ~Caller() = default;
+  // Whether who a run acts for may still act. Errors: UNAUTHENTICATED KEY_GONE; others leave it
+  // open.
+  virtual Awaitable<absl::Status> Admit(const CallContext&) { co_return absl::OkStatus(); }
   // Errors: NOT_FOUND, UNAVAILABLE.
   virtual Awaitable<absl::StatusOr<ToolInfo>> Describe(const CallContext& ctx,
                                                        std::string tool) = 0;

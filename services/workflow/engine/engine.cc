@@ -15,9 +15,11 @@ namespace metamcp::workflow {
 namespace {
 
 constexpr size_t kDefinitionsMax = 256;
-constexpr int64_t kBusPage = 500;
 constexpr std::chrono::milliseconds kWatchPoll(500);
+constexpr std::chrono::minutes kPruneEvery(1);
+constexpr int64_t kPruneAtOnce = 50;
 constexpr std::chrono::seconds kDrain(10);
+constexpr std::chrono::milliseconds kLookAgain(100);
 constexpr int64_t kReadAgainUs = 5'000'000;
 
 int64_t Us(std::chrono::milliseconds time) { return time.count() * 1000; }
@@ -46,6 +48,7 @@ void Engine::Start() {
   commits_.Spawn("workflow.commit", committer_.Run());
   loops_.Spawn("workflow.claim", ClaimLoop());
   loops_.Spawn("workflow.renew", RenewLoop());
+  if (options_.retention.count() > 0) loops_.Spawn("workflow.prune", PruneLoop());
 }
 
 Awaitable<void> Engine::Stop() {
@@ -103,32 +106,49 @@ Awaitable<void> Engine::ClaimLoop() {
     } else if (*claimed > 0) {
       continue;
     }
-    if (!look_) {
-      boost::asio::steady_timer timer(executor_, options_.poll);
+    // Whoever changed a run says so by LookNow; many at once are one look.
+    const auto since = std::chrono::steady_clock::now() - looked_;
+    const bool rests = since < kLookAgain;
+    if (!look_ || rests) {
+      const auto pause =
+          look_ ? std::chrono::duration_cast<std::chrono::milliseconds>(kLookAgain - since)
+                : options_.poll;
+      boost::asio::steady_timer timer(executor_, std::max(pause, std::chrono::milliseconds(1)));
       timer.async_wait([this](const boost::system::error_code& error) {
         if (!error) due_.Notify();
       });
       co_await due_.Wait();
+      if (std::chrono::steady_clock::now() - looked_ < kLookAgain) continue;
     }
     look_ = false;
+    looked_ = std::chrono::steady_clock::now();
     auto renewing = Renew();
     co_await std::move(renewing);
   }
 }
 
 Awaitable<absl::StatusOr<size_t>> Engine::Claim() {
-  if (running_.size() >= options_.runs_max) co_return size_t{0};
+  if (held_.size() >= options_.runs_max) co_return size_t{0};
   const int64_t now = NowMicros();
-  const auto limit =
-      static_cast<int64_t>(std::min<size_t>(options_.runs_max - running_.size(), 64));
+  const auto limit = static_cast<int64_t>(std::min<size_t>(options_.runs_max - held_.size(), 64));
   std::function<absl::StatusOr<std::vector<RunRow>>(db::Database&)> op =
       [owner = options_.owner, now, until = now + Us(options_.lease), limit](
           db::Database& database) { return SqlStore(database).Claim(owner, now, until, limit); };
+  ++claims_begun_;
+  claiming_ = true;
   const CallContext ctx;
   auto running = database_.Run<std::vector<RunRow>>(ctx, std::move(op));
   auto runs = co_await std::move(running);
-  if (!runs.ok()) co_return runs.status();
-  for (RunRow& run : *runs) runs_.Spawn("workflow.work", Work(this, std::move(run)));
+  claiming_ = false;
+  if (!runs.ok()) {
+    // It may have taken effect all the same.
+    doubtful_ = true;
+    co_return runs.status();
+  }
+  for (RunRow& run : *runs) {
+    held_.insert(run.id);
+    runs_.Spawn("workflow.work", Work(this, std::move(run)));
+  }
   co_return runs->size();
 }
 
@@ -141,15 +161,20 @@ Awaitable<void> Engine::RenewLoop() {
   }
 }
 
-// Leases that could not be renewed in time are lost: a process that froze must not go on.
+// Leases that could not be renewed in time are lost: a process that froze must not go on. What
+// belongs to this process and is not worked on, as after a claim whose answer was lost, is given
+// back.
 Awaitable<void> Engine::Renew() {
-  if (running_.empty()) co_return;
+  if (held_.empty() && !doubtful_) co_return;
   std::function<absl::StatusOr<std::vector<SqlStore::Owned>>(db::Database&)> op =
       [owner = options_.owner, until = NowMicros() + Us(options_.lease)](db::Database& database) {
         return SqlStore(database).Renew(owner, until);
       };
-  // What is claimed meanwhile is not part of the answer.
+  // What is claimed or ends meanwhile is not part of the answer.
   const auto asked = running_;
+  const auto held = held_;
+  const bool claiming = claiming_;
+  const uint64_t claims = claims_begun_;
   const CallContext ctx;
   auto running = database_.Run<std::vector<SqlStore::Owned>>(ctx, std::move(op));
   const auto owned = co_await std::move(running);
@@ -166,6 +191,44 @@ Awaitable<void> Engine::Renew() {
       task->Changed(it->second->control, it->second->wake);
     } else {
       task->Lose();
+    }
+  }
+  if (claiming || claims != claims_begun_) co_return;
+  doubtful_ = false;
+  std::vector<SqlStore::Owned> strays;
+  for (const SqlStore::Owned& one : *owned) {
+    if (held.count(one.id) == 0 && held_.count(one.id) == 0) strays.push_back(one);
+  }
+  if (strays.empty()) co_return;
+  Log(LogLevel::kWarning, "workflow.runs_given_back",
+      {{"runs", static_cast<int64_t>(strays.size())}});
+  std::function<absl::Status(db::Database&)> give = [owner = options_.owner,
+                                                     strays](db::Database& database) {
+    return SqlStore(database).GiveBack(owner, strays, NowMicros());
+  };
+  auto giving = database_.RunStatus(ctx, std::move(give));
+  const absl::Status given = co_await std::move(giving);
+  if (!given.ok()) doubtful_ = true;
+  LookNow();
+}
+
+Awaitable<void> Engine::PruneLoop() {
+  while (!stopping_) {
+    const bool slept = co_await Sleep(kPruneEvery);
+    if (!slept) co_return;
+    const int64_t before = NowMicros() - std::chrono::microseconds(options_.retention).count();
+    std::function<absl::StatusOr<int64_t>(db::Database&)> op = [before](db::Database& database) {
+      return SqlStore(database).Prune(before, kPruneAtOnce);
+    };
+    for (bool more = true; more && !stopping_;) {
+      const CallContext ctx;
+      auto pruning = database_.Run<int64_t>(ctx, op);
+      const auto pruned = co_await std::move(pruning);
+      if (!pruned.ok()) {
+        Log(LogLevel::kWarning, "workflow.prune_failed",
+            {{"error", std::string(pruned.status().message())}});
+      }
+      more = pruned.ok() && *pruned == kPruneAtOnce;
     }
   }
 }
@@ -197,6 +260,17 @@ Awaitable<absl::StatusOr<std::shared_ptr<const Definition>>> Engine::Load(const 
 }
 
 Awaitable<void> Engine::Work(Engine* self, RunRow run) {
+  // What it leaves behind as its own, whatever happened, is found by Renew.
+  struct Held {
+    ~Held() {
+      const bool full = self->held_.size() >= self->options_.runs_max;
+      self->held_.erase(id);
+      self->doubtful_ = true;
+      if (full) self->due_.Notify();
+    }
+    Engine* self;
+    std::string id;
+  } held{self, run.id};
   auto loading = self->Load(run);
   const auto definition = co_await std::move(loading);
   std::function<absl::StatusOr<std::vector<StepRow>>(db::Database&)> op =
@@ -234,6 +308,7 @@ Awaitable<void> Engine::Work(Engine* self, RunRow run) {
   RunParts parts(self->executor_, self->committer_, self->jq_, self->caller_, *self);
   parts.limits = self->options_.limits;
   parts.call_timeout = self->options_.call_timeout;
+  parts.retry_pause = self->options_.retry_pause;
   auto task = std::make_shared<RunTask>(std::move(parts), run, *definition, *std::move(steps),
                                         *std::move(decisions));
   if (self->stopping_) co_return;
@@ -243,113 +318,6 @@ Awaitable<void> Engine::Work(Engine* self, RunRow run) {
   if (const auto it = self->running_.find(run.id);
       it != self->running_.end() && it->second == task) {
     self->running_.erase(it);
-  }
-  self->due_.Notify();
-}
-
-Awaitable<absl::StatusOr<RunRow>> Engine::StartRun(NewRun run) {
-  std::function<absl::StatusOr<DefinitionRow>(db::Database&)> find = [run](db::Database& database) {
-    return SqlStore(database).GetDefinition(run.tenant, run.name_space, run.name, run.version);
-  };
-  const CallContext ctx;
-  auto finding = database_.Run<DefinitionRow>(ctx, std::move(find));
-  const auto definition = co_await std::move(finding);
-  if (!definition.ok()) co_return definition.status();
-  RunRow row;
-  row.id = NewUuidV7();
-  row.tenant = run.tenant;
-  row.name_space = run.name_space;
-  row.name = run.name;
-  row.version = definition->version;
-  row.state = run_state::kPending;
-  row.input = run.input.empty() ? "null" : run.input;
-  row.principal = run.principal;
-  row.request_key = run.request_key.empty() ? row.id : run.request_key;
-  row.parent_run = run.parent_run;
-  row.parent_path = run.parent_path;
-  row.created_us = NowMicros();
-  auto loading = Load(row);
-  const auto compiled = co_await std::move(loading);
-  if (!compiled.ok()) co_return compiled.status();
-  if (!(*compiled)->input_schema.empty()) {
-    const auto schema = json::CompileSchema((*compiled)->input_schema);
-    if (schema.ok()) {
-      const absl::Status valid = (*schema)->ValidateText(row.input == "null" ? "{}" : row.input);
-      if (!valid.ok()) {
-        co_return MakeError("ARGUMENT_INVALID", "workflow", StrCat("input: ", Sv(valid.message())));
-      }
-    }
-  }
-  std::function<absl::StatusOr<RunRow>(db::Database&)> create = [row](db::Database& database) {
-    return SqlStore(database).CreateRun(row);
-  };
-  auto creating = database_.Run<RunRow>(ctx, std::move(create));
-  auto created = co_await std::move(creating);
-  LookNow();
-  co_return created;
-}
-
-Awaitable<absl::StatusOr<std::vector<DecisionRow>>> Engine::Decisions(std::string run_id) {
-  std::function<absl::StatusOr<std::vector<DecisionRow>>(db::Database&)> op =
-      [run_id](db::Database& database) { return SqlStore(database).Decisions(run_id); };
-  const CallContext ctx;
-  auto running = database_.Run<std::vector<DecisionRow>>(ctx, std::move(op));
-  co_return co_await std::move(running);
-}
-
-Awaitable<absl::StatusOr<std::vector<BusEvent>>> Engine::ReadBus(std::string tenant,
-                                                                 int64_t after) {
-  std::function<absl::StatusOr<std::vector<BusEvent>>(db::Database&)> op =
-      [tenant, after](db::Database& database) {
-        return SqlStore(database).ReadBus(tenant, after, kBusPage);
-      };
-  const CallContext ctx;
-  auto running = database_.Run<std::vector<BusEvent>>(ctx, std::move(op));
-  co_return co_await std::move(running);
-}
-
-Awaitable<absl::StatusOr<int64_t>> Engine::BusHead(std::string tenant) {
-  std::function<absl::StatusOr<int64_t>(db::Database&)> op = [tenant](db::Database& database) {
-    return SqlStore(database).BusHead(tenant);
-  };
-  const CallContext ctx;
-  auto running = database_.Run<int64_t>(ctx, std::move(op));
-  co_return co_await std::move(running);
-}
-
-Awaitable<absl::StatusOr<RunRow>> Engine::StartChild(const RunRow& parent, std::string path,
-                                                     std::string name_space, std::string name,
-                                                     std::string version, std::string input) {
-  NewRun run;
-  run.tenant = parent.tenant;
-  run.name_space = name_space.empty() ? parent.name_space : name_space;
-  run.name = std::move(name);
-  run.version = std::move(version);
-  run.input = std::move(input);
-  run.principal = parent.principal;
-  run.request_key = StrCat("child:", parent.id, path);
-  run.parent_run = parent.id;
-  run.parent_path = std::move(path);
-  auto starting = StartRun(std::move(run));
-  co_return co_await std::move(starting);
-}
-
-Awaitable<absl::StatusOr<RunRow>> Engine::GetRun(std::string tenant, std::string id) {
-  std::function<absl::StatusOr<RunRow>(db::Database&)> op = [tenant, id](db::Database& database) {
-    return SqlStore(database).GetRun(tenant, id);
-  };
-  const CallContext ctx;
-  auto running = database_.Run<RunRow>(ctx, std::move(op));
-  co_return co_await std::move(running);
-}
-
-void Engine::Poke(const std::string& run_id) {
-  if (const auto it = running_.find(run_id); it != running_.end()) it->second->Look();
-}
-
-void Engine::PokeListeners() {
-  for (const auto& [id, task] : running_) {
-    if (task->listens()) task->Look();
   }
 }
 

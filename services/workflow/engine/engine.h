@@ -3,6 +3,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct EngineOptions {
   std::chrono::milliseconds poll{1'000};
   size_t runs_max = 1'000;  // in memory
   std::chrono::milliseconds call_timeout{120'000};
+  std::chrono::milliseconds retry_pause{250};  // before the first automatic attempt of a step
+  std::chrono::hours retention{0};             // of ended runs; 0: they stay
+  int64_t runs_per_principal_max = 0;          // that have not ended; 0: any number
   Limits limits;
 };
 
@@ -41,17 +45,21 @@ class Engine final : public RunHost {
   Awaitable<void> Stop();
 
   // Something is due, or others changed a run: look now.
-  void LookNow();
+  void LookNow() override;
   // Whether this process works on that run now.
   bool Holds(const std::string& run_id) const { return running_.count(run_id) > 0; }
   // Returns at the next change of any run that this process works on, or after half a second:
   // others may work on the run.
   Awaitable<void> Changed();
 
-  // Stores a new run of a definition. Errors: NOT_FOUND, ARGUMENT_INVALID.
+  // Stores a new run of a definition. Errors: NOT_FOUND, ARGUMENT_INVALID, RUN_LIMIT.
   struct NewRun {
     std::string tenant = "default";
     std::string name_space, name, version, input, principal, request_key, parent_run, parent_path;
+    std::string subject;  // of the principal
+    std::string mode;     // run_mode
+    std::string origin;   // the run that this one repeats
+    bool detached = false;
   };
   Awaitable<absl::StatusOr<RunRow>> StartRun(NewRun run);
 
@@ -60,16 +68,17 @@ class Engine final : public RunHost {
   Awaitable<absl::StatusOr<std::vector<BusEvent>>> ReadBus(std::string tenant,
                                                            int64_t after) override;
   Awaitable<absl::StatusOr<int64_t>> BusHead(std::string tenant) override;
-  Awaitable<absl::StatusOr<RunRow>> StartChild(const RunRow& parent, std::string path,
-                                               std::string name_space, std::string name,
-                                               std::string version, std::string input) override;
+  Awaitable<absl::StatusOr<RunRow>> StartChild(const RunRow& parent, ChildSpec spec) override;
   Awaitable<absl::StatusOr<RunRow>> GetRun(std::string tenant, std::string id) override;
+  Awaitable<absl::StatusOr<std::string>> LoadValue(std::string run_id,
+                                                   std::string reference) override;
   void Poke(const std::string& run_id) override;
   void PokeListeners() override;
 
  private:
   Awaitable<void> ClaimLoop();
   Awaitable<void> RenewLoop();
+  Awaitable<void> PruneLoop();
   Awaitable<void> Renew();
   Awaitable<absl::StatusOr<size_t>> Claim();
   static Awaitable<void> Work(Engine* self, RunRow run);
@@ -84,8 +93,15 @@ class Engine final : public RunHost {
   Signal due_;
   Signal changed_;
   bool look_ = false;
+  std::chrono::steady_clock::time_point looked_{};
   bool stopping_ = false;
+  // Claimed and not given up: from the claim's answer on. Those that have been read are in
+  // running_.
+  std::set<std::string> held_;
   std::map<std::string, std::shared_ptr<RunTask>> running_;
+  bool claiming_ = false;
+  uint64_t claims_begun_ = 0;
+  bool doubtful_ = true;  // runs may belong to this process that it does not know
   // Compiled definitions by digest-like key (tenant, namespace, name, version).
   std::map<std::string, std::shared_ptr<const Definition>> definitions_;
   TaskGroup loops_;

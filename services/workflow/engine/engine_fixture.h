@@ -35,7 +35,9 @@ class FakeCaller final : public Caller {
 
   Awaitable<absl::StatusOr<ToolInfo>> Describe(const CallContext&, std::string tool) override {
     ToolInfo info;
-    info.repeatable = repeatable.count(tool) > 0;
+    info.repeatable = repeatable.count(tool) > 0 || reads.count(tool) > 0;
+    info.reads = reads.count(tool) > 0;
+    if (const auto it = samples.find(tool); it != samples.end()) info.sample = it->second;
     info.fingerprint = "abc123";
     if (handlers.count(tool) == 0) co_return MakeError("TOOL_NOT_FOUND", "test", tool);
     co_return info;
@@ -72,7 +74,8 @@ class FakeCaller final : public Caller {
   }
 
   std::map<std::string, Handler> handlers;
-  std::set<std::string> repeatable;
+  std::set<std::string> repeatable, reads;
+  std::map<std::string, std::string> samples;
   std::function<absl::StatusOr<HttpReply>(const HttpCall&)> http;
   std::vector<Call> calls;
   std::vector<HttpCall> requests;
@@ -126,6 +129,9 @@ class EngineFixture {
   FakeCaller& caller() { return caller_; }
   JqWorkers& jq() { return *jq_; }
   SqlStore store() { return SqlStore(*database_); }
+  db::Database& database() { return *database_; }
+  db::DbExecutor& db_executor() { return *executor_; }
+  boost::asio::io_context& io() { return io_; }
 
   void Open() {
     EngineOptions options;
@@ -133,9 +139,15 @@ class EngineFixture {
     options.lease = std::chrono::milliseconds(1000);
     options.renew = std::chrono::milliseconds(200);
     options.poll = std::chrono::milliseconds(50);
+    options.retry_pause = std::chrono::milliseconds(5);
+    if (tune) tune(options);
     engine_ = std::make_unique<Engine>(io_.get_executor(), *executor_, *jq_, caller_, options);
     engine_->Start();
   }
+  std::chrono::seconds patience{20};
+  // Changes the options of the next engine.
+  std::function<void(EngineOptions&)> tune;
+
   void Close() {
     bool stopped = false;
     boost::asio::co_spawn(io_, Stopping(engine_.get(), &stopped), boost::asio::detached);
@@ -148,9 +160,9 @@ class EngineFixture {
   }
 
   // Stores a document; its name.
-  std::string Store(const std::string& source) {
+  std::string Store(const std::string& source, const Limits& limits = Limits()) {
     std::vector<Problem> problems;
-    const auto definition = ReadDefinition(source, Limits(), &problems);
+    const auto definition = ReadDefinition(source, limits, &problems);
     for (const Problem& one : problems) ADD_FAILURE() << one.path << ": " << one.message;
     if (!definition) return "";
     DefinitionRow row;
@@ -166,16 +178,21 @@ class EngineFixture {
   std::string Start(const std::string& name, const std::string& input = "null",
                     const std::string& version = "") {
     Engine::NewRun run;
-    run.name_space = "default";
     run.name = name;
     run.version = version;
     run.input = input;
-    run.principal = R"({"subject":"tester","roles":["operator"]})";
+    const auto started = TryStart(std::move(run));
+    EXPECT_TRUE(started.ok()) << started.status();
+    return started.ok() ? started->id : std::string();
+  }
+  absl::StatusOr<RunRow> TryStart(Engine::NewRun run) {
+    run.name_space = "default";
+    if (run.principal.empty()) run.principal = R"({"subject":"tester","roles":["operator"]})";
     std::optional<absl::StatusOr<RunRow>> started;
-    boost::asio::co_spawn(io_, Starting(engine_.get(), run, &started), boost::asio::detached);
+    boost::asio::co_spawn(io_, Starting(engine_.get(), std::move(run), &started),
+                          boost::asio::detached);
     TurnUntil([&] { return started.has_value(); });
-    EXPECT_TRUE(started->ok()) << started->status();
-    return started->ok() ? (*started)->id : std::string();
+    return *started;
   }
   RunRow Get(const std::string& id) {
     auto row = store().GetRun("default", id);
@@ -207,7 +224,7 @@ class EngineFixture {
     io_.run_for(time);
   }
   void TurnUntil(const std::function<bool()>& holds) {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const auto until = std::chrono::steady_clock::now() + patience;
     while (!holds()) {
       if (std::chrono::steady_clock::now() > until) {
         ADD_FAILURE() << "waited too long";

@@ -82,7 +82,8 @@ TEST_P(EngineTest, AFailedStepStopsAndCanBeRetried) {
   engine->engine().LookNow();
   EXPECT_EQ(engine->WaitForEnd(run.id).state, "completed");
   EXPECT_THAT(Called(), ElementsAre("s.a", "s.b", "s.b", "s.c"));
-  EXPECT_EQ(caller().calls[1].key, caller().calls[2].key);
+  // The server has said that nothing came of the first attempt: the second is another intent.
+  EXPECT_NE(caller().calls[1].key, caller().calls[2].key);
 }
 
 TEST_P(EngineTest, OnErrorContinueGoesOn) {
@@ -293,7 +294,7 @@ TEST_P(EngineTest, ARunOfAnotherWorkflow) {
   EXPECT_EQ(run.output, R"({"twice":42})");
 }
 
-TEST_P(EngineTest, AForkOfAThousand) {
+TEST_P(EngineTest, AForkOfFourHundred) {
   caller().handlers["s.a"] = testing::Answer("1");
   std::string branches;
   for (int i = 0; i < 400; ++i) branches += StrCat("            - b", i, ": {call: s.a@mcp}\n");

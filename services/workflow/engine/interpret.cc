@@ -12,6 +12,7 @@
 #include "common/json/dom.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
+#include "services/workflow/engine/paths.h"
 #include "services/workflow/engine/run_task.h"
 
 namespace metamcp::workflow {
@@ -20,27 +21,12 @@ namespace {
 constexpr std::string_view kErrorTypes =
     "https://open-workflow-specification.org/dsl/errors/types/";
 
+// How long the answer holds that a run's principal may still act.
+constexpr int64_t kAdmitUs = 500'000;
+
 // Rows that may wait for the next commit.
 constexpr size_t kDeferredMax = 256;
-
-// A path as errors name it: without visits and attempts.
-std::string PlainPath(const std::string& path) {
-  std::string out;
-  for (size_t i = 0; i < path.size(); ++i) {
-    if (path[i] != '@' && path[i] != '#') {
-      out += path[i];
-      continue;
-    }
-    while (i + 1 < path.size() && path[i + 1] != '/') ++i;
-  }
-  return out;
-}
-
-std::string EscapePart(const std::string& name) {
-  std::string out;
-  for (const char c : name) out += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
-  return out;
-}
+constexpr size_t kDeferredBytesMax = 4u << 20;
 
 }  // namespace
 
@@ -125,13 +111,26 @@ Awaitable<Outcome> RunTask::RunOne(const Task& task, std::string path, std::stri
     co_return out;
   }
   if (lost_) co_return Stop();
+  if (NowMicros() >= admit_again_us_) {
+    const CallContext ctx = Context();
+    auto admitting = parts_.caller.Admit(ctx);
+    const absl::Status admitted = co_await std::move(admitting);
+    if (absl::IsUnauthenticated(admitted)) co_return FaultOf(admitted, path);
+    admit_again_us_ = NowMicros() + kAdmitUs;
+  }
   if (++executed_ > parts_.limits.steps_per_run_max) {
     co_return Fault("runtime", 500, "Too many steps",
                     StrCat("the run takes more than ", parts_.limits.steps_per_run_max, " steps"),
                     path);
   }
+  if (stored_bytes_ > parts_.limits.run_bytes_max && run_.phase == "forward") {
+    co_return Fault(
+        "runtime", 500, "Too much data",
+        StrCat("the results of the run's steps exceed ", parts_.limits.run_bytes_max, " bytes"),
+        path);
+  }
   // What needs no storing by itself is stored now and then, which also lets others have a turn.
-  if (deferred_.size() >= kDeferredMax) {
+  if (deferred_.size() >= kDeferredMax || deferred_bytes_ >= kDeferredBytesMax) {
     auto storing = Durable(MakeCommit());
     const absl::Status stored = co_await std::move(storing);
     if (!stored.ok()) co_return Stop();
@@ -171,24 +170,41 @@ Awaitable<Outcome> RunTask::RunOne(const Task& task, std::string path, std::stri
   auto bounded = RunUntil(until, Runner::Run(std::move(acting), outcome));
   const absl::Status status = co_await std::move(bounded);
   if (absl::IsDeadlineExceeded(status)) {
-    // A later walk must not take the call for one that a crash left behind.
-    if (StepRow* left = Find(path); left != nullptr && left->state == "started") {
-      StepRow row = *left;
-      const Outcome fault =
-          Fault("timeout", 408, "Timeout", "the task took longer than it may", path);
-      row.state = "failed";
-      row.error = fault.error;
-      row.ended_us = NowMicros();
-      Defer(std::move(row), "step.failed");
-    }
+    Abandon(path, "failed");
     *outcome = Fault("timeout", 408, "Timeout", "the task took longer than it may", path);
   }
   if (outcome->kind == Outcome::kFault && outcome->next.empty()) outcome->next = task.on_error;
   co_return *outcome;
 }
 
+// What was under way there was cut off. A later walk must not take it for what a crash left.
+void RunTask::Abandon(const std::string& path, const std::string& state) {
+  Orphan(path);
+  std::vector<StepRow> left;
+  for (auto it = steps_.lower_bound(path); it != steps_.end() && it->first.starts_with(path);
+       ++it) {
+    const StepRow& row = it->second;
+    if ((row.state == "started" || row.state == "waiting") && IsBelow(it->first, path)) {
+      left.push_back(row);
+    }
+  }
+  for (StepRow& row : left) {
+    row.unsettled = row.state == "started";
+    row.state = row.unsettled ? state : "cancelled";
+    if (row.unsettled && state == "failed") {
+      row.error = Fault("timeout", 408, "Timeout", "the task took longer than it may", path).error;
+    }
+    row.ended_us = NowMicros();
+    const bool failed = row.state == "failed";
+    Defer(std::move(row), failed ? "step.failed" : "");
+  }
+}
+
 Awaitable<Outcome> RunTask::RunAction(const Task& task, std::string path, std::string input,
                                       std::string context, Scope scope) {
+  auto resolving = Resolve(&input, &context);
+  const absl::Status resolved = co_await std::move(resolving);
+  if (!resolved.ok()) co_return FaultOf(resolved, path);
   Frame frame;
   frame.input = input;
   frame.context = context;
@@ -268,6 +284,11 @@ Awaitable<Outcome> RunTask::Dispatch(const Task& task, std::string path, Frame f
 // The output and the context as the task shapes them, and its checkpoint.
 Awaitable<Outcome> RunTask::Conclude(const Task& task, std::string path, Frame frame,
                                      Outcome outcome) {
+  if (task.output_as || task.export_as) {
+    auto resolving = Resolve(&outcome.output, &outcome.context);
+    const absl::Status resolved = co_await std::move(resolving);
+    if (!resolved.ok()) co_return FaultOf(resolved, path);
+  }
   const std::string raw = outcome.output;
   frame.context = outcome.context;
   if (task.output_as) {
@@ -286,7 +307,9 @@ Awaitable<Outcome> RunTask::Conclude(const Task& task, std::string path, Frame f
   StepRow* known = Find(path);
   StepRow row = known != nullptr && known->state == "effect" ? *known : NewRow(task, path);
   if (known != nullptr && known->state != "effect") {
-    row.attempt = known->attempt + (known->state == "retried" || known->state == "failed" ? 1 : 0);
+    const bool again = known->state == "retried" || known->state == "failed" ||
+                       known->state == "superseded" || known->state == "cancelled";
+    row.attempt = known->attempt + (again ? 1 : 0);
     row.started_us = known->started_us;
   }
   row.state = "done";

@@ -1,5 +1,4 @@
-// Tasks with an effect outside. An effect that may not be repeated is on record before it begins;
-// its result is stored before anything is made of it.
+// Tasks with an effect outside: what they send, and what comes of one attempt.
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -20,13 +19,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kAutomaticAttempts = 4;
-constexpr std::chrono::milliseconds kAutomaticPause(250);
-
 // The failure says that the server may have begun, and nobody knows how far it came.
 bool EffectUnknown(const absl::Status& status) {
   const auto info = GetErrorInfo(status);
-  if (!info) return absl::IsUnavailable(status);
+  if (!info) {
+    return absl::IsUnavailable(status) || absl::IsCancelled(status) ||
+           absl::IsDeadlineExceeded(status);
+  }
   return info->reason == "UPSTREAM_LOST" || info->reason == "CALL_OWNER_LOST" ||
          info->reason == "UPSTREAM_TIMEOUT";
 }
@@ -35,7 +34,8 @@ bool EffectUnknown(const absl::Status& status) {
 bool NotSent(const absl::Status& status) {
   const auto info = GetErrorInfo(status);
   return info && (info->reason == "UPSTREAM_UNAVAILABLE" || info->reason == "NOT_OWNER" ||
-                  info->reason == "QUEUE_FULL");
+                  info->reason == "QUEUE_FULL" || info->reason == "SERVICE_UNREACHABLE" ||
+                  info->reason == "SHUTTING_DOWN");
 }
 
 std::string TextsOf(const std::string& result) {
@@ -60,6 +60,16 @@ std::string ContentOf(const HttpReply& reply, bool raw) {
   }
   if (reply.body.empty()) return "null";
   return json::JsonQuote(reply.body);
+}
+
+// The request as people are shown it: without what may be secret.
+std::string ShownRequest(const HttpCall& call) {
+  json::ObjectWriter out;
+  out.AddString("method", call.method);
+  out.AddString("uri", call.url);
+  if (!call.body.empty())
+    out.Add("body", json::ScanValue(call.body).ok() ? call.body : json::JsonQuote(call.body));
+  return std::move(out).Build();
 }
 
 std::string ResponseOf(const HttpCall& call, const HttpReply& reply) {
@@ -87,18 +97,22 @@ std::string ResponseOf(const HttpCall& call, const HttpReply& reply) {
 }  // namespace
 
 Awaitable<Outcome> RunTask::DoTool(const Task& task, std::string path, Frame frame) {
-  auto evaluating = Evaluate(task.value, frame.input, &task, path, frame, "");
-  auto arguments = co_await std::move(evaluating);
-  if (!arguments.ok()) co_return FaultOf(arguments.status(), path);
   Effect effect;
   effect.tool = task.tool;
-  effect.arguments = *std::move(arguments);
+  if (EditFor(path) == nullptr) {
+    auto evaluating = Evaluate(task.value, frame.input, &task, path, frame, "");
+    auto arguments = co_await std::move(evaluating);
+    if (!arguments.ok()) co_return FaultOf(arguments.status(), path);
+    effect.arguments = *std::move(arguments);
+  }
   const CallContext ctx = Context();
   auto describing = parts_.caller.Describe(ctx, task.tool);
   const auto info = co_await std::move(describing);
   // An unknown tool fails in the call, in the call chain's own words.
   if (info.ok()) {
     effect.repeatable = info->repeatable;
+    effect.reads = info->reads;
+    effect.sample = info->sample;
     if (!task.pin.empty() && !absl::StartsWith(info->fingerprint, task.pin)) {
       co_return Fault("validation", 409, "Tool changed",
                       StrCat("the definition of ", task.tool, " is not the pinned one"), path);
@@ -165,6 +179,8 @@ Awaitable<Outcome> RunTask::DoHttp(const Task& task, std::string path, Frame fra
   effect.tool =
       StrCat(spec.method, " ", effect.request.url.substr(0, effect.request.url.find('?')));
   effect.repeatable = spec.method != "POST" && spec.method != "PATCH";
+  effect.reads = spec.method == "GET" || spec.method == "HEAD";
+  effect.arguments = ShownRequest(effect.request);
   if (task.repeatable) effect.repeatable = *task.repeatable;
   auto running = RunEffect(task, std::move(path), std::move(frame), std::move(effect));
   co_return co_await std::move(running);
@@ -206,154 +222,6 @@ Awaitable<Outcome> RunTask::Attempt(const Effect& effect, std::string path, std:
   }
   out.output = effect.output == "response" ? ResponseOf(effect.request, *reply)
                                            : ContentOf(*reply, effect.output == "raw");
-  co_return out;
-}
-
-Awaitable<Outcome> RunTask::RunEffect(const Task& task, std::string path, Frame frame,
-                                      Effect effect) {
-  StepRow row = NewRow(task, path);
-  row.tool = effect.tool;
-  row.repeatable = effect.repeatable;
-  row.key = Sha256Hex(StrCat(run_.id, path)).substr(0, 32);
-  if (const StepRow* known = Find(path)) {
-    if (known->state == "failed") {
-      Outcome out;
-      out.kind = Outcome::kFault;
-      out.error = known->error;
-      co_return out;
-    }
-    row.attempt = known->attempt + 1;
-    if (known->state == "started" || known->state == "unknown") {
-      if (!known->repeatable && !effect.repeatable) {
-        bool again = false;
-        auto deciding = Decide(task, path, frame, *known, &again);
-        Outcome decided = co_await std::move(deciding);
-        if (!again) co_return decided;
-        row.attempt = Find(path)->attempt + 1;
-      } else {
-        StepRow before = *known;
-        before.state = "unknown";
-        before.ended_us = NowMicros();
-        Defer(std::move(before), "step.unknown");
-      }
-    }
-  }
-  for (int tries = 1;; ++tries) {
-    if (Paused() || lost_) co_return Stop();
-    row.state = "started";
-    row.started_us = NowMicros();
-    Defer(row, "step.started");
-    ++calls_;
-    struct Counted {
-      ~Counted() { --*count; }
-      int* count;
-    } counted{&calls_};
-    if (!effect.repeatable || DesiredState() != state_) {
-      auto committing = Durable(MakeCommit());
-      const absl::Status stored = co_await std::move(committing);
-      if (!stored.ok()) co_return Stop();
-    }
-    bool unknown = false;
-    auto attempting = Attempt(effect, path, row.key, &unknown);
-    Outcome outcome = co_await std::move(attempting);
-    row.ended_us = NowMicros();
-    const bool not_sent = outcome.kind == Outcome::kFault && outcome.next == "not-sent";
-    outcome.next.clear();
-    if ((not_sent || (unknown && effect.repeatable)) && tries < kAutomaticAttempts) {
-      row.state = "failed";
-      row.error = outcome.error;
-      Defer(row, "step.failed");
-      ++row.attempt;
-      row.error.clear();
-      auto pause = Sleep(kAutomaticPause * (1 << (2 * (tries - 1))));
-      (void)co_await std::move(pause);
-      continue;
-    }
-    if (unknown && !effect.repeatable) {
-      row.state = "unknown";
-      row.error = outcome.error;
-      Defer(row, "step.unknown");
-      --calls_;
-      bool again = false;
-      auto deciding = Decide(task, path, frame, row, &again);
-      Outcome decided = co_await std::move(deciding);
-      ++calls_;
-      if (!again) co_return decided;
-      row.attempt = Find(path)->attempt + 1;
-      row.error.clear();
-      tries = 0;
-      continue;
-    }
-    if (outcome.kind == Outcome::kDone) {
-      row.state = "effect";
-      row.output = outcome.output;
-      row.context = frame.context;
-    } else {
-      row.state = "failed";
-      row.error = outcome.error;
-    }
-    Defer(row, row.state == "failed" ? "step.failed" : "");
-    auto committing = Durable(MakeCommit());
-    const absl::Status stored = co_await std::move(committing);
-    if (!stored.ok()) co_return Stop();
-    outcome.context = frame.context;
-    co_return outcome;
-  }
-}
-
-// Asks a person about a step whose effect is unknown: again, done with a result, skip or roll back.
-Awaitable<Outcome> RunTask::Decide(const Task& task, std::string path, const Frame& frame,
-                                   StepRow row, bool* again) {
-  row.state = "unknown";
-  Defer(row, "step.unknown");
-  StepRow question = NewRow(task, path + "#decision");
-  question.kind = "decision";
-  question.compensable = false;
-  question.attempt = row.attempt;
-  question.tool = row.tool;
-  question.detail =
-      StrCat("{\"tool\":", json::JsonQuote(row.tool),
-             ",\"why\":\"the step was under way when contact was lost; whether it took "
-             "effect is unknown\",\"actions\":[\"retry\",\"done\",\"skip\",\"rollback\"]}");
-  ++questions_;
-  struct Counted {
-    ~Counted() { --*count; }
-    int* count;
-  } counted{&questions_};
-  auto waiting = WaitFor(question);
-  const Answer answer = co_await std::move(waiting);
-  if (answer.kind != Answer::kAnswered) co_return Stop();
-  question.state = "done";
-  question.output = answer.decision;
-  question.ended_us = NowMicros();
-  Defer(question, "");
-  const auto decision = json::ParseOrderedJson(answer.decision);
-  const std::string action =
-      decision.ok() && decision->contains("action") ? (*decision)["action"].get<std::string>() : "";
-  if (action == "retry") {
-    *again = true;
-    co_return Outcome();
-  }
-  if (action == "rollback") {
-    Outcome out = Fault("runtime", 500, "Rolled back by decision", "", path);
-    out.kind = Outcome::kRollback;
-    co_return out;
-  }
-  Outcome out;
-  out.context = frame.context;
-  out.output = frame.input;
-  row.state = "effect";
-  if (action == "done" && decision->contains("result")) {
-    out.output = json::DumpJson((*decision)["result"]);
-  }
-  row.output = out.output;
-  row.context = out.context;
-  row.ended_us = NowMicros();
-  if (action == "skip") row.compensable = false;
-  Defer(std::move(row), "");
-  auto committing = Durable(MakeCommit());
-  const absl::Status stored = co_await std::move(committing);
-  if (!stored.ok()) co_return Stop();
   co_return out;
 }
 

@@ -18,24 +18,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// What `from` has beside `base` is put into `into`, objects member by member.
-void Merge(const Json& base, const Json& from, Json* into) {
-  if (!from.is_object() || !into->is_object()) {
-    if (from != base) *into = from;
-    return;
-  }
-  for (auto it = from.begin(); it != from.end(); ++it) {
-    const auto before = base.is_object() ? base.find(it.key()) : base.end();
-    if (base.is_object() && before != base.end() && *before == *it) continue;
-    if (!into->contains(it.key())) {
-      (*into)[it.key()] = *it;
-      continue;
-    }
-    static const Json kNothing;
-    Merge(base.is_object() && before != base.end() ? *before : kNothing, *it, &(*into)[it.key()]);
-  }
-}
-
 // The part of an error type that names it, of the prefixes that the specification has used.
 std::string_view TypeName(std::string_view type) {
   for (const std::string_view prefix :
@@ -99,6 +81,11 @@ Awaitable<Outcome> RunTask::DoFor(const Task& task, std::string path, Frame fram
     round.context = out.context;
     round.scope = scope;
     if (task.while_true) {
+      auto resolving = Resolve(&out.output, &out.context);
+      const absl::Status resolved = co_await std::move(resolving);
+      if (!resolved.ok()) co_return FaultOf(resolved, path);
+      round.input = out.output;
+      round.context = out.context;
       auto testing = Test(*task.while_true, out.output, &task, path, round);
       const auto holds = co_await std::move(testing);
       if (!holds.ok()) co_return FaultOf(holds.status(), path);
@@ -115,93 +102,6 @@ Awaitable<Outcome> RunTask::DoFor(const Task& task, std::string path, Frame fram
       break;
     }
   }
-  co_return out;
-}
-
-// Shared by the branches of one fork and the one that waits for them.
-struct RunTask::Branches {
-  Branches(boost::asio::any_io_executor executor, size_t count)
-      : changed(executor), results(count) {}
-  ~Branches() = default;
-  Signal changed;
-  std::vector<std::optional<Outcome>> results;
-  std::vector<std::shared_ptr<Canceller>> cancellers;
-  size_t running = 0;
-  std::optional<size_t> first;  // to end well
-  bool failed = false;
-};
-
-Awaitable<void> RunTask::Branch(RunTask* self, const Task* task, std::string path, Frame frame,
-                                size_t index, std::shared_ptr<Branches> branches) {
-  struct Runner {
-    static Awaitable<absl::StatusOr<Outcome>> Run(Awaitable<Outcome> op) {
-      co_return co_await std::move(op);
-    }
-  };
-  auto running = self->RunOne(*task, std::move(path), frame.input, frame.context, frame.scope);
-  auto cancellable = RunCancellable(branches->cancellers[index], Runner::Run(std::move(running)));
-  auto outcome = co_await std::move(cancellable);
-  branches->results[index] = outcome.ok() ? *std::move(outcome) : Stop();
-  const Outcome& result = *branches->results[index];
-  if (result.kind == Outcome::kDone && !branches->first) branches->first = index;
-  if (result.kind == Outcome::kFault || result.kind == Outcome::kRollback) branches->failed = true;
-  --branches->running;
-  branches->changed.Notify();
-}
-
-Awaitable<Outcome> RunTask::DoFork(const Task& task, std::string path, Frame frame) {
-  const size_t count = task.tasks.size();
-  auto branches = std::make_shared<Branches>(parts_.executor, count);
-  // However this coroutine ends, no branch goes on without it.
-  struct Guard {
-    ~Guard() {
-      for (const auto& one : branches->cancellers) one->Cancel();
-    }
-    std::shared_ptr<Branches> branches;
-  } guard{branches};
-  size_t next = 0;
-  const auto over = [&] {
-    return branches->failed || (task.compete && branches->first.has_value());
-  };
-  while (true) {
-    while (next < count && branches->running < parts_.branches_at_once_max && !over()) {
-      branches->cancellers.push_back(std::make_shared<Canceller>());
-      ++branches->running;
-      const size_t index = next++;
-      std::string at = StrCat(path, "/fork/branches/", index, "/", task.tasks[index].name);
-      tasks_->Spawn("workflow.branch",
-                    Branch(this, &task.tasks[index], std::move(at), frame, index, branches));
-    }
-    if (over()) {
-      for (const auto& one : branches->cancellers) one->Cancel();
-    }
-    if (branches->running == 0 && (next == count || over())) break;
-    co_await branches->changed.Wait();
-  }
-  Outcome out;
-  if (task.compete && branches->first) {
-    const Outcome& winner = *branches->results[*branches->first];
-    out.output = winner.output;
-    out.context = winner.context;
-    if (winner.next == "end") out.next = "end";
-    co_return out;
-  }
-  std::vector<std::string> outputs;
-  const auto base = json::ParseOrderedJson(frame.context);
-  Json merged = base.ok() ? *base : Json();
-  const Outcome* stopped = nullptr;
-  for (const auto& result : branches->results) {
-    if (!result) continue;
-    if (result->kind == Outcome::kFault || result->kind == Outcome::kRollback) co_return *result;
-    if (result->kind == Outcome::kStop) stopped = &*result;
-    outputs.push_back(result->output);
-    const auto context = json::ParseOrderedJson(result->context);
-    if (context.ok() && base.ok()) Merge(*base, *context, &merged);
-    if (result->next == "end") out.next = "end";
-  }
-  if (stopped != nullptr) co_return Stop();
-  out.output = json::JoinArray(outputs);
-  out.context = json::DumpJson(merged);
   co_return out;
 }
 

@@ -3,31 +3,12 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "common/base/ids.h"
 #include "common/base/strings.h"
 #include "common/json/dom.h"
+#include "services/workflow/engine/paths.h"
 #include "services/workflow/engine/run_task.h"
 
 namespace metamcp::workflow {
-namespace {
-
-// A path without the rounds of loops, visits and attempts: a place in the definition.
-std::string PlaceOf(const std::string& path) {
-  std::string out;
-  for (size_t i = 0; i < path.size(); ++i) {
-    if (path[i] == '[') {
-      while (i < path.size() && path[i] != ']') ++i;
-    } else if (path[i] == '@' || path[i] == '#') {
-      while (i + 1 < path.size() && path[i + 1] != '/') ++i;
-    } else {
-      out += path[i];
-    }
-  }
-  return out;
-}
-
-}  // namespace
-
 Awaitable<void> RunTask::BeginRollback(std::string why, std::string error) {
   RunCommit commit = MakeCommit();
   commit.mark_started_as = true;
@@ -67,8 +48,10 @@ Awaitable<Outcome> RunTask::Compensate(const StepRow step, const Task& task) {
   if (const auto names = json::ParseOrderedJson(step.detail); names.ok() && names->is_object()) {
     for (auto it = names->begin(); it != names->end(); ++it) scope[it.key()] = json::DumpJson(*it);
   }
-  auto running = RunList(task.compensate, base, step.output.empty() ? "null" : step.output,
-                         step.context.empty() ? "null" : step.context, scope);
+  std::string output = step.output.empty() ? "null" : step.output;
+  std::string context = step.context.empty() ? "null" : step.context;
+  auto running =
+      RunList(task.compensate, base, std::move(output), std::move(context), std::move(scope));
   Outcome outcome = co_await std::move(running);
   if (outcome.kind == Outcome::kFault) outcome.next.clear();
   co_return outcome;

@@ -1,5 +1,6 @@
 #include "services/workflow/engine/run_principal.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "common/base/strings.h"
@@ -27,7 +28,17 @@ std::string PrincipalJson(const Principal& principal) {
   out["teams"] = principal.teams;
   out["scopes"] = principal.scopes;
   out["method"] = principal.method;
+  if (!principal.actors.empty()) out["actors"] = principal.actors;
   return json::DumpJson(out);
+}
+
+int RunsAbove(std::string_view principal_json) {
+  const auto parsed = json::ParseJson(principal_json);
+  if (!parsed.ok() || !parsed->is_object()) return 0;
+  const std::vector<std::string> actors = Texts(*parsed, "actors");
+  return static_cast<int>(std::count_if(actors.begin(), actors.end(), [](const auto& actor) {
+    return actor.rfind(kRunActor, 0) == 0;
+  }));
 }
 
 std::shared_ptr<const Principal> PrincipalOf(const RunRow& run) {
@@ -35,8 +46,9 @@ std::shared_ptr<const Principal> PrincipalOf(const RunRow& run) {
   out->tenant = run.tenant;
   out->kind = "run";
   out->client = StrCat("workflow ", run.name, " ", run.version);
-  out->actors.push_back(StrCat("run:", run.id));
   const auto parsed = json::ParseJson(run.principal);
+  if (parsed.ok() && parsed->is_object()) out->actors = Texts(*parsed, "actors");
+  out->actors.push_back(StrCat(kRunActor, run.id));
   if (!parsed.ok() || !parsed->is_object()) return out;
   if (const auto it = parsed->find("subject"); it != parsed->end() && it->is_string()) {
     out->subject = it->get<std::string>();

@@ -1,17 +1,12 @@
 #include "services/workflow/engine/run_task.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
-#include "common/json/dom.h"
-#include "common/json/scan.h"
-#include "common/json/splice.h"
-#include "common/telemetry/log.h"
 #include "services/workflow/engine/run_principal.h"
 
 namespace metamcp::workflow {
@@ -35,6 +30,8 @@ RunTask::RunTask(RunParts parts, RunRow run, std::shared_ptr<const Definition> d
       changed_(parts_.executor) {
   for (StepRow& step : steps) {
     ord_ = std::max(ord_, step.ord);
+    stored_bytes_ += SizeOf(step.output) + SizeOf(step.context) + SizeOf(step.arguments);
+    NoteKey(step);
     steps_[step.path] = std::move(step);
   }
 }
@@ -65,93 +62,6 @@ void RunTask::Lose() {
   changed_.Notify();
 }
 
-StepRow* RunTask::Find(const std::string& path) {
-  const auto it = steps_.find(path);
-  return it == steps_.end() ? nullptr : &it->second;
-}
-
-StepRow RunTask::NewRow(const Task& task, const std::string& path) {
-  StepRow row;
-  row.path = path;
-  row.ord = ++ord_;
-  row.kind = std::string(TaskKindName(task.kind));
-  row.name = task.name;
-  row.tool = task.tool;
-  row.compensable = !task.compensate.empty();
-  row.started_us = NowMicros();
-  return row;
-}
-
-std::string RunTask::DesiredState() const {
-  if (run_.phase != "forward") return run_state::kRollingBack;
-  if (calls_ == 0 && questions_ > 0) return run_state::kNeedsDecision;
-  if (calls_ == 0 && waits_ > 0) return run_state::kWaiting;
-  return run_state::kRunning;
-}
-
-RunCommit RunTask::MakeCommit() {
-  RunCommit commit;
-  commit.run_id = run_.id;
-  commit.owner = run_.owner;
-  commit.epoch = run_.epoch;
-  commit.steps = std::move(deferred_);
-  commit.events = std::move(deferred_events_);
-  deferred_.clear();
-  deferred_events_.clear();
-  return commit;
-}
-
-void RunTask::Defer(StepRow row, std::string_view event) {
-  if (!event.empty()) {
-    EventRow out;
-    out.time_us = NowMicros();
-    out.type = std::string(event);
-    out.path = row.path;
-    json::ObjectWriter data;
-    data.AddString("name", row.name);
-    data.AddString("kind", row.kind);
-    if (!row.tool.empty()) data.AddString("tool", row.tool);
-    if (row.attempt > 1) data.AddInt("attempt", row.attempt);
-    if (event == "step.failed" && !row.error.empty()) data.Add("error", row.error);
-    if (event == "step.waiting" && !row.detail.empty()) data.Add("detail", row.detail);
-    out.data = std::move(data).Build();
-    deferred_events_.push_back(std::move(out));
-  }
-  steps_[row.path] = row;
-  // One row for a path and attempt: the last says it all.
-  for (StepRow& earlier : deferred_) {
-    if (earlier.path == row.path && earlier.attempt == row.attempt) {
-      earlier = std::move(row);
-      return;
-    }
-  }
-  deferred_.push_back(std::move(row));
-}
-
-// Stores a commit with the run's state where that has changed. ABORTED: the run is another's.
-Awaitable<absl::Status> RunTask::Durable(RunCommit commit) {
-  if (lost_) co_return MakeError("RUN_FENCED", "workflow", "another process works on this run");
-  const std::string state = commit.state ? *commit.state : DesiredState();
-  if (state != state_) {
-    commit.state = state;
-    state_ = state;
-    EventRow event;
-    event.time_us = NowMicros();
-    event.type = "run.state";
-    event.data = StrCat("{\"state\":\"", state, "\"}");
-    commit.events.push_back(std::move(event));
-  }
-  auto committing = parts_.committer.Commit(std::move(commit));
-  const absl::Status status = co_await std::move(committing);
-  if (!status.ok()) {
-    Log(LogLevel::kWarning, "workflow.run_lost",
-        {{"run", run_.id}, {"error", std::string(status.message())}});
-    lost_ = true;
-    changed_.Notify();
-  }
-  co_return status;
-}
-
 CallContext RunTask::Context() const {
   CallContext ctx(PrincipalOf(run_), CallContext::Clock::now() + parts_.call_timeout);
   ctx.request_id = NewRequestId();
@@ -159,7 +69,7 @@ CallContext RunTask::Context() const {
 }
 
 bool RunTask::Resting(int64_t now_us) const {
-  if (calls_ > 0 || waits_ == 0 || listening_ > 0 || lost_) return false;
+  if (calls_ > 0 || waits_ == 0 || lost_) return false;
   if (static_cast<size_t>(waits_) != dues_.size()) return false;
   return *dues_.begin() > now_us + kRestUs;
 }
@@ -219,8 +129,15 @@ Awaitable<bool> RunTask::RunPhase(bool forward, Outcome* out) {
   }
   const std::optional<int64_t> due =
       rest && *dues_.begin() != INT64_MAX ? std::make_optional(*dues_.begin()) : std::nullopt;
+  // What it listens for stays as it is, although nobody listens here.
+  const std::multiset<std::string> listens = listens_;
+  const bool listens_changed = listens_changed_;
   if (!*ended) tasks_->CancelAll();
   co_await tasks_->Join(std::chrono::seconds(30));
+  if (rest && !*ended) {
+    listens_ = listens;
+    listens_changed_ = listens_changed;
+  }
   if (rest && !*ended) {
     auto resting = Rest(state_, due);
     co_await std::move(resting);
@@ -248,6 +165,7 @@ Awaitable<void> RunTask::Main() {
         commit.seen_wake = wake_;
         auto storing = Durable(std::move(commit));
         (void)co_await std::move(storing);
+        TellOthers();
         co_return;
       }
       auto beginning = BeginRollback("cancel", "");
@@ -288,6 +206,12 @@ Awaitable<void> RunTask::Rest(std::string state, std::optional<int64_t> due_us) 
   (void)co_await std::move(storing);
 }
 
+// Runs above and below have something to do.
+void RunTask::TellOthers() {
+  if (!run_.parent_run.empty()) parts_.host.Poke(run_.parent_run);
+  if (!run_.parent_run.empty() || started_children_) parts_.host.LookNow();
+}
+
 // The end of a run, by what its body or its rollback came to.
 Awaitable<void> RunTask::Finish(Outcome outcome) {
   RunCommit commit = MakeCommit();
@@ -304,13 +228,13 @@ Awaitable<void> RunTask::Finish(Outcome outcome) {
   }
   auto storing = Durable(std::move(commit));
   (void)co_await std::move(storing);
-  if (!run_.parent_run.empty()) parts_.host.Poke(run_.parent_run);
+  TellOthers();
 }
 
 Awaitable<Outcome> RunTask::Forward() {
   auto body = Body();
   if (!definition_->timeout || definition_->timeout->ms <= 0) co_return co_await std::move(body);
-  const int64_t left_us = run_.created_us + definition_->timeout->ms * 1000 - NowMicros();
+  const int64_t left_us = run_.began_us + definition_->timeout->ms * 1000 - NowMicros();
   auto outcome = std::make_shared<Outcome>(Stop());
   const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(left_us);
   struct Runner {
@@ -342,6 +266,9 @@ Awaitable<Outcome> RunTask::Body() {
   Outcome outcome = co_await std::move(running);
   if (outcome.kind != Outcome::kDone || !definition_->output_as) co_return outcome;
   frame.context = outcome.context;
+  auto resolving = Resolve(&outcome.output, &frame.context);
+  const absl::Status resolved = co_await std::move(resolving);
+  if (!resolved.ok()) co_return FaultOf(resolved, "/output");
   auto evaluating =
       Evaluate(*definition_->output_as, outcome.output, nullptr, "/", frame, outcome.output);
   auto output = co_await std::move(evaluating);

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +31,17 @@ inline constexpr char kNeedsDecision[] = "needs-decision";
 }  // namespace run_state
 bool IsFinal(const std::string& state);
 
+// What of a run is done in earnest.
+namespace run_mode {
+inline constexpr char kReal[] = "";
+inline constexpr char kReads[] = "reads";      // a dry run: what changes nothing is called
+inline constexpr char kNothing[] = "nothing";  // a dry run: nothing is called
+}  // namespace run_mode
+
+// Whether a stored value is not JSON but says where in the run's values it is, and its size.
+bool IsReference(const std::string& value);
+int64_t SizeOf(const std::string& value);
+
 // What operators want of a run; bits of RunRow::control.
 enum Control : int64_t { kPause = 1, kCancel = 2, kRollback = 4 };
 
@@ -38,19 +51,25 @@ struct RunRow {
   std::string phase = "forward";
   std::string input = "null", output, error;
   std::string principal;  // JSON
+  std::string subject;    // of the principal
   std::string request_key, parent_run, parent_path;
+  std::string mode;       // run_mode
+  std::string origin;     // the run that this one repeats
+  bool detached = false;  // its parent does not wait for it
   int64_t control = 0;
   std::string owner;
   int64_t epoch = 0;
   int64_t event_seq = 0;
   int64_t wake = 0;
   int64_t created_us = 0;
+  int64_t began_us = 0;  // what its time limit counts from: its start, or its last retry
   int64_t ended_us = 0;
 };
 
 // States of a step: started (its effect may be under way), effect (it has happened, the output is
-// as it came), done, waiting, skipped, failed, cancelled, unknown (begun by a process that is gone)
-// or retried (failed, to be run again).
+// as it came), done, waiting, skipped, failed, cancelled, unknown (begun by a process that is
+// gone), retried (failed, to be run again) or superseded (done, and to be run again all the same).
+// Large values are references within the run (IsReference).
 struct StepRow {
   std::string path;
   int64_t attempt = 1;
@@ -59,6 +78,8 @@ struct StepRow {
   std::string kind, name, tool, key;
   bool repeatable = false;
   bool compensable = false;
+  bool unsettled = false;       // whether it took effect is unknown
+  std::string arguments;        // what the tool was given, JSON
   std::string output, context;  // JSON, after output.as and export.as
   std::string next;             // where the flow goes: empty, exit, end or a task
   std::string error;            // JSON
@@ -66,6 +87,11 @@ struct StepRow {
   int64_t due_us = 0;           // of a wait: when it ends
   int64_t started_us = 0;
   int64_t ended_us = 0;
+};
+
+struct StepKey {
+  std::string path;
+  int64_t attempt = 1;
 };
 
 struct EventRow {
@@ -81,6 +107,10 @@ struct RunCommit {
   std::vector<StepRow> steps;  // inserted or replaced
   std::vector<EventRow> events;
   std::vector<std::string> bus;  // events for listeners, JSON
+  // Types of events for which it waits from now on; none: as before.
+  std::optional<std::set<std::string>> listens;
+  // Runs that were started by steps below these paths are cancelled; with an end, all are.
+  std::vector<std::string> orphans;
   std::optional<std::string> state, phase, output, error;
   bool mark_started_as = false;  // steps that are still started become `started_as`
   std::string started_as;
@@ -94,6 +124,18 @@ struct DecisionRow {
   std::string path;
   int64_t attempt = 0;
   std::string decision;  // JSON: {action, result, comment, by}
+};
+
+// How runs of a workflow went.
+struct RunFigures {
+  std::map<std::string, int64_t> by_state;
+  std::vector<int64_t> completed_us;  // from creation to end, of the newest, sorted
+  struct Step {
+    std::string name, tool;
+    int64_t done = 0, failed = 0;
+    std::vector<int64_t> took_us;  // sorted
+  };
+  std::vector<Step> steps;
 };
 
 struct BusEvent {

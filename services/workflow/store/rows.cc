@@ -1,5 +1,7 @@
 #include "services/workflow/store/rows.h"
 
+#include <cstdlib>
+
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
@@ -8,28 +10,44 @@
 namespace metamcp::workflow {
 namespace {
 
-// Longer texts are stored apart: JSON never begins with the mark.
+// Longer texts are stored apart, and the column holds @DIGEST:SIZE. JSON never begins so.
 constexpr size_t kInlineMax = 8u << 10;
 constexpr char kMark = '@';
 
-}  // namespace
-
-absl::StatusOr<std::string> StorePayload(db::Transaction& tx, const std::string& text) {
-  if (text.size() <= kInlineMax) return text;
-  const std::string digest = Sha256Hex(text);
-  METAMCP_RETURN_IF_ERROR(
-      tx.Execute("INSERT INTO workflow_payloads (digest, body) VALUES (:digest, :body) ON CONFLICT "
-                 "(digest) DO NOTHING",
-                 {{"digest", digest}, {"body", text}})
-          .status());
-  return std::string(1, kMark) + digest;
+std::string_view DigestOf(std::string_view reference) {
+  reference.remove_prefix(1);
+  return reference.substr(0, reference.find(':'));
 }
 
-absl::StatusOr<std::string> LoadPayload(db::Transaction& tx, std::string stored) {
-  if (stored.empty() || stored[0] != kMark) return stored;
-  METAMCP_ASSIGN_OR_RETURN(const db::Row row,
-                           tx.QueryOne("SELECT body FROM workflow_payloads WHERE digest = :digest",
-                                       {{"digest", stored.substr(1)}}));
+}  // namespace
+
+bool IsReference(const std::string& value) { return !value.empty() && value[0] == kMark; }
+
+int64_t SizeOf(const std::string& value) {
+  const size_t colon = IsReference(value) ? value.find(':') : std::string::npos;
+  if (colon == std::string::npos) return static_cast<int64_t>(value.size());
+  return std::strtoll(value.c_str() + colon + 1, nullptr, 10);
+}
+
+absl::StatusOr<std::string> StoreValue(db::Transaction& tx, const std::string& run_id,
+                                       const std::string& text) {
+  if (text.size() <= kInlineMax) return text;
+  const std::string digest = Sha256Hex(text);
+  METAMCP_RETURN_IF_ERROR(tx.Execute("INSERT INTO workflow_values (run_id, digest, body) VALUES "
+                                     "(:run, :digest, :body) ON CONFLICT (run_id, digest) DO "
+                                     "NOTHING",
+                                     {{"run", run_id}, {"digest", digest}, {"body", text}})
+                              .status());
+  return StrCat(std::string(1, kMark), digest, ":", text.size());
+}
+
+absl::StatusOr<std::string> LoadValue(db::Transaction& tx, const std::string& run_id,
+                                      std::string stored) {
+  if (!IsReference(stored)) return stored;
+  METAMCP_ASSIGN_OR_RETURN(
+      const db::Row row,
+      tx.QueryOne("SELECT body FROM workflow_values WHERE run_id = :run AND digest = :digest",
+                  {{"run", run_id}, {"digest", std::string(DigestOf(stored))}}));
   return row.Get<std::string>("body");
 }
 
@@ -49,7 +67,7 @@ absl::StatusOr<DefinitionRow> ReadDefinitionRow(const db::Row& row) {
   return out;
 }
 
-absl::StatusOr<RunRow> ReadRun(db::Transaction& tx, const db::Row& row) {
+absl::StatusOr<RunRow> ReadRunHead(const db::Row& row) {
   RunRow out;
   METAMCP_ASSIGN_OR_RETURN(out.id, row.Get<std::string>("id"));
   METAMCP_ASSIGN_OR_RETURN(out.tenant, row.Get<std::string>("tenant"));
@@ -58,78 +76,79 @@ absl::StatusOr<RunRow> ReadRun(db::Transaction& tx, const db::Row& row) {
   METAMCP_ASSIGN_OR_RETURN(out.version, row.Get<std::string>("version"));
   METAMCP_ASSIGN_OR_RETURN(out.state, row.Get<std::string>("state"));
   METAMCP_ASSIGN_OR_RETURN(out.phase, row.Get<std::string>("phase"));
-  for (const auto& [column, into] :
-       {std::make_pair("input", &out.input), std::make_pair("output", &out.output),
-        std::make_pair("error", &out.error)}) {
-    METAMCP_ASSIGN_OR_RETURN(std::string stored, row.Get<std::string>(column));
-    METAMCP_ASSIGN_OR_RETURN(*into, LoadPayload(tx, std::move(stored)));
-  }
+  METAMCP_ASSIGN_OR_RETURN(out.input, row.Get<std::string>("input"));
+  METAMCP_ASSIGN_OR_RETURN(out.output, row.Get<std::string>("output"));
+  METAMCP_ASSIGN_OR_RETURN(out.error, row.Get<std::string>("error"));
   METAMCP_ASSIGN_OR_RETURN(out.principal, row.Get<std::string>("principal"));
+  METAMCP_ASSIGN_OR_RETURN(out.subject, row.Get<std::string>("subject"));
   METAMCP_ASSIGN_OR_RETURN(out.request_key, row.Get<std::string>("request_key"));
   METAMCP_ASSIGN_OR_RETURN(out.parent_run, row.Get<std::string>("parent_run"));
   METAMCP_ASSIGN_OR_RETURN(out.parent_path, row.Get<std::string>("parent_path"));
+  METAMCP_ASSIGN_OR_RETURN(out.mode, row.Get<std::string>("mode"));
+  METAMCP_ASSIGN_OR_RETURN(out.origin, row.Get<std::string>("origin"));
+  METAMCP_ASSIGN_OR_RETURN(out.detached, row.Get<bool>("detached"));
   METAMCP_ASSIGN_OR_RETURN(out.control, row.Get<int64_t>("control"));
   METAMCP_ASSIGN_OR_RETURN(out.owner, row.Get<std::string>("owner"));
   METAMCP_ASSIGN_OR_RETURN(out.epoch, row.Get<int64_t>("epoch"));
   METAMCP_ASSIGN_OR_RETURN(out.event_seq, row.Get<int64_t>("event_seq"));
   METAMCP_ASSIGN_OR_RETURN(out.wake, row.Get<int64_t>("wake"));
   METAMCP_ASSIGN_OR_RETURN(out.created_us, row.Get<int64_t>("created_us"));
+  METAMCP_ASSIGN_OR_RETURN(out.began_us, row.Get<int64_t>("began_us"));
   METAMCP_ASSIGN_OR_RETURN(out.ended_us, row.Get<int64_t>("ended_us"));
+  if (out.began_us == 0) out.began_us = out.created_us;
   return out;
 }
 
-absl::StatusOr<std::vector<RunRow>> ReadRuns(db::Transaction& tx, const db::Rows& rows) {
-  std::vector<RunRow> out;
-  for (const db::Row& row : rows) {
-    METAMCP_ASSIGN_OR_RETURN(RunRow run, ReadRun(tx, row));
-    out.push_back(std::move(run));
+absl::StatusOr<RunRow> ReadRun(db::Transaction& tx, const db::Row& row) {
+  METAMCP_ASSIGN_OR_RETURN(RunRow out, ReadRunHead(row));
+  for (std::string* value : {&out.input, &out.output, &out.error}) {
+    METAMCP_ASSIGN_OR_RETURN(*value, LoadValue(tx, out.id, std::move(*value)));
   }
   return out;
 }
 
-absl::StatusOr<std::vector<StepRow>> ReadSteps(db::Transaction& tx, const db::Rows& rows) {
+absl::StatusOr<StepRow> ReadStep(const db::Row& row) {
+  StepRow step;
+  METAMCP_ASSIGN_OR_RETURN(step.path, row.Get<std::string>("path"));
+  METAMCP_ASSIGN_OR_RETURN(step.attempt, row.Get<int64_t>("attempt"));
+  METAMCP_ASSIGN_OR_RETURN(step.ord, row.Get<int64_t>("ord"));
+  METAMCP_ASSIGN_OR_RETURN(step.state, row.Get<std::string>("state"));
+  METAMCP_ASSIGN_OR_RETURN(step.kind, row.Get<std::string>("kind"));
+  METAMCP_ASSIGN_OR_RETURN(step.name, row.Get<std::string>("name"));
+  METAMCP_ASSIGN_OR_RETURN(step.tool, row.Get<std::string>("tool"));
+  METAMCP_ASSIGN_OR_RETURN(step.key, row.Get<std::string>("idempotency_key"));
+  METAMCP_ASSIGN_OR_RETURN(step.repeatable, row.Get<bool>("repeatable"));
+  METAMCP_ASSIGN_OR_RETURN(step.compensable, row.Get<bool>("compensable"));
+  METAMCP_ASSIGN_OR_RETURN(step.unsettled, row.Get<bool>("unsettled"));
+  METAMCP_ASSIGN_OR_RETURN(step.arguments, row.Get<std::string>("arguments"));
+  METAMCP_ASSIGN_OR_RETURN(step.output, row.Get<std::string>("output"));
+  METAMCP_ASSIGN_OR_RETURN(step.context, row.Get<std::string>("context"));
+  METAMCP_ASSIGN_OR_RETURN(step.next, row.Get<std::string>("next"));
+  METAMCP_ASSIGN_OR_RETURN(step.error, row.Get<std::string>("error"));
+  METAMCP_ASSIGN_OR_RETURN(step.detail, row.Get<std::string>("detail"));
+  METAMCP_ASSIGN_OR_RETURN(step.due_us, row.Get<int64_t>("due_us"));
+  METAMCP_ASSIGN_OR_RETURN(step.started_us, row.Get<int64_t>("started_us"));
+  METAMCP_ASSIGN_OR_RETURN(step.ended_us, row.Get<int64_t>("ended_us"));
+  return step;
+}
+
+absl::StatusOr<std::vector<StepRow>> ReadSteps(const db::Rows& rows) {
   std::vector<StepRow> out;
   for (const db::Row& row : rows) {
-    StepRow step;
-    METAMCP_ASSIGN_OR_RETURN(step.path, row.Get<std::string>("path"));
-    METAMCP_ASSIGN_OR_RETURN(step.attempt, row.Get<int64_t>("attempt"));
-    METAMCP_ASSIGN_OR_RETURN(step.ord, row.Get<int64_t>("ord"));
-    METAMCP_ASSIGN_OR_RETURN(step.state, row.Get<std::string>("state"));
-    METAMCP_ASSIGN_OR_RETURN(step.kind, row.Get<std::string>("kind"));
-    METAMCP_ASSIGN_OR_RETURN(step.name, row.Get<std::string>("name"));
-    METAMCP_ASSIGN_OR_RETURN(step.tool, row.Get<std::string>("tool"));
-    METAMCP_ASSIGN_OR_RETURN(step.key, row.Get<std::string>("idempotency_key"));
-    METAMCP_ASSIGN_OR_RETURN(step.repeatable, row.Get<bool>("repeatable"));
-    METAMCP_ASSIGN_OR_RETURN(step.compensable, row.Get<bool>("compensable"));
-    for (const auto& [column, into] :
-         {std::make_pair("output", &step.output), std::make_pair("context", &step.context)}) {
-      METAMCP_ASSIGN_OR_RETURN(std::string stored, row.Get<std::string>(column));
-      METAMCP_ASSIGN_OR_RETURN(*into, LoadPayload(tx, std::move(stored)));
-    }
-    METAMCP_ASSIGN_OR_RETURN(step.next, row.Get<std::string>("next"));
-    METAMCP_ASSIGN_OR_RETURN(step.error, row.Get<std::string>("error"));
-    METAMCP_ASSIGN_OR_RETURN(step.detail, row.Get<std::string>("detail"));
-    METAMCP_ASSIGN_OR_RETURN(step.due_us, row.Get<int64_t>("due_us"));
-    METAMCP_ASSIGN_OR_RETURN(step.started_us, row.Get<int64_t>("started_us"));
-    METAMCP_ASSIGN_OR_RETURN(step.ended_us, row.Get<int64_t>("ended_us"));
+    METAMCP_ASSIGN_OR_RETURN(StepRow step, ReadStep(row));
     out.push_back(std::move(step));
   }
   return out;
 }
 
-absl::StatusOr<std::vector<EventRow>> ReadEvents(db::Transaction& tx, const db::Rows& rows) {
-  std::vector<EventRow> out;
-  for (const db::Row& row : rows) {
-    EventRow event;
-    METAMCP_ASSIGN_OR_RETURN(event.seq, row.Get<int64_t>("seq"));
-    METAMCP_ASSIGN_OR_RETURN(event.time_us, row.Get<int64_t>("time_us"));
-    METAMCP_ASSIGN_OR_RETURN(event.type, row.Get<std::string>("type"));
-    METAMCP_ASSIGN_OR_RETURN(event.path, row.Get<std::string>("path"));
-    METAMCP_ASSIGN_OR_RETURN(std::string stored, row.Get<std::string>("data"));
-    METAMCP_ASSIGN_OR_RETURN(event.data, LoadPayload(tx, std::move(stored)));
-    out.push_back(std::move(event));
-  }
-  return out;
+absl::StatusOr<EventRow> ReadEvent(const db::Row& row) {
+  EventRow event;
+  METAMCP_ASSIGN_OR_RETURN(event.seq, row.Get<int64_t>("seq"));
+  METAMCP_ASSIGN_OR_RETURN(event.time_us, row.Get<int64_t>("time_us"));
+  METAMCP_ASSIGN_OR_RETURN(event.type, row.Get<std::string>("type"));
+  METAMCP_ASSIGN_OR_RETURN(event.path, row.Get<std::string>("path"));
+  METAMCP_ASSIGN_OR_RETURN(event.data, row.Get<std::string>("data"));
+  return event;
 }
 
 absl::StatusOr<RunRow> OneRun(db::Transaction& tx, const std::string& tenant,
@@ -144,7 +163,7 @@ absl::StatusOr<RunRow> OneRun(db::Transaction& tx, const std::string& tenant,
 
 absl::Status AddEvent(db::Transaction& tx, const std::string& run_id, int64_t seq,
                       const EventRow& event) {
-  METAMCP_ASSIGN_OR_RETURN(const std::string data, StorePayload(tx, event.data));
+  METAMCP_ASSIGN_OR_RETURN(const std::string data, StoreValue(tx, run_id, event.data));
   return tx
       .Execute(
           "INSERT INTO workflow_events (run_id, seq, time_us, type, path, data) VALUES "
@@ -156,6 +175,19 @@ absl::Status AddEvent(db::Transaction& tx, const std::string& run_id, int64_t se
            {"path", event.path},
            {"data", data}})
       .status();
+}
+
+absl::Status AddOutsideEvent(db::Transaction& tx, const std::string& run_id, EventRow event) {
+  METAMCP_ASSIGN_OR_RETURN(const db::Row row,
+                           tx.QueryOne("UPDATE workflow_runs SET event_seq = event_seq + 1 WHERE "
+                                       "id = :id RETURNING event_seq",
+                                       {{"id", run_id}}));
+  METAMCP_ASSIGN_OR_RETURN(const int64_t seq, row.Get<int64_t>("event_seq"));
+  return AddEvent(tx, run_id, seq, event);
+}
+
+absl::Status LockRun(db::Transaction& tx, const std::string& id) {
+  return tx.AdvisoryLock(StrCat("metamcp.workflow.run.", id));
 }
 
 bool IsFinal(const std::string& state) {

@@ -11,29 +11,11 @@ namespace metamcp::workflow {
 namespace {
 
 using db::Params;
-using db::Row;
 using db::Rows;
 using db::Transaction;
 
 absl::Status InState(const RunRow& run, std::string_view what) {
   return MakeError("RUN_STATE", "workflow", StrCat("the run is ", run.state, what));
-}
-
-// Writers of one run wait for each other.
-absl::Status LockRun(Transaction& tx, const std::string& id) {
-  return tx.AdvisoryLock(StrCat("metamcp.workflow.run.", id));
-}
-
-// An event outside the work of the run's owner, for example by an operator.
-absl::Status AddOutsideEvent(Transaction& tx, const std::string& run_id, EventRow event) {
-  METAMCP_ASSIGN_OR_RETURN(
-      const Row row,
-      tx.QueryOne("SELECT event_seq FROM workflow_runs WHERE id = :id", {{"id", run_id}}));
-  METAMCP_ASSIGN_OR_RETURN(const int64_t seq, row.Get<int64_t>("event_seq"));
-  METAMCP_RETURN_IF_ERROR(tx.Execute("UPDATE workflow_runs SET event_seq = :seq WHERE id = :id",
-                                     {{"seq", seq + 1}, {"id", run_id}})
-                              .status());
-  return AddEvent(tx, run_id, seq + 1, event);
 }
 
 }  // namespace
@@ -54,40 +36,6 @@ absl::StatusOr<RunRow> SqlStore::SetControl(const std::string& tenant, const std
                    {{"control", run.control}, {"now", now_us}, {"id", id}}));
     if (changed == 0) return InState(run, " no more");
     return run;
-  });
-}
-
-absl::Status SqlStore::Retry(const std::string& tenant, const std::string& id, int64_t now_us) {
-  const db::TransactOptions options;
-  return database_.Transact(options, [&](Transaction& tx) -> absl::Status {
-    METAMCP_RETURN_IF_ERROR(LockRun(tx, id));
-    METAMCP_ASSIGN_OR_RETURN(const RunRow run, OneRun(tx, tenant, id));
-    if (run.state != run_state::kFailed && run.state != run_state::kCancelled) {
-      return InState(run, "; only a failed or cancelled run can be retried");
-    }
-    if (run.phase != "forward") {
-      return InState(run, " after a rollback began; start a new one");
-    }
-    METAMCP_RETURN_IF_ERROR(
-        // A time limit begins anew with the attempt.
-        tx.Execute("DELETE FROM workflow_steps WHERE run_id = :id AND state = 'mark'", {{"id", id}})
-            .status());
-    METAMCP_RETURN_IF_ERROR(
-        tx.Execute("UPDATE workflow_steps SET state = 'retried' WHERE run_id = :id AND state IN "
-                   "('failed', 'cancelled')",
-                   {{"id", id}})
-            .status());
-    METAMCP_RETURN_IF_ERROR(
-        tx.Execute(
-              "UPDATE workflow_runs SET state = 'pending', error = '', ended_us = 0, control = "
-              "0, due_us = :now, wake = wake + 1 WHERE id = :id",
-              {{"now", now_us}, {"id", id}})
-            .status());
-    EventRow event;
-    event.time_us = now_us;
-    event.type = "run.state";
-    event.data = R"({"state":"pending","why":"retry"})";
-    return AddOutsideEvent(tx, id, std::move(event));
   });
 }
 

@@ -155,6 +155,22 @@ absl::StatusOr<RunRow> SqlStore::GetRun(const std::string& tenant, const std::st
   return database_.Read([&](Transaction& tx) { return OneRun(tx, tenant, id); });
 }
 
+absl::StatusOr<RunRow> SqlStore::RunHead(const std::string& tenant, const std::string& id) {
+  return database_.Read([&](Transaction& tx) -> absl::StatusOr<RunRow> {
+    METAMCP_ASSIGN_OR_RETURN(
+        const Rows rows, tx.Query("SELECT * FROM workflow_runs WHERE id = :id AND tenant = :tenant",
+                                  {{"id", id}, {"tenant", tenant}}));
+    if (rows.empty()) return MakeError("NOT_FOUND", "workflow", StrCat("no run \"", id, "\""));
+    return ReadRunHead(rows[0]);
+  });
+}
+
+absl::StatusOr<std::string> SqlStore::GetValue(const std::string& run_id,
+                                               const std::string& value) {
+  return database_.Read(
+      [&](Transaction& tx) -> absl::StatusOr<std::string> { return LoadValue(tx, run_id, value); });
+}
+
 absl::StatusOr<std::vector<RunRow>> SqlStore::ListRuns(const std::string& tenant,
                                                        const std::string& name,
                                                        const std::string& state,
@@ -175,7 +191,35 @@ absl::StatusOr<std::vector<RunRow>> SqlStore::ListRuns(const std::string& tenant
                              tx.Query(StrCat("SELECT * FROM workflow_runs WHERE ", where,
                                              " ORDER BY id DESC LIMIT :limit"),
                                       params));
-    return ReadRuns(tx, rows);
+    std::vector<RunRow> out;
+    for (const Row& row : rows) {
+      METAMCP_ASSIGN_OR_RETURN(RunRow run, ReadRunHead(row));
+      out.push_back(std::move(run));
+    }
+    return out;
+  });
+}
+
+absl::StatusOr<std::vector<StepRow>> SqlStore::StepsPage(const std::string& run_id,
+                                                         int64_t after_ord, int64_t limit) {
+  return database_.Read([&](Transaction& tx) -> absl::StatusOr<std::vector<StepRow>> {
+    METAMCP_ASSIGN_OR_RETURN(
+        const Rows rows,
+        tx.Query("SELECT * FROM workflow_steps WHERE run_id = :id AND ord > :after ORDER BY ord, "
+                 "attempt LIMIT :limit",
+                 {{"id", run_id}, {"after", after_ord}, {"limit", limit}}));
+    return ReadSteps(rows);
+  });
+}
+
+absl::StatusOr<std::vector<StepRow>> SqlStore::Pending(const std::string& run_id) {
+  return database_.Read([&](Transaction& tx) -> absl::StatusOr<std::vector<StepRow>> {
+    METAMCP_ASSIGN_OR_RETURN(
+        const Rows rows,
+        tx.Query("SELECT * FROM workflow_steps WHERE run_id = :id AND state = 'waiting' AND kind "
+                 "IN ('approval', 'decision') ORDER BY ord LIMIT 1000",
+                 {{"id", run_id}}));
+    return ReadSteps(rows);
   });
 }
 
@@ -185,7 +229,7 @@ absl::StatusOr<std::vector<StepRow>> SqlStore::Steps(const std::string& run_id) 
         const Rows rows,
         tx.Query("SELECT * FROM workflow_steps WHERE run_id = :id ORDER BY ord, attempt",
                  {{"id", run_id}}));
-    return ReadSteps(tx, rows);
+    return ReadSteps(rows);
   });
 }
 
@@ -196,7 +240,12 @@ absl::StatusOr<std::vector<EventRow>> SqlStore::Events(const std::string& run_id
                              tx.Query("SELECT * FROM workflow_events WHERE run_id = :id AND seq > "
                                       ":after ORDER BY seq LIMIT :limit",
                                       {{"id", run_id}, {"after", after}, {"limit", limit}}));
-    return ReadEvents(tx, rows);
+    std::vector<EventRow> out;
+    for (const Row& row : rows) {
+      METAMCP_ASSIGN_OR_RETURN(EventRow event, ReadEvent(row));
+      out.push_back(std::move(event));
+    }
+    return out;
   });
 }
 
@@ -204,7 +253,7 @@ absl::StatusOr<std::vector<DecisionRow>> SqlStore::Decisions(const std::string& 
   return database_.Read([&](Transaction& tx) -> absl::StatusOr<std::vector<DecisionRow>> {
     METAMCP_ASSIGN_OR_RETURN(
         const Rows rows, tx.Query("SELECT path, attempt, decision FROM workflow_decisions WHERE "
-                                  "run_id = :id",
+                                  "run_id = :id ORDER BY decided_us, path, attempt",
                                   {{"id", run_id}}));
     std::vector<DecisionRow> out;
     for (const Row& row : rows) {

@@ -101,6 +101,10 @@ async function holdAll(who) {
   });
   assert.equal(listen.status, 200);
   hold('listen', ended(listen));
+
+  const events = await fetch(gateway.at('/api/v1/events'), { headers: authorization(who) });
+  assert.equal(events.status, 200);
+  hold('operators\' events', ended(events));
   return held;
 }
 

@@ -59,7 +59,9 @@ export async function modernRequest(url, method, params = {}, { headers = {}, si
       ...(params.name ? { 'mcp-name': params.name } : {}),
       ...headers,
     },
-    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { ...params, _meta: META } }),
+    body: JSON.stringify({
+      jsonrpc: '2.0', id: 1, method, params: { ...params, _meta: { ...META, ...params._meta } },
+    }),
     signal,
   });
   const body = await response.text();
@@ -73,10 +75,11 @@ const gateways = process.env.METAMCP_SHAPE === 'cluster' ? SHAPE.gateways : 1;
 
 // Waits until `names` are all in tools/list at `url`, whichever gateway is asked: an upstream may
 // join after the ready line, and gateways hear of it one after the other.
-export const waitForTools = (url, names) => waitForItems(url, 'tools/list', names);
+export const waitForTools = (url, names, options) =>
+  waitForItems(url, 'tools/list', names, options);
 
 // The same for any list: tools and prompts by name, resources by URI, templates by theirs.
-export async function waitForItems(url, method, names, timeoutMs = 30000) {
+export async function waitForItems(url, method, names, { timeoutMs = 30000, headers } = {}) {
   let seen = [];
   let last;
   let knowing = 0;
@@ -85,7 +88,7 @@ export async function waitForItems(url, method, names, timeoutMs = 30000) {
       seen = [];
       let cursor;
       do {
-        last = await modernRequest(url, method, cursor === undefined ? {} : { cursor });
+        last = await modernRequest(url, method, cursor === undefined ? {} : { cursor }, { headers });
         const { tools, prompts, resources, resourceTemplates } = last.result;
         const items = tools ?? prompts ?? resources ?? resourceTemplates;
         seen.push(...items.map((item) => item.uriTemplate ?? item.uri ?? item.name));

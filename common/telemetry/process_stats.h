@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace metamcp::gateway::admin {
+namespace metamcp {
 
 // What the kernel counts for this process; 0 where it does not say.
 struct ProcessStats {
@@ -17,4 +17,4 @@ struct ProcessStats {
 // Reads /proc/self, which the kernel answers from memory. Thread: any.
 ProcessStats ReadProcessStats();
 
-}  // namespace metamcp::gateway::admin
+}  // namespace metamcp

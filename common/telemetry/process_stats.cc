@@ -1,4 +1,4 @@
-#include "gateway/admin/process_stats.h"
+#include "common/telemetry/process_stats.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <sstream>
 #include <string>
 
-namespace metamcp::gateway::admin {
+namespace metamcp {
 namespace {
 
 // Seconds since the epoch at which the machine was started.
@@ -62,4 +62,4 @@ ProcessStats ReadProcessStats() {
   return stats;
 }
 
-}  // namespace metamcp::gateway::admin
+}  // namespace metamcp

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/config/config.h"
+
+namespace metamcp::cli {
+
+// Begins to record and export traces where the settings or OpenTelemetry's own variables
+// (OTEL_EXPORTER_OTLP_ENDPOINT, …_TRACES_ENDPOINT, …_PROTOCOL, OTEL_SDK_DISABLED) name a collector.
+// End with trace::Stop. Errors: CONFIG_INVALID where a setting asks for what this build cannot do.
+absl::Status StartTraces(const config::TracesConfig& settings, const std::string& program);
+
+}  // namespace metamcp::cli
