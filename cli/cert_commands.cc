@@ -21,6 +21,8 @@ constexpr int64_t kAuthorityDays = 3650;
 constexpr int64_t kDaysMax = 36500;
 // A clock may be behind the one that signs.
 constexpr hours kBackdated{1};
+constexpr std::string_view kRoles[] = {"gateway", "connector", "catalog", "workflow",
+                                       "audit"};
 
 struct CertOptions {
   std::string dir, name, file;
@@ -93,10 +95,10 @@ absl::Status Init(CommandContext& ctx, const CertOptions& o) {
       pki::MakeAuthority("Meta-MCP services", now - kBackdated, now + Days(o.authority_days)));
   METAMCP_RETURN_IF_ERROR(store.Write(kAuthority, authority));
   std::vector<std::string> written = {kAuthority};
-  for (const char* role : {"gateway", "connector", "catalog", "workflow"}) {
+  for (const std::string_view role : kRoles) {
     pki::LeafRequest request;
-    request.name = role;
-    request.roles = {role};
+    request.name = std::string(role);
+    request.roles = {std::string(role)};
     request.names = o.names;
     METAMCP_RETURN_IF_ERROR(Issue(store, authority, std::move(request), o.days));
     written.emplace_back(role);
@@ -110,13 +112,12 @@ absl::Status Init(CommandContext& ctx, const CertOptions& o) {
 
 absl::Status IssueOne(CommandContext& ctx, const CertOptions& o) {
   if (o.roles.empty()) {
-    return UsageError("a certificate needs a role",
-                      "Roles: gateway, connector, catalog, workflow.");
+    return UsageError("a certificate needs a role", "Roles: gateway, connector, catalog, workflow, audit.");
   }
   for (const std::string& role : o.roles) {
-    if (role != "gateway" && role != "connector" && role != "catalog" && role != "workflow") {
+    if (std::find(std::begin(kRoles), std::end(kRoles), role) == std::end(kRoles)) {
       return UsageError(StrCat("there is no role \"", role, "\""),
-                        "Roles: gateway, connector, catalog, workflow.");
+                        "Roles: gateway, connector, catalog, workflow, audit.");
     }
   }
   if (o.name == kAuthority || o.name.empty() || o.name.find('/') != std::string::npos) {

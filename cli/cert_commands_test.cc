@@ -30,7 +30,7 @@ class CertCommandsTest : public CommandTest {
 TEST_F(CertCommandsTest, InitMakesWhatEachServiceNeeds) {
   RecordProperty("req", "M-FR-007.3");
   ASSERT_EQ(Run({"cert", "init", "--san", "h.example", "--san", "10.0.0.7"}), 0) << err_;
-  for (const char* role : {"gateway", "connector", "catalog", "workflow"}) {
+  for (const char* role : {"gateway", "connector", "catalog", "workflow", "audit"}) {
     EXPECT_TRUE(Usable(MaterialOf(role)).ok()) << Usable(MaterialOf(role));
     const auto one = pki::ReadCertificates(Read(Cert(StrCat(role, ".pem"))));
     EXPECT_THAT(pki::RolesOf(one->front().uris), ElementsAre(role));
@@ -61,10 +61,10 @@ TEST_F(CertCommandsTest, IssueMakesOneForAMix) {
   EXPECT_EQ(Run({"cert", "issue", "ca", "--role", "gateway"}), 2);
   ASSERT_EQ(Run({"-o", "json", "cert", "show"}), 0);
   const auto shown = nlohmann::json::parse(out_)["certificates"];
-  ASSERT_EQ(shown.size(), 6u);
-  EXPECT_EQ(shown[3]["name"], "edge");
-  EXPECT_EQ(shown[3]["roles"], nlohmann::json({"gateway", "connector"}));
-  EXPECT_EQ(shown[3]["state"], "ok");
+  ASSERT_EQ(shown.size(), 7u);
+  EXPECT_EQ(shown[4]["name"], "edge");
+  EXPECT_EQ(shown[4]["roles"], nlohmann::json({"gateway", "connector"}));
+  EXPECT_EQ(shown[4]["state"], "ok");
 }
 
 TEST_F(CertCommandsTest, RenewMakesAnewWhatEndsSoon) {

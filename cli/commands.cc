@@ -33,6 +33,7 @@ void AddCommands(CommandTree& tree) {
   AddPromptCommands(root);
   AddVirtualCommands(root);
   AddWorkflowCommands(root);
+  AddAuditCommands(root);
   AddSessionCommands(root);
   AddCertCommands(root);
   AddDoctorCommand(root);

@@ -20,6 +20,10 @@ void AddRunAgainCommands(Command& group);
 void AddWorkflowShareCommands(Command& group);
 void AddWorkflowTemplateCommands(Command& group);
 void AddWorkflowEventCommands(Command& group);
+void AddAuditCommands(Command& root);
+// The part of it that proves.
+void AddAuditVerifyCommand(Command& group);
+void AddAuditHoldCommands(Command& group);
 void AddSessionCommands(Command& root);
 void AddConfigCommands(Command& root);
 void AddInitCommand(Command& root);

@@ -31,6 +31,27 @@ Awaitable<absl::StatusOr<RestReply>> Exchange(http::HttpClient& client, CallCont
   co_return reply;
 }
 
+// The body piece by piece; of an answer outside 2xx all of it, for the error.
+Awaitable<absl::StatusOr<RestReply>> Receive(http::HttpClient& client, CallContext call,
+                                             http::HttpClientRequest request,
+                                             const std::function<bool(std::string_view)>& take) {
+  auto response = co_await client.Send(call, std::move(request));
+  if (!response.ok()) co_return response.status();
+  RestReply reply;
+  reply.status = (*response)->status();
+  if (reply.status < 200 || reply.status > 299) {
+    auto body = co_await (*response)->ReadAll(kReplyBytesMax);
+    if (!body.ok()) co_return body.status();
+    reply.body = *std::move(body);
+    co_return reply;
+  }
+  for (;;) {
+    auto piece = co_await (*response)->ReadSome();
+    if (!piece.ok()) co_return piece.status();
+    if (!piece->has_value() || !take(**piece)) co_return reply;
+  }
+}
+
 class HttpRestClient final : public RestClient {
  public:
   explicit HttpRestClient(RestTarget target)
@@ -38,6 +59,21 @@ class HttpRestClient final : public RestClient {
         client_(http::NewHttpClient(io_.get_executor(), http::HttpClientOptions())) {}
 
   absl::StatusOr<RestReply> Send(const RestRequest& request) override {
+    CallContext call(nullptr, CallContext::Clock::now() + request.timeout);
+    auto reply = Await(Exchange(*client_, std::move(call), MakeWire(request)));
+    return reply.ok() ? std::move(reply) : Unreachable(reply.status());
+  }
+
+  absl::Status Stream(const RestRequest& request,
+                      const std::function<bool(std::string_view)>& take) override {
+    CallContext call(nullptr, CallContext::Clock::now() + request.timeout);
+    const auto reply = Await(Receive(*client_, std::move(call), MakeWire(request), take));
+    if (!reply.ok()) return Unreachable(reply.status());
+    return reply->status >= 200 && reply->status <= 299 ? absl::OkStatus() : ErrorOfReply(*reply);
+  }
+
+ private:
+  http::HttpClientRequest MakeWire(const RestRequest& request) const {
     http::HttpClientRequest wire(request.method, StrCat(target_.base_url, request.path));
     if (!target_.unix_socket.empty()) {
       wire.unix_socket = target_.unix_socket;
@@ -53,12 +89,9 @@ class HttpRestClient final : public RestClient {
     wire.first_byte_timeout = request.timeout;
     wire.idle_timeout = request.timeout;
     wire.domain = "gateway";
-    CallContext call(nullptr, CallContext::Clock::now() + request.timeout);
-    auto reply = Await(Exchange(*client_, std::move(call), std::move(wire)));
-    return reply.ok() ? std::move(reply) : Unreachable(reply.status());
+    return wire;
   }
 
- private:
   absl::StatusOr<RestReply> Await(Awaitable<absl::StatusOr<RestReply>> op) {
     std::optional<absl::StatusOr<RestReply>> out;
     auto done = [&out](std::exception_ptr e, absl::StatusOr<RestReply> reply) {
@@ -144,6 +177,13 @@ absl::StatusOr<std::string> RestClient::Call(const RestRequest& request) {
   METAMCP_ASSIGN_OR_RETURN(RestReply reply, Send(request));
   if (reply.status >= 200 && reply.status < 300) return std::move(reply.body);
   return ErrorOfReply(reply);
+}
+
+absl::Status RestClient::Stream(const RestRequest& request,
+                                const std::function<bool(std::string_view)>& take) {
+  METAMCP_ASSIGN_OR_RETURN(const std::string body, Call(request));
+  take(body);
+  return absl::OkStatus();
 }
 
 std::unique_ptr<RestClient> NewRestClient(const RestTarget& target) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -47,6 +48,11 @@ class RestClient {
   // Errors: GATEWAY_UNREACHABLE when nobody answers; UPSTREAM_TIMEOUT; CONFIG_INVALID for a bad
   // URL; as HttpClient otherwise. Any HTTP status is a reply.
   virtual absl::StatusOr<RestReply> Send(const RestRequest& request) = 0;
+
+  // Sends and gives the body to `take` as it arrives, until that returns false or the body ends.
+  // Errors: as Call.
+  virtual absl::Status Stream(const RestRequest& request,
+                              const std::function<bool(std::string_view)>& take);
 
   // Sends and returns the body of a 2xx. Errors: also the gateway's own, with its reason, hint and
   // source.

@@ -1,4 +1,4 @@
-// The programs meta-mcp-gateway, -catalog, -connector and -workflow: one service each, joined with
+// The programs meta-mcp-gateway, -catalog, -connector, -workflow and -audit: one service each, joined with
 // the others by gRPC. METAMCP_SERVICE is the service's name.
 
 #include <CLI/CLI.hpp>
@@ -16,17 +16,18 @@ int main(int argc, char** argv) {
   metamcp::cli::ServeOptions options;
   options.program = program;
   options.services = {service};
-  std::string listen, grpc, database, catalog, connector;
+  std::string listen, grpc, database, catalog, connector, audit;
   app.add_option("--config", options.config_path, "Configuration file");
   app.add_option("--data-dir", options.data_dir, "Data folder (default ~/.meta-mcp)");
   if (service == "gateway") {
     app.add_option("--listen", listen, "host:port for MCP clients");
     app.add_option("--grpc-listen", grpc, "host:port for the other services");
     app.add_option("--connector", connector, "Address of the connector service");
+    app.add_option("--audit", audit, "Addresses of audit services, written as those of catalogs");
   } else {
     app.add_option("--listen", grpc, "host:port for the other services");
   }
-  if (service != "catalog") {
+  if (service != "catalog" && service != "audit") {
     app.add_option("--catalog", catalog,
                    "Addresses of catalog services, by commas, or dns:///host:port");
   }
@@ -46,6 +47,7 @@ int main(int argc, char** argv) {
   set("services.listen", grpc);
   set("services.catalog.address", catalog);
   set("services.connector.address", connector);
+  set("services.audit.address", audit);
   set("database.url", database);
   return metamcp::cli::RunServe(options);
 }

@@ -22,7 +22,8 @@ constexpr std::chrono::hours kEndsSoon{7 * 24};
 
 // Who may call what: everything that acts for clients comes from a gateway.
 rpc::Callers CallersOfServices() {
-  return {{"metamcp.catalog.v1.CatalogService", {"gateway"}},
+  return {{"metamcp.audit.v1.AuditService", {"gateway"}},
+          {"metamcp.catalog.v1.CatalogService", {"gateway"}},
           {"/metamcp.catalog.v1.CatalogService/Report", {"connector", "workflow"}},
           {"/metamcp.catalog.v1.CatalogService/RegisterProvider", {"workflow"}},
           {"/metamcp.catalog.v1.CatalogService/WatchCatalog", {"gateway", "workflow"}},
@@ -55,6 +56,7 @@ absl::Status CheckAnnounced(const std::vector<std::string>& roles,
 std::vector<std::string> EndlessMethods() {
   return {"/metamcp.catalog.v1.CatalogService/WatchCatalog",
           "/metamcp.catalog.v1.CatalogService/WatchUpstreams",
+          "/metamcp.audit.v1.AuditService/TailRecords",
           "/metamcp.provider.v1.ProviderService/Listen",
           "/metamcp.gateway.v1.EdgePeerService/Attach",
           "/metamcp.workflow.v1.WorkflowService/WatchRun"};
@@ -62,6 +64,7 @@ std::vector<std::string> EndlessMethods() {
 
 // The service of a role that says whether its process is ready.
 std::string HealthService(const std::string& role) {
+  if (role == "audit") return "metamcp.audit.v1.AuditService";
   return role == "catalog" ? "metamcp.catalog.v1.CatalogService"
                            : "metamcp.provider.v1.ProviderService";
 }

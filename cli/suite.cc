@@ -191,6 +191,8 @@ Awaitable<absl::Status> Suite::OpenGateway() {
     deps.workflows = workflow_.get();
     deps.providers["workflow"] = workflow_provider_.get();
   }
+  if (audit_) deps.services.push_back(audit_.get());
+  deps.audit = recorder_.get();
   deps.edge = edge_.gateway;
   auto app =
       gateway::GatewayApp::Create(io_.get_executor(), ground_.loaded.config, std::move(deps));
@@ -214,10 +216,11 @@ absl::Status Suite::StartGrpc() {
     return MakeError("CONFIG_INVALID", "gateway",
                      "a process without the gateway needs services.listen (host:port)");
   }
-  std::vector<rpc::Service*> catalog, connector, gateway, workflow;
+  std::vector<rpc::Service*> catalog, connector, gateway, workflow, audit;
   if (catalog_app_) catalog = {&catalog_app_->service(), &catalog_app_->directory()};
   if (connector_app_) connector = {&connector_app_->provider(), &connector_app_->connector()};
   if (gateway_) gateway = {&gateway_->calls(), &gateway_->edge_peer()};
+  if (audit_app_) audit = {&audit_app_->service()};
   if (workflow_app_) workflow = {&workflow_app_->service()};
   if (workflow_app_ && connector_app_) {
     providers_ = std::make_unique<ProviderChoice>(*workflow_app_, connector_app_->provider());
@@ -226,7 +229,7 @@ absl::Status Suite::StartGrpc() {
     workflow.push_back(&workflow_app_->provider());
   }
   std::vector<rpc::Service*> all = catalog;
-  for (const auto& some : {connector, gateway, workflow}) {
+  for (const auto& some : {connector, gateway, workflow, audit}) {
     all.insert(all.end(), some.begin(), some.end());
   }
   METAMCP_RETURN_IF_ERROR(metrics_.Listen(ground_.loaded.config));
@@ -237,6 +240,7 @@ absl::Status Suite::StartGrpc() {
   }
   METAMCP_RETURN_IF_ERROR(side_.Listen(all, std::move(counting)));
   side_.Follow(catalog, [] { return true; });
+  side_.Follow(audit, [] { return true; });
   side_.Follow(connector, [this] { return connector_app_->ready(); });
   side_.Follow(gateway, [this] { return gateway_->ready(); });
   side_.Follow(workflow, [this] { return calls_ != nullptr; });
@@ -248,10 +252,18 @@ Awaitable<absl::Status> Suite::Start() {
   const auto turn = co_await reload_lock_.Lock();
   WatchFile();
   METAMCP_CO_RETURN_IF_ERROR(side_.Open(options_.services));
+  if (options_.services.size() == 1 && Here("audit")) {
+    // It calls nobody and takes part in nothing.
+    METAMCP_CO_RETURN_IF_ERROR(StartAudit());
+    METAMCP_CO_RETURN_IF_ERROR(StartGrpc());
+    WatchKeys();
+    co_return absl::OkStatus();
+  }
   METAMCP_CO_RETURN_IF_ERROR(co_await StartCatalog());
   StartCluster();
   METAMCP_CO_RETURN_IF_ERROR(StartConnector());
   METAMCP_CO_RETURN_IF_ERROR(StartWorkflow());
+  METAMCP_CO_RETURN_IF_ERROR(StartAudit());
   METAMCP_CO_RETURN_IF_ERROR(co_await StartGateway());
   METAMCP_CO_RETURN_IF_ERROR(StartGrpc());
   METAMCP_CO_RETURN_IF_ERROR(co_await JoinCluster());
@@ -438,6 +450,7 @@ Awaitable<absl::StatusOr<std::string>> Suite::ReloadTraced(TraceContext trace) {
   ground_.loaded.config.virtual_servers = loaded->config.virtual_servers;
   Log(LogLevel::kInfo, "config.reloaded",
       {{"changes", config::DiffText(diff)}, {"needs_restart", diff.needs_restart()}});
+  NoteReload(config::DiffText(diff));
   co_return DiffJson(diff);
 }
 
@@ -482,6 +495,7 @@ Awaitable<void> Suite::Stop() {
   co_await side_.Stop(left(std::chrono::seconds(2)));
   if (connector_app_) co_await connector_app_->Stop();
   co_await LeaveCluster();
+  co_await StopAudit();
   if (catalog_app_) {
     const absl::Status stored = co_await catalog_app_->Stop();
     if (!stored.ok()) {

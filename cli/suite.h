@@ -13,7 +13,10 @@
 #include "common/config/watch.h"
 #include "common/process/process.h"
 #include "gateway/app.h"
+#include "gateway/audit/recorder.h"
+#include "metamcp/audit/v1/audit_service.metamcp.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
+#include "services/audit/app.h"
 #include "services/catalog/app.h"
 #include "services/connector/app.h"
 #include "services/workflow/app.h"
@@ -64,6 +67,11 @@ class Suite {
   absl::Status StartConnector();
   absl::Status StartWorkflow();
   void AddMetrics();
+  // In suite_audit.cc.
+  absl::Status StartAudit();
+  absl::Status StartAuditService();
+  void NoteReload(const std::string& changes);
+  Awaitable<void> StopAudit();
   absl::Status StartGrpc();
   Awaitable<absl::Status> StartGateway();
   Awaitable<absl::Status> OpenGateway();
@@ -95,6 +103,10 @@ class Suite {
   std::unique_ptr<workflow::v1::WorkflowService> workflow_;
   std::unique_ptr<provider::v1::ProviderService> workflow_provider_;
   std::unique_ptr<provider::v1::ProviderService> providers_;  // where several are here
+  std::unique_ptr<http::HttpClient> audit_http_;
+  std::unique_ptr<audit::App> audit_app_;
+  std::unique_ptr<audit::v1::AuditService> audit_;
+  std::unique_ptr<gateway::AuditRecorder> recorder_;
   std::unique_ptr<gateway::GatewayApp> gateway_;
   std::unique_ptr<gateway::v1::CallsService> calls_;  // for the workflow service
   std::unique_ptr<config::FileWatcher> watcher_;

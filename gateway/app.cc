@@ -16,6 +16,7 @@
 #include "gateway/admin/header_responder.h"
 #include "gateway/admin/problem.h"
 #include "gateway/app_options.h"
+#include "gateway/audit/gateway_audit.h"
 #include "gateway/calls_service.h"
 #include "gateway/hook_edge.h"
 #include "gateway/login/login_edge.h"
@@ -135,6 +136,10 @@ class GatewayAppImpl final : public GatewayApp {
     METAMCP_ASSIGN_OR_RETURN(admin_, admin::AdminEdge::Create(executor_, std::move(options)));
     chain_.SetObserver(&admin_->observer());
     chain_.SetLogins(&login_);
+    if (deps_.audit != nullptr) {
+      audit_ = std::make_unique<GatewayAudit>(*deps_.audit, AuditOptions(config), chain_,
+                                              *authenticator_);
+    }
     return absl::OkStatus();
   }
 
@@ -281,7 +286,11 @@ class GatewayAppImpl final : public GatewayApp {
     if (IsHealth(request.path)) {
       co_await Health(request, answer);
     } else if (deps_.edge.rest && LoginEdge::Owns(request.path)) {
-      co_await login_.Handle(request, responder);
+      if (audit_) {
+        co_await audit_->Login(login_, request, responder);
+      } else {
+        co_await login_.Handle(request, responder);
+      }
     } else if (deps_.edge.rest && HookEdge::Owns(request.path)) {
       co_await hooks_.Handle(request, answer);
     } else if (deps_.edge.rest && admin_->Owns(request.path)) {
@@ -325,7 +334,11 @@ class GatewayAppImpl final : public GatewayApp {
       co_await Refuse(request, responder, principal.status());
       co_return;
     }
-    co_await admin_->Handle(request, responder, *std::move(principal));
+    if (audit_) {
+      co_await audit_->Admin(*admin_, request, responder, *std::move(principal));
+    } else {
+      co_await admin_->Handle(request, responder, *std::move(principal));
+    }
   }
 
   Awaitable<void> Health(http::HttpRequest& request, http::HttpResponder& responder) {
@@ -350,6 +363,7 @@ class GatewayAppImpl final : public GatewayApp {
   asio::any_io_executor executor_;
   GatewayDeps deps_;
   std::unique_ptr<auth::Authenticator> authenticator_;
+  std::unique_ptr<GatewayAudit> audit_;
   const std::string host_;
   const uint16_t port_;
   const http::OriginRule origin_;

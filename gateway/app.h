@@ -23,6 +23,8 @@
 
 namespace metamcp::gateway {
 
+class AuditRecorder;
+
 // What a program serves of the gateway; `serve` serves all.
 struct EdgeOptions {
   EdgePaths paths;
@@ -53,6 +55,8 @@ struct GatewayDeps {
   // Takes the events of POST /api/v1/workflows/hooks/{id}; null: nobody does.
   workflow::v1::WorkflowService* workflows = nullptr;
   EdgeOptions edge;
+  // Where everything is recorded; null: nothing is. Must outlive the app.
+  AuditRecorder* audit = nullptr;
 };
 
 // Where a gateway with that public URL serves its Client ID Metadata Document; empty where it has

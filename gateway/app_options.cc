@@ -71,6 +71,13 @@ McpEndpoint::Options EndpointOptions(const config::Config& config, const EdgeOpt
   return options;
 }
 
+CallAudit::Options AuditOptions(const config::Config& config) {
+  CallAudit::Options options;
+  options.payload_servers = config.audit.payload_servers;
+  options.payload_bytes_max = static_cast<size_t>(config.audit.payload_bytes_max);
+  return options;
+}
+
 DuplexFront::Options DuplexOptions(const config::Config& config) {
   DuplexFront::Options options;
   options.json_depth_max = static_cast<size_t>(config.limits.json_depth_max);

@@ -9,6 +9,7 @@
 #include "common/config/config.h"
 #include "common/http/origin.h"
 #include "gateway/app.h"
+#include "gateway/audit/call_audit.h"
 #include "gateway/transport/duplex_front.h"
 #include "gateway/transport/mcp_endpoint.h"
 
@@ -25,6 +26,7 @@ http::HttpServerOptions ServerOptions(const config::Config& config);
 CallChain::Options ChainOptions(const config::Config& config);
 SessionRegistry::Options SessionOptions(const config::Config& config, const EdgePeers* peers);
 McpEndpoint::Options EndpointOptions(const config::Config& config, const EdgeOptions& edge);
+CallAudit::Options AuditOptions(const config::Config& config);
 DuplexFront::Options DuplexOptions(const config::Config& config);
 http::OriginOptions OriginOptionsOf(const config::Config& config, bool loopback);
 

@@ -37,10 +37,13 @@ std::shared_ptr<const Principal> MakePrincipal(std::string subject, std::string 
   return principal;
 }
 
+// Whoever owns this machine's files can read the database anyway.
+std::vector<std::string> OwnersRoles() { return {"admin", "auditor"}; }
+
 int Rank(std::string_view role) {
   if (role == "admin") return 3;
   if (role == "operator") return 2;
-  if (role == "viewer" || role == "developer" || role == "auditor") return 1;
+  if (role == "viewer" || role == "developer") return 1;
   return 0;
 }
 
@@ -79,8 +82,8 @@ absl::StatusOr<std::unique_ptr<Authenticator>> Authenticator::Create(
     const std::vector<StaticKey>& keys, bool anonymous_loopback, const KeyRing& ring) {
   std::unique_ptr<Authenticator> out(new Authenticator(ring));
   METAMCP_ASSIGN_OR_RETURN(out->keys_, out->MakeKeys(keys));
-  if (anonymous_loopback) out->loopback_ = MakePrincipal("local", "loopback", {"admin"});
-  out->socket_ = MakePrincipal("local", "socket", {"admin"});
+  if (anonymous_loopback) out->loopback_ = MakePrincipal("local", "loopback", OwnersRoles());
+  out->socket_ = MakePrincipal("local", "socket", OwnersRoles());
   return out;
 }
 
@@ -102,11 +105,19 @@ absl::StatusOr<std::vector<std::shared_ptr<const Principal>>> Authenticator::Set
   }
   keys_ = std::move(made);
   if (loopback_ && !anonymous_loopback) gone.push_back(std::exchange(loopback_, nullptr));
-  if (!loopback_ && anonymous_loopback) loopback_ = MakePrincipal("local", "loopback", {"admin"});
+  if (!loopback_ && anonymous_loopback)
+    loopback_ = MakePrincipal("local", "loopback", OwnersRoles());
   return gone;
 }
 
 absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::Authenticate(
+    const Credentials& credentials) const {
+  auto found = Find(credentials);
+  if (!found.ok() && on_refused) on_refused(credentials, found.status());
+  return found;
+}
+
+absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::Find(
     const Credentials& credentials) const {
   const bool proxied = !credentials.forwarded_by.empty();
   if (credentials.unix_socket && !proxied) return socket_;
@@ -141,6 +152,9 @@ bool Authenticator::StillKnown(const Principal& principal) const {
 }
 
 bool HasRole(const Principal& principal, std::string_view role) {
+  if (role == "auditor") {
+    return std::find(principal.roles.begin(), principal.roles.end(), role) != principal.roles.end();
+  }
   return std::any_of(principal.roles.begin(), principal.roles.end(),
                      [&](const std::string& r) { return Rank(r) >= Rank(role); });
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -55,6 +56,8 @@ class Authenticator {
   // Whether somebody who was authenticated here earlier, as `method` and `subject` say, would be
   // so today: the key is there and belongs to that tenant. Other methods are not looked after here.
   bool StillKnown(const Principal& principal) const;
+  // Told of every credential that Authenticate refuses; may be empty.
+  std::function<void(const Credentials&, const absl::Status&)> on_refused;
 
   bool has_keys() const { return !keys_.empty(); }
 
@@ -64,6 +67,7 @@ class Authenticator {
     std::shared_ptr<const Principal> principal;
   };
   explicit Authenticator(const KeyRing& ring) : ring_(ring) {}
+  absl::StatusOr<std::shared_ptr<const Principal>> Find(const Credentials& credentials) const;
   absl::StatusOr<std::vector<Key>> MakeKeys(const std::vector<StaticKey>& keys) const;
   const KeyRing ring_;  // a copy: the keys were hashed with it
   std::vector<Key> keys_;
@@ -71,7 +75,8 @@ class Authenticator {
   std::shared_ptr<const Principal> socket_;
 };
 
-// Whether `principal` may do what needs `role`: admin > operator > viewer.
+// Whether `principal` may do what needs `role`: admin > operator > viewer. The role auditor stands
+// beside these: it reads the audit, which none of them may, and nothing else.
 bool HasRole(const Principal& principal, std::string_view role);
 
 }  // namespace metamcp::auth

@@ -136,5 +136,16 @@ TEST_F(AuthenticatorTest, SaysWhetherAKeyOfEarlierIsStillThere) {
   EXPECT_FALSE(all->StillKnown(*ci));
 }
 
+TEST(Roles, AnAuditorStandsBesideTheOthers) {
+  Principal who;
+  who.roles = {"auditor"};
+  EXPECT_TRUE(HasRole(who, "auditor"));
+  EXPECT_FALSE(HasRole(who, "viewer"));
+  who.roles = {"admin"};
+  EXPECT_FALSE(HasRole(who, "auditor"));
+  who.roles = {"admin", "auditor"};
+  EXPECT_TRUE(HasRole(who, "auditor"));
+}
+
 }  // namespace
 }  // namespace metamcp::auth

@@ -192,11 +192,27 @@ struct WorkflowConfig {
   bool operator==(const WorkflowConfig&) const = default;
 };
 
+struct AuditConfig {
+  std::string mode = "buffered";  // strict, buffered or off
+  std::vector<std::string> payload_servers;
+  int64_t payload_bytes_max = 64 << 10;
+  int64_t spool_bytes_max = int64_t{1} << 30;
+  int64_t spool_sync_ms = 20;
+  int64_t retention_days = 365;
+  int64_t checkpoint_ms = 10'000;
+  std::string checkpoint_file;  // empty: audit-checkpoints.jsonl in the data directory
+  std::string checkpoint_webhook;
+  bool checkpoint_webhook_private = false;
+  std::string signing_key_file;  // empty: audit-key.pem in the data directory
+  bool operator==(const AuditConfig&) const = default;
+};
+
 struct ServicesConfig {
   std::string listen;     // gRPC address of this program when it runs one service
   std::string advertise;  // where the others reach it; empty: listen
   ServiceConfig catalog;
   ServiceConfig connector;
+  ServiceConfig audit;
   ServiceTlsConfig tls;
   bool allow_plaintext = false;
   std::string probe_listen;    // plain health for probes; empty: none
@@ -271,6 +287,7 @@ struct Config {
   CatalogConfig catalog;
   ConnectorConfig connector;
   WorkflowConfig workflow;
+  AuditConfig audit;
   TelemetryConfig telemetry;
   bool operator==(const Config&) const = default;
 };

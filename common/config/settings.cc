@@ -155,6 +155,10 @@ constexpr Field kSettings[] = {
                "gRPC address of a connector that is not part of the cluster, written as that of "
                "the catalog. Empty: in the same process, or found by the directory."),
           FieldType::kTargets),
+    Typed(Text("services.audit.address", SLOT(services.audit.address),
+               "gRPC address of the audit service, written as that of the catalog. Empty: in the "
+               "same process; where it is not, nothing is audited."),
+          FieldType::kTargets),
     Text("services.tls.certificate", SLOT(services.tls.certificate),
          "PEM file of this process's certificate chain, for mutual TLS 1.3 between services "
          "(certificates.md); read again when it changes, as are the next two."),
@@ -229,6 +233,38 @@ constexpr Field kSettings[] = {
           "Runs are deleted so many days after their end, with their steps; 0 keeps them."),
     Count("workflow.runsPerPrincipalMax", SLOT(workflow.runs_per_principal_max), 1, 10'000'000,
           "Runs of one principal at once that have not ended."),
+    // audit
+    Choice("audit.mode", SLOT(audit.mode), "strict|buffered|off",
+           "What is promised of the record of each call: strict stores it before the answer is "
+           "given; buffered has it in files of the data directory before the answer is given, and "
+           "stores it soon after (audit.md)."),
+    List("audit.payloadServers", SLOT(audit.payload_servers),
+         "Servers (slugs, or * for all) whose arguments and results are kept, encrypted. Of the "
+         "others only names and types of arguments are, with a digest."),
+    Bytes("audit.payloadBytesMax", SLOT(audit.payload_bytes_max), 0, 16 << 20,
+          "Longest part of the arguments, and of the result, that is kept."),
+    Bytes("audit.spoolBytesMax", SLOT(audit.spool_bytes_max), 1 << 16, 1024 * kGiB,
+          "Records that wait in files for the audit service; when they are more, calls are "
+          "refused."),
+    Time("audit.spoolSyncMs", SLOT(audit.spool_sync_ms), 0, 60'000,
+         "Longest time until written records are on the disk itself, which matters when the "
+         "machine loses power; 0 waits for it before the answer is given."),
+    Count("audit.retentionDays", SLOT(audit.retention_days), 0, 36'500,
+          "Records older than this are removed, unless a legal hold keeps them; 0 keeps all.",
+          "days"),
+    Time("audit.checkpointMs", SLOT(audit.checkpoint_ms), 100, kDay,
+         "Time between signed checkpoints of what was recorded meanwhile."),
+    Text("audit.checkpointFile", SLOT(audit.checkpoint_file),
+         "File that checkpoints are also appended to, best where the database's administrators "
+         "cannot write. Empty: audit-checkpoints.jsonl in the data directory."),
+    Typed(Text("audit.checkpointWebhook", SLOT(audit.checkpoint_webhook),
+               "Address that checkpoints are also sent to by POST. Empty: none."),
+          FieldType::kUrl),
+    Flag("audit.checkpointWebhookPrivate", SLOT(audit.checkpoint_webhook_private),
+         "That address may be on this machine or in a private network."),
+    Text("audit.signingKeyFile", SLOT(audit.signing_key_file),
+         "PEM file of the Ed25519 key that signs checkpoints, for example a mounted Secret. Empty: "
+         "audit-key.pem in the data directory, made at the first start."),
     // telemetry
     WithFlag(Live(Choice("telemetry.logLevel", SLOT(telemetry.log_level),
                          "debug|info|warning|error", "Least important lines that are written.")),
@@ -251,7 +287,7 @@ constexpr Field kSettings[] = {
 };
 #undef SLOT
 
-constexpr std::string_view kFuture[] = {"policy", "sandbox", "secrets", "ai", "audit"};
+constexpr std::string_view kFuture[] = {"policy", "sandbox", "secrets", "ai"};
 
 }  // namespace
 

@@ -99,6 +99,12 @@ class AdminEdgeImpl final : public AdminEdge {
   }
   void SetListenUrl(std::string url) override { listen_url_ = std::move(url); }
   CallObserver& observer() override { return metrics_; }
+  std::string Operation(std::string_view method, std::string_view path) const override {
+    const ExtraMatch extra = MatchExtra(method, path);
+    if (extra.route != nullptr) return std::string(extra.route->path);
+    const RouteMatch match = transcoder_->table().Match(method, path);
+    return match.route != nullptr ? match.route->path : "";
+  }
   void CloseOf(const std::shared_ptr<const Principal>& principal) override {
     watch_.CloseOf(principal);
   }

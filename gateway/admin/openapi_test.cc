@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "gateway/admin/admin_test_support.h"
+#include "metamcp/audit/v1/audit_service.metamcp.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
 
 namespace metamcp::gateway::admin {
@@ -21,8 +22,9 @@ struct Services {
   FakeService connector{connector::v1::ConnectorService::Info()};
   FakeService calls{v1::CallsService::Info()};
   FakeService workflow{workflow::v1::WorkflowService::Info()};
+  FakeService audit{audit::v1::AuditService::Info()};
   std::unique_ptr<RouteTable> table =
-      *RouteTable::Create({&catalog, &connector, &calls, &workflow});
+      *RouteTable::Create({&catalog, &connector, &calls, &workflow, &audit});
 };
 
 std::string Lower(std::string text) {

@@ -31,7 +31,7 @@ bool Contains(const Range& range, std::string_view word) {
 }
 
 constexpr std::string_view kMethods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
-constexpr std::string_view kRoles[] = {"viewer", "operator", "admin"};
+constexpr std::string_view kRoles[] = {"viewer", "operator", "admin", "auditor"};
 
 // Splits off the first segment; `rest` begins with '/'.
 std::string_view TakeSegment(std::string_view& rest) {
@@ -84,7 +84,9 @@ absl::Status RouteTable::Add(rpc::Service& service, int index) {
   route->info = &info;
   route->descriptor = method;
   if (!Contains(kMethods, rule.method())) return bad("unknown method");
-  if (!Contains(kRoles, rule.role())) return bad("the role must be viewer, operator or admin");
+  if (!Contains(kRoles, rule.role())) {
+    return bad("the role must be viewer, operator, admin or auditor");
+  }
   if (!rule.body().empty() && rule.body() != "*") {
     const FieldDescriptor* body = request->FindFieldByName(rule.body());
     if (body == nullptr || body->is_repeated() || body->message_type() == nullptr) {

@@ -72,6 +72,10 @@ class OutcomeSink final : public Sink<provider::v1::CallResponse> {
   const size_t bytes_max_;
 };
 
+bool OnlyReadsAudit(const CallContext& ctx) {
+  return ctx.principal && ctx.principal->roles.size() == 1 && ctx.principal->roles[0] == "auditor";
+}
+
 // Counts a running call for load-aware routing.
 class InFlight {
  public:
@@ -205,6 +209,11 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& c
 
 Awaitable<absl::StatusOr<CallOutcome>> CallChain::Run(const CallContext& ctx, const CallSpec& spec,
                                                       CallEvents& events) {
+  return auditor_ == nullptr ? RunAny(ctx, spec, events) : RunAudited(ctx, spec, events);
+}
+
+Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunAny(const CallContext& ctx,
+                                                         const CallSpec& spec, CallEvents& events) {
   return observer_ == nullptr ? RunRoutes(ctx, spec, events) : RunObserved(ctx, spec, events);
 }
 
@@ -215,6 +224,10 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& c
       std::find(ctx.hops.begin(), ctx.hops.end(), options_.gateway_id) != ctx.hops.end();
   if (seen || ctx.hops.size() >= options_.hops_max) {
     co_return MakeError("CALL_LOOP", "gateway", "this call has already passed this gateway");
+  }
+  if (OnlyReadsAudit(ctx)) {
+    co_return MakeError("PERMISSION_DENIED", "gateway",
+                        "the role auditor reads the audit and calls nothing");
   }
   if (running_ >= options_.calls_max) {
     co_return MakeError("QUEUE_FULL", "gateway",

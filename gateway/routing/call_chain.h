@@ -13,6 +13,7 @@
 #include "common/base/key_ring.h"
 #include "common/mcp/jsonrpc.h"
 #include "common/telemetry/trace.h"
+#include "gateway/routing/call_auditor.h"
 #include "gateway/routing/call_observer.h"
 #include "gateway/routing/login_links.h"
 #include "gateway/routing/snapshot.h"
@@ -105,8 +106,8 @@ class CallChain {
       : providers_(providers), keys_(keys), options_(std::move(options)) {}
 
   // Errors: TOOL_NOT_FOUND, PROMPT_NOT_FOUND, RESOURCE_NOT_FOUND (metadata uri), INVALID_PARAMS,
-  // STATE_INVALID, CALL_LOOP, UPSTREAM_* attributed "upstream:<slug>", DEADLINE_EXCEEDED,
-  // CANCELLED.
+  // STATE_INVALID, CALL_LOOP, PERMISSION_DENIED, AUDIT_UNAVAILABLE, UPSTREAM_* attributed
+  // "upstream:<slug>", DEADLINE_EXCEEDED, CANCELLED.
   Awaitable<absl::StatusOr<CallOutcome>> Run(const CallContext& ctx, const CallSpec& spec,
                                              CallEvents& events);
 
@@ -116,6 +117,8 @@ class CallChain {
 
   // Null: nobody is told. Must outlive the chain's last call.
   void SetObserver(CallObserver* observer) { observer_ = observer; }
+  // Null: nothing is recorded. Must outlive the chain's last call.
+  void SetAuditor(CallAuditor* auditor) { auditor_ = auditor; }
   // Null: nobody can log in from a call. Must outlive the chain's last call.
   void SetLogins(const LoginLinks* logins) { logins_ = logins; }
 
@@ -125,6 +128,10 @@ class CallChain {
   enum class OwnQuestion { kNone, kLogin, kUrl };
   Awaitable<absl::StatusOr<CallOutcome>> RunRoutes(const CallContext& ctx, const CallSpec& spec,
                                                    CallEvents& events);
+  Awaitable<absl::StatusOr<CallOutcome>> RunAny(const CallContext& ctx, const CallSpec& spec,
+                                                CallEvents& events);
+  Awaitable<absl::StatusOr<CallOutcome>> RunAudited(const CallContext& ctx, const CallSpec& spec,
+                                                    CallEvents& events);
   Awaitable<absl::StatusOr<CallOutcome>> RunObserved(const CallContext& ctx, const CallSpec& spec,
                                                      CallEvents& events);
   absl::StatusOr<Target> Resolve(const CallContext& ctx, const CallSpec& spec) const;
@@ -163,6 +170,7 @@ class CallChain {
   std::map<std::string, int> in_flight_;  // by upstream id
   int running_ = 0;
   CallObserver* observer_ = nullptr;
+  CallAuditor* auditor_ = nullptr;
   const LoginLinks* logins_ = nullptr;
 };
 

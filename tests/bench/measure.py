@@ -156,6 +156,30 @@ def profile(gateway, tool):
             "functions": [[share, *key] for key, share in top[:20]]}
 
 
+def audit(world):
+    """What recording adds to a call, by mode. In turn, so that all see the same machine; the best of
+    three, as a disk's flushes vary."""
+    http = world.echo_http("web")
+    server = {"web": {"type": "http", "url": http.url, "era": "modern"}}
+    modes = {"off": {"mode": "off"}, "buffered": {"mode": "buffered"},
+             "buffered, synced": {"mode": "buffered", "spoolSyncMs": 0}, "strict": {"mode": "strict"}}
+    gateways = {name: world.gateway(server, {"audit": mode}) for name, mode in modes.items()}
+    for gateway in gateways.values():
+        w.wait_for_tools(gateway.url, ["web__echo"])
+    rows = []
+    for connections in (1, 32, 256):
+        runs = {name: [] for name in modes}
+        for _ in range(3):
+            for name, gateway in gateways.items():
+                runs[name].append(once("modern", connections, "web__echo", url=gateway.url,
+                                       pids=gateway.pids))
+        for name, each in runs.items():
+            rows.append({"mode": name, "connections": connections,
+                         "one": max(each, key=lambda run: run["calls_per_s"])})
+    world.end(*gateways.values(), http)
+    return {"rows": rows}
+
+
 def idle(world):
     """A gateway without upstreams."""
     gateway = world.gateway({})

@@ -179,6 +179,16 @@ def cluster(data):
         "16 threads share a pool (`database.poolSize`, 4 by default).", pools])
 
 
+def audit(data):
+    rows = [[row["mode"], row["connections"], f"{row['one']['calls_per_s']:,.0f}",
+             f"{row['one']['p50_us']:,.0f}", f"{row['one']['p99_us']:,.0f}", f"{cpu_of(row['one']):.0f}"]
+            for row in data["rows"]]
+    return ("One process, SQLite, HTTP upstream, 2026-07-28; *synced* is audit.spoolSyncMs 0. The "
+            "process's CPU includes storing the records.\n\n"
+            + table(["audit.mode", "connections", "calls/s", "p50 µs", "p99 µs", "CPU µs per call"],
+                    rows))
+
+
 def render(data):
     calls = data["calls"]
     catalog = data["catalog"]
@@ -219,6 +229,7 @@ def render(data):
         "### Between the eras",
         "*Of one era* is the same client's call to a server of its own era on that transport.",
         cross,
+        "### The audit", audit(data["audit"]),
         "### Questions", questions(data["questions"]),
         "### Memory",
         f"Idle {data['idle']['rss_kib'] / 1024:.1f} MiB, of which "

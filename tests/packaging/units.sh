@@ -8,7 +8,7 @@ unit_is_right() { # systemd finds no slip, and judges it closed
 }
 unit_names_programs() {
   local program
-  for program in meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector meta-mcp-workflow; do
+  for program in meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector meta-mcp-workflow meta-mcp-audit; do
     [ -x "$ROOT/build/bundle/bin/$program" ] || return 1
   done
   grep -q '^ExecStart=/opt/meta-mcp/bin/meta-mcp serve ' "$ROOT/packaging/systemd/meta-mcp.service" &&

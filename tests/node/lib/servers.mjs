@@ -123,7 +123,7 @@ export async function startTranslate(args) {
 }
 
 // Starts the gateway with `config` in a directory of its own, removed on stop: `meta-mcp serve`, or
-// with METAMCP_SHAPE=processes gateway, connector and catalog over gRPC and PostgreSQL, or with
+// with METAMCP_SHAPE=processes gateway, connector, catalog and audit over gRPC and PostgreSQL, or with
 // METAMCP_SHAPE=cluster several of each with mutual TLS behind a proxy that takes turns.
 export async function startGateway(config, { env } = {}) {
   const binary = gatewayBinary();
@@ -162,14 +162,15 @@ export async function startGateway(config, { env } = {}) {
 const READY = /mcp=(\S+) admin=(\S+)(?: grpc=\S+)? pid=(\d+)/;
 const address = async () => `127.0.0.1:${await freePort()}`;
 
-// The same, in three programs. Resolves with the gateway's {child, ready}.
+// The same, in four programs. Resolves with the gateway's {child, ready}.
 async function startProcesses(binary, start, stops) {
-  const [catalog, connector] = [await address(), await address()];
+  const [catalog, connector, audit] = [await address(), await address(), await address()];
   const database = await scratchDatabase();
   stops.push(database.drop);
   await start(`${binary}-catalog`, '--listen', catalog, '--database-url', database.url);
   await start(`${binary}-connector`, '--listen', connector, '--catalog', catalog);
-  const peers = ['--catalog', catalog, '--connector', connector];
+  await start(`${binary}-audit`, '--listen', audit, '--database-url', database.url);
+  const peers = ['--catalog', catalog, '--connector', connector, '--audit', audit];
   return start(`${binary}-gateway`, '--listen', '127.0.0.1:0', ...peers);
 }
 
