@@ -93,7 +93,7 @@ absl::Status Init(CommandContext& ctx, const CertOptions& o) {
       pki::MakeAuthority("Meta-MCP services", now - kBackdated, now + Days(o.authority_days)));
   METAMCP_RETURN_IF_ERROR(store.Write(kAuthority, authority));
   std::vector<std::string> written = {kAuthority};
-  for (const char* role : {"gateway", "connector", "catalog", "workflow"}) {
+  for (const char* role : {"gateway", "connector", "catalog", "workflow", "ai"}) {
     pki::LeafRequest request;
     request.name = role;
     request.roles = {role};
@@ -111,12 +111,13 @@ absl::Status Init(CommandContext& ctx, const CertOptions& o) {
 absl::Status IssueOne(CommandContext& ctx, const CertOptions& o) {
   if (o.roles.empty()) {
     return UsageError("a certificate needs a role",
-                      "Roles: gateway, connector, catalog, workflow.");
+                      "Roles: gateway, connector, catalog, workflow, ai.");
   }
   for (const std::string& role : o.roles) {
-    if (role != "gateway" && role != "connector" && role != "catalog" && role != "workflow") {
+    if (role != "gateway" && role != "connector" && role != "catalog" && role != "workflow" &&
+        role != "ai") {
       return UsageError(StrCat("there is no role \"", role, "\""),
-                        "Roles: gateway, connector, catalog, workflow.");
+                        "Roles: gateway, connector, catalog, workflow, ai.");
     }
   }
   if (o.name == kAuthority || o.name.empty() || o.name.find('/') != std::string::npos) {

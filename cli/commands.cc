@@ -33,6 +33,8 @@ void AddCommands(CommandTree& tree) {
   AddPromptCommands(root);
   AddVirtualCommands(root);
   AddWorkflowCommands(root);
+  AddSuggestCommand(root);
+  AddAiCommands(root);
   AddSessionCommands(root);
   AddCertCommands(root);
   AddDoctorCommand(root);

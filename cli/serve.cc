@@ -82,7 +82,7 @@ absl::StatusOr<process::Ground> OpenBlocking(const ServeOptions& options) {
   start.config_path = options.config_path;
   start.data_dir = options.data_dir;
   start.flags = options.flags;
-  for (const char* service : {"catalog", "connector", "workflow"}) {
+  for (const char* service : {"catalog", "connector", "workflow", "ai"}) {
     if (options.services.count(service) > 0) start.database = true;
   }
   return process::OpenGroundBlocking(start);
@@ -104,6 +104,7 @@ absl::Status MigrateBlocking(db::Database& database, const std::set<std::string>
   if (services.count("workflow") > 0) {
     METAMCP_RETURN_IF_ERROR(workflow::App::MigrateBlocking(database));
   }
+  if (services.count("ai") > 0) METAMCP_RETURN_IF_ERROR(ai::App::MigrateBlocking(database));
   return absl::OkStatus();
 }
 

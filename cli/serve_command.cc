@@ -20,7 +20,7 @@ absl::StatusOr<std::set<std::string>> ParseServices(const std::string& list,
     if (known.count(name) == 0) {
       const std::string near = Nearest(name, known);
       return UsageError(StrCat("there is no service \"", name, "\""),
-                        near.empty() ? "Services: gateway, catalog, connector, workflow."
+                        near.empty() ? "Services: gateway, catalog, connector, workflow, ai."
                                      : StrCat("Did you mean \"", near, "\"?"));
     }
     out.insert(name);
@@ -85,7 +85,8 @@ void AddServeCommand(Command& root) {
   serve.Option("--listen", &o->listen, "address of the gateway", "HOST:PORT")
       .Option("--database-url", &o->database_url, "sqlite:PATH or postgresql://...", "URL")
       .Option("--services", &o->services,
-              "which to run here, by commas: gateway, catalog, connector, workflow (default all)",
+              "which to run here, by commas: gateway, catalog, connector, workflow, ai (default "
+              "all)",
               "LIST")
       .Flag("--on-demand", &o->on_demand, "end a minute after the last client has gone");
   serve.Run([&ctx, o] { return Serve(ctx, *o); });

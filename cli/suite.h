@@ -13,12 +13,17 @@
 #include "common/config/watch.h"
 #include "common/process/process.h"
 #include "gateway/app.h"
+#include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
+#include "services/ai/app.h"
 #include "services/catalog/app.h"
 #include "services/connector/app.h"
 #include "services/workflow/app.h"
 
 namespace metamcp::cli {
+
+// The path of another program of ours, which is installed beside this one.
+std::string ProgramBeside(const std::string& name);
 
 // What a program shows of the gateway; `serve` shows all.
 struct SuiteEdge {
@@ -64,6 +69,7 @@ class Suite {
   absl::Status StartConnector();
   absl::Status StartWorkflow();
   void AddMetrics();
+  absl::Status StartAi();
   absl::Status StartGrpc();
   Awaitable<absl::Status> StartGateway();
   Awaitable<absl::Status> OpenGateway();
@@ -95,6 +101,9 @@ class Suite {
   std::unique_ptr<workflow::v1::WorkflowService> workflow_;
   std::unique_ptr<provider::v1::ProviderService> workflow_provider_;
   std::unique_ptr<provider::v1::ProviderService> providers_;  // where several are here
+  std::unique_ptr<http::HttpClient> ai_http_;
+  std::unique_ptr<ai::App> ai_app_;
+  std::unique_ptr<ai::v1::AiService> ai_;
   std::unique_ptr<gateway::GatewayApp> gateway_;
   std::unique_ptr<gateway::v1::CallsService> calls_;  // for the workflow service
   std::unique_ptr<config::FileWatcher> watcher_;
