@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "gateway/admin/admin_test_support.h"
+#include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
 
 namespace metamcp::gateway::admin {
@@ -21,8 +22,9 @@ struct Services {
   FakeService connector{connector::v1::ConnectorService::Info()};
   FakeService calls{v1::CallsService::Info()};
   FakeService workflow{workflow::v1::WorkflowService::Info()};
+  FakeService ai{ai::v1::AiService::Info()};
   std::unique_ptr<RouteTable> table =
-      *RouteTable::Create({&catalog, &connector, &calls, &workflow});
+      *RouteTable::Create({&catalog, &connector, &calls, &workflow, &ai});
 };
 
 std::string Lower(std::string text) {

@@ -205,6 +205,14 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& c
 
 Awaitable<absl::StatusOr<CallOutcome>> CallChain::Run(const CallContext& ctx, const CallSpec& spec,
                                                       CallEvents& events) {
+  if (spec.method == "tools/call") {
+    if (spec.view->has_builtins()) {
+      if (auto call = ReadBuiltinCall(*spec.view, spec.params)) {
+        return RunBuiltin(ctx, spec, *std::move(call), events);
+      }
+    }
+    if (spec.view->max_output() > 0) return RunCut(ctx, spec, spec.view->max_output(), events);
+  }
   return observer_ == nullptr ? RunRoutes(ctx, spec, events) : RunObserved(ctx, spec, events);
 }
 
