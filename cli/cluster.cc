@@ -99,6 +99,7 @@ Awaitable<absl::Status> Cluster::Announce(bool leaving) {
   request.set_leaving(leaving);
   auto asking = Ask(std::move(request));
   const auto response = co_await std::move(asking);
+  members_.silent = !response.ok() || response->stale();
   if (!response.ok()) co_return response.status();
   if (leaving) co_return absl::OkStatus();
   std::vector<cluster::Member> alive;

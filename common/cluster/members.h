@@ -42,6 +42,8 @@ class Members {
   void Replace(std::vector<Member> alive);
   // Asks the directory at once; set by whoever follows it. May be empty.
   std::function<Awaitable<void>()> refresh;
+  // The directory gave no answer when it was asked last: who is unknown may be there all the same.
+  bool silent = false;
   // Called after a Replace that changed something.
   void OnChange(std::function<void()> callback) { callbacks_.push_back(std::move(callback)); }
 

@@ -38,12 +38,16 @@ absl::Status Gone() {
                    "the gateway that held this session's stream has ended; initialize again");
 }
 
+absl::Status Unreachable() {
+  return MakeError("PEER_UNAVAILABLE", "gateway",
+                   "the gateway that holds this session's stream does not answer");
+}
+
 // What the transport says of a peer, in our words; what the peer itself says stays.
 absl::Status FromPeer(const absl::Status& status) {
   if (status.ok() || GetErrorInfo(status)) return status;
   if (absl::IsCancelled(status)) return status;
-  return MakeError("PEER_UNAVAILABLE", "gateway",
-                   "the gateway that holds this session's stream does not answer");
+  return Unreachable();
 }
 
 }  // namespace
@@ -61,6 +65,7 @@ Awaitable<absl::StatusOr<EdgePeers::Peer>> EdgePeers::Reach(std::string instance
   if (instance == self()) co_return Gone();
   auto looking = members_.Look(std::move(instance));
   const std::optional<cluster::Member> member = co_await std::move(looking);
+  if (!member && members_.silent) co_return Unreachable();
   if (!member || !member->Has("gateway")) co_return Gone();
   co_return dial_(*member);
 }

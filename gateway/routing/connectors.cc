@@ -182,6 +182,10 @@ Awaitable<absl::Status> Connectors::CallOwner(const CallContext& ctx, CallReques
                                               Sink<CallResponse>& sink) {
   auto looking = members_.Look(request.owner());
   const std::optional<cluster::Member> member = co_await std::move(looking);
+  if (!member && members_.silent) {
+    co_return MakeError("UPSTREAM_UNAVAILABLE", "connector",
+                        "the connector that holds this call cannot be looked up now; try again");
+  }
   if (!member) co_return OwnerLost();
   METAMCP_CO_ASSIGN_OR_RETURN(const ConnectorClient client, ClientOf(*member));
   auto calling = client.provider->Call(ctx, std::move(request), sink);

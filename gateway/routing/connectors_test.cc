@@ -200,6 +200,8 @@ TEST_F(ConnectorsTest, ARetryGoesToItsOwnerOnly) {
   other_->answer = absl::UnavailableError("gone");
   EXPECT_EQ(Call(other_->name), "CALL_OWNER_LOST");
   EXPECT_EQ(Call("cccccccccccc"), "CALL_OWNER_LOST");
+  members_.silent = true;  // nobody can say that it is gone
+  EXPECT_EQ(Call("cccccccccccc"), "UPSTREAM_UNAVAILABLE");
   EXPECT_TRUE(hinted_->calls.empty());
 }
 

@@ -32,10 +32,10 @@ export class Connections {
 
 // Sends one HTTP request. Resolves with {status, headers, body} or {lost: code, sent}: `sent` says
 // whether the server may have seen it. `onData` gets pieces as they come.
-export function http(url, { method = 'POST', headers = {}, body, agent = false, onData } = {}) {
+export function http(url, { method = 'POST', headers = {}, body, agent = false, onData, signal } = {}) {
   return new Promise((resolve) => {
     let connected = false;
-    const out = request(url, { method, headers, agent });
+    const out = request(url, { method, headers, agent, signal });
     // Also of a stream that is kept alive.
     const timer = setTimeout(() => {
       out.destroy(Object.assign(new Error('no answer'), { code: 'NO_ANSWER' }));

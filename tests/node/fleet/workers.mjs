@@ -164,6 +164,8 @@ export const sessions = (server) => {
     const nonce = randomUUID();
     let text = '';
     let asked;
+    let gone = false; // the session, as it was said to its client
+    const giveUp = new AbortController();
     const answer = async (question) => {
       const content = { name: nonce };
       const body = JSON.stringify({ jsonrpc: '2.0', id: question.id, result: { action: 'accept', content } });
@@ -177,7 +179,12 @@ export const sessions = (server) => {
       for (const end = Date.now() + ANSWER_MS; Date.now() < end; await sleep(200)) {
         const gateway = pick(workers.up());
         const { status } = gateway ? await http(gateway.url, { headers, body }) : {};
-        if (status === 202 || status === 404) return;
+        if (status === 202) return;
+        if (status === 404) {
+          gone = true;
+          giveUp.abort();
+          return;
+        }
       }
     };
     const onData = (data) => {
@@ -190,11 +197,12 @@ export const sessions = (server) => {
     const outcome = await workers.ask(
       'tools/call',
       { name: `${server}__elicit`, arguments: {} },
-      { session: session.id, onData },
+      { session: session.id, onData, signal: giveUp.signal },
     );
     await asked;
     outcome.home = session.home;
-    const good = workers.note('session', server, started, outcome);
+    const problem = gone ? { reason: 'SESSION_NOT_FOUND', message: 'the answer was refused' } : failureOf(outcome);
+    const good = workers.note('session', server, started, outcome, problem ?? null);
     if (!good) {
       Object.assign(workers.failures.at(-1), { home: session.home, status: outcome.status });
       open.delete(i);
