@@ -127,7 +127,9 @@ TEST(RoleChannelTest, NobodyIsThereOrAnswers) {
   Member gone = MakeMember("c", {"workflow"});
   gone.address = "127.0.0.1:1";
   members.Replace({gateway, gone});
-  EXPECT_EQ(reason(), "SERVICE_UNREACHABLE");
+  // The caller's time may end while that address is tried.
+  const std::string other = reason();
+  EXPECT_TRUE(other == "SERVICE_UNREACHABLE" || other.starts_with("DEADLINE_EXCEEDED")) << other;
 }
 
 }  // namespace

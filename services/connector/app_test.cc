@@ -102,6 +102,7 @@ class FakeCatalog final : public catalog_pb::CatalogService {
   METAMCP_REFUSE(SearchItems)
   METAMCP_REFUSE(ExplainItem)
   METAMCP_REFUSE(ApplyConfig)
+  METAMCP_REFUSE(RegisterProvider)
 #undef METAMCP_REFUSE
   Awaitable<absl::Status> WatchCatalog(const CallContext&, catalog_pb::WatchCatalogRequest,
                                        Sink<catalog_pb::WatchCatalogResponse>&) override {
