@@ -21,8 +21,7 @@ constexpr int64_t kAuthorityDays = 3650;
 constexpr int64_t kDaysMax = 36500;
 // A clock may be behind the one that signs.
 constexpr hours kBackdated{1};
-constexpr std::string_view kRoles[] = {"gateway", "connector", "catalog", "workflow",
-                                       "audit"};
+constexpr std::string_view kRoles[] = {"gateway", "connector", "catalog", "workflow", "audit"};
 
 struct CertOptions {
   std::string dir, name, file;
@@ -112,7 +111,8 @@ absl::Status Init(CommandContext& ctx, const CertOptions& o) {
 
 absl::Status IssueOne(CommandContext& ctx, const CertOptions& o) {
   if (o.roles.empty()) {
-    return UsageError("a certificate needs a role", "Roles: gateway, connector, catalog, workflow, audit.");
+    return UsageError("a certificate needs a role",
+                      "Roles: gateway, connector, catalog, workflow, audit.");
   }
   for (const std::string& role : o.roles) {
     if (std::find(std::begin(kRoles), std::end(kRoles), role) == std::end(kRoles)) {

@@ -1,5 +1,5 @@
-// The programs meta-mcp-gateway, -catalog, -connector, -workflow and -audit: one service each, joined with
-// the others by gRPC. METAMCP_SERVICE is the service's name.
+// The programs meta-mcp-gateway, -catalog, -connector, -workflow and -audit: one service each,
+// joined with the others by gRPC. METAMCP_SERVICE is the service's name.
 
 #include <CLI/CLI.hpp>
 #include <string>
