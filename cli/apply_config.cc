@@ -112,6 +112,9 @@ void FillVirtualServer(const config::Config& config, const std::string& name,
     FillOverride(rule, (*spec.mutable_overrides())[QualifiedBySlug(config, item)]);
   }
   spec.set_metrics_label(from.metrics_label);
+  spec.set_mode(from.mode);
+  spec.set_suggest(from.suggest);
+  spec.set_max_output(from.max_output);
 }
 
 }  // namespace

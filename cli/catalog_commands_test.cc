@@ -223,7 +223,7 @@ TEST_F(CatalogCommandTest, MigrateOpensTheDatabaseThatItIsGiven) {
   ASSERT_EQ(migrated_.size(), 1u);
   EXPECT_EQ(migrated_[0].flags.at("database.url"), "sqlite:/x/y.db");
   EXPECT_THAT(migrated_[0].services,
-              ::testing::ElementsAre("audit", "catalog", "connector", "gateway", "workflow"));
+              ::testing::ElementsAre("ai", "audit", "catalog", "connector", "gateway", "workflow"));
   EXPECT_EQ(RunRemote({"migrate"}), kExitUsage);
   EXPECT_EQ(migrated_.size(), 1u);
 }

@@ -21,7 +21,8 @@ constexpr int64_t kAuthorityDays = 3650;
 constexpr int64_t kDaysMax = 36500;
 // A clock may be behind the one that signs.
 constexpr hours kBackdated{1};
-constexpr std::string_view kRoles[] = {"gateway", "connector", "catalog", "workflow", "audit"};
+constexpr std::string_view kRoles[] = {"gateway",  "connector", "catalog",
+                                       "workflow", "audit",     "ai"};
 
 struct CertOptions {
   std::string dir, name, file;
@@ -112,12 +113,12 @@ absl::Status Init(CommandContext& ctx, const CertOptions& o) {
 absl::Status IssueOne(CommandContext& ctx, const CertOptions& o) {
   if (o.roles.empty()) {
     return UsageError("a certificate needs a role",
-                      "Roles: gateway, connector, catalog, workflow, audit.");
+                      "Roles: gateway, connector, catalog, workflow, audit, ai.");
   }
   for (const std::string& role : o.roles) {
     if (std::find(std::begin(kRoles), std::end(kRoles), role) == std::end(kRoles)) {
       return UsageError(StrCat("there is no role \"", role, "\""),
-                        "Roles: gateway, connector, catalog, workflow, audit.");
+                        "Roles: gateway, connector, catalog, workflow, audit, ai.");
     }
   }
   if (o.name == kAuthority || o.name.empty() || o.name.find('/') != std::string::npos) {

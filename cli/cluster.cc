@@ -1,6 +1,7 @@
 #include "cli/cluster.h"
 
 #include <algorithm>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 
 #include "common/async/run.h"
 #include "common/base/error.h"
@@ -72,13 +73,32 @@ Awaitable<absl::Status> Cluster::Join(std::string address, std::vector<std::stri
   co_return co_await Announce(false);
 }
 
+// A catalog that stands still answers nothing and refuses nothing. After one silence two are asked
+// at the same time, so that a lease does not depend on whose turn it is.
+Awaitable<absl::StatusOr<catalog::v1::AnnounceResponse>> Cluster::Ask(
+    catalog::v1::AnnounceRequest request) {
+  using boost::asio::experimental::awaitable_operators::operator||;
+  const CallContext ctx = DirectoryContext();
+  absl::StatusOr<catalog::v1::AnnounceResponse> response;
+  if (unheard_) {
+    auto one = directory_.Announce(ctx, request);
+    auto another = directory_.Announce(ctx, request);
+    auto first = co_await (std::move(one) || std::move(another));
+    response = first.index() == 0 ? std::get<0>(std::move(first)) : std::get<1>(std::move(first));
+  } else {
+    auto announcing = directory_.Announce(ctx, std::move(request));
+    response = co_await std::move(announcing);
+  }
+  unheard_ = absl::IsDeadlineExceeded(response.status());
+  co_return response;
+}
+
 Awaitable<absl::Status> Cluster::Announce(bool leaving) {
   catalog::v1::AnnounceRequest request;
   *request.mutable_member() = self_;
   request.set_leaving(leaving);
-  const CallContext ctx = DirectoryContext();
-  auto announcing = directory_.Announce(ctx, std::move(request));
-  const auto response = co_await std::move(announcing);
+  auto asking = Ask(std::move(request));
+  const auto response = co_await std::move(asking);
   if (!response.ok()) co_return response.status();
   if (leaving) co_return absl::OkStatus();
   std::vector<cluster::Member> alive;

@@ -42,6 +42,8 @@ class Cluster {
 
  private:
   Awaitable<absl::Status> Announce(bool leaving);
+  Awaitable<absl::StatusOr<catalog::v1::AnnounceResponse>> Ask(
+      catalog::v1::AnnounceRequest request);
   Awaitable<void> Refresh();
 
   catalog::v1::DirectoryService& directory_;
@@ -51,6 +53,7 @@ class Cluster {
   std::unique_ptr<gateway::Connectors> connectors_;
   catalog::v1::Member self_;
   bool joined_ = false;
+  bool unheard_ = false;  // the last announcement got no answer in time
 };
 
 }  // namespace metamcp::cli

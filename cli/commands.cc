@@ -34,6 +34,8 @@ void AddCommands(CommandTree& tree) {
   AddVirtualCommands(root);
   AddWorkflowCommands(root);
   AddAuditCommands(root);
+  AddSuggestCommand(root);
+  AddAiCommands(root);
   AddSessionCommands(root);
   AddCertCommands(root);
   AddDoctorCommand(root);

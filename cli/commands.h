@@ -14,6 +14,8 @@ void AddResourceCommands(Command& root);
 void AddPromptCommands(Command& root);
 void AddVirtualCommands(Command& root);
 void AddWorkflowCommands(Command& root);
+void AddSuggestCommand(Command& root);
+void AddAiCommands(Command& root);
 // The parts of it: runs; tools and sharing; templates; schedules, hooks and webhooks.
 void AddRunCommands(Command& group);
 void AddRunAgainCommands(Command& group);

@@ -14,6 +14,7 @@
 
 namespace metamcp::cli {
 
+struct EvalOptions;
 struct ServeOptions;
 struct TranslateOptions;
 
@@ -70,6 +71,7 @@ class CommandContext {
   std::function<int(const ServeOptions&)> run_serve;          // cli/serve.h
   std::function<int(const ServeOptions&)> run_migrate;        // cli/serve.h
   std::function<int(const TranslateOptions&)> run_translate;  // cli/translate.h
+  std::function<int(const EvalOptions&)> run_ai_eval;         // cli/ai_eval.h
   // Starts a gateway on this machine that ends when it is not used; empty: commands do not.
   std::function<absl::Status(const CommandContext&)> start_gateway;
   std::string program = "meta-mcp";  // how to start this program again

@@ -2,6 +2,7 @@
 
 #include <iostream>
 
+#include "cli/ai_eval.h"
 #include "cli/command.h"
 #include "cli/gateway_starter.h"
 #include "cli/serve.h"
@@ -34,6 +35,7 @@ int main(int argc, char** argv) {
   context.run_serve = metamcp::cli::RunServe;
   context.run_migrate = metamcp::cli::RunMigrate;
   context.run_translate = metamcp::cli::RunTranslate;
+  context.run_ai_eval = metamcp::cli::RunAiEval;
   context.start_gateway = metamcp::cli::StartOnDemandBlocking;
   const int code =
       metamcp::cli::RunCommandLine(context, std::vector<std::string>(argv + 1, argv + argc));

@@ -82,7 +82,7 @@ absl::StatusOr<process::Ground> OpenBlocking(const ServeOptions& options) {
   start.config_path = options.config_path;
   start.data_dir = options.data_dir;
   start.flags = options.flags;
-  for (const char* service : {"audit", "catalog", "connector", "workflow"}) {
+  for (const char* service : {"ai", "audit", "catalog", "connector", "workflow"}) {
     if (options.services.count(service) > 0) start.database = true;
   }
   return process::OpenGroundBlocking(start);
@@ -107,6 +107,7 @@ absl::Status MigrateBlocking(db::Database& database, const std::set<std::string>
   if (services.count("audit") > 0) {
     METAMCP_RETURN_IF_ERROR(audit::App::MigrateBlocking(database));
   }
+  if (services.count("ai") > 0) METAMCP_RETURN_IF_ERROR(ai::App::MigrateBlocking(database));
   return absl::OkStatus();
 }
 

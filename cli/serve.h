@@ -13,7 +13,7 @@ struct ServeOptions {
   std::string data_dir;                      // empty: ~/.meta-mcp
   std::map<std::string, std::string> flags;  // setting path -> value, e.g. gateway.listen
   // Services of this process; the others are reached at services.<name>.address.
-  std::set<std::string> services = {"gateway", "catalog", "connector", "workflow", "audit"};
+  std::set<std::string> services = {"gateway", "catalog", "connector", "workflow", "audit", "ai"};
   // End by itself a minute after the last client has gone.
   bool on_demand = false;
 };

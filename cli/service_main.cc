@@ -1,4 +1,4 @@
-// The programs meta-mcp-gateway, -catalog, -connector, -workflow and -audit: one service each,
+// The programs meta-mcp-gateway, -catalog, -connector, -workflow, -audit and -ai: one service each,
 // joined with the others by gRPC. METAMCP_SERVICE is the service's name.
 
 #include <CLI/CLI.hpp>

@@ -4,6 +4,7 @@
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
+#include "cli/ai_options.h"
 #include "cli/apply_config.h"
 #include "cli/provider_choice.h"
 #include "common/async/run.h"
@@ -66,6 +67,13 @@ std::string DiffJson(const config::ConfigDiff& diff) {
 }
 
 }  // namespace
+
+std::string ProgramBeside(const std::string& name) {
+  char path[4096];
+  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
+  const std::string own(path, n > 0 ? static_cast<size_t>(n) : 0);
+  return own.substr(0, own.rfind('/') + 1) + name;
+}
 
 Suite::Suite(asio::io_context& io, const ServeOptions& options, process::Ground& ground)
     : Suite(io, options, ground, SuiteEdge()) {}
@@ -193,6 +201,8 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   }
   if (audit_) deps.services.push_back(audit_.get());
   deps.audit = recorder_.get();
+  if (ai_) deps.services.push_back(ai_.get());
+  deps.ai = ai_.get();
   deps.edge = edge_.gateway;
   auto app =
       gateway::GatewayApp::Create(io_.get_executor(), ground_.loaded.config, std::move(deps));
@@ -216,7 +226,7 @@ absl::Status Suite::StartGrpc() {
     return MakeError("CONFIG_INVALID", "gateway",
                      "a process without the gateway needs services.listen (host:port)");
   }
-  std::vector<rpc::Service*> catalog, connector, gateway, workflow, audit;
+  std::vector<rpc::Service*> catalog, connector, gateway, workflow, audit, ai;
   if (catalog_app_) catalog = {&catalog_app_->service(), &catalog_app_->directory()};
   if (connector_app_) connector = {&connector_app_->provider(), &connector_app_->connector()};
   if (gateway_) gateway = {&gateway_->calls(), &gateway_->edge_peer()};
@@ -228,8 +238,9 @@ absl::Status Suite::StartGrpc() {
   } else if (workflow_app_) {
     workflow.push_back(&workflow_app_->provider());
   }
+  if (ai_app_) ai = {&ai_app_->service()};
   std::vector<rpc::Service*> all = catalog;
-  for (const auto& some : {connector, gateway, workflow, audit}) {
+  for (const auto& some : {connector, gateway, workflow, audit, ai}) {
     all.insert(all.end(), some.begin(), some.end());
   }
   METAMCP_RETURN_IF_ERROR(metrics_.Listen(ground_.loaded.config));
@@ -244,6 +255,7 @@ absl::Status Suite::StartGrpc() {
   side_.Follow(connector, [this] { return connector_app_->ready(); });
   side_.Follow(gateway, [this] { return gateway_->ready(); });
   side_.Follow(workflow, [this] { return calls_ != nullptr; });
+  side_.Follow(ai, [] { return true; });
   return absl::OkStatus();
 }
 
@@ -264,6 +276,7 @@ Awaitable<absl::Status> Suite::Start() {
   METAMCP_CO_RETURN_IF_ERROR(StartConnector());
   METAMCP_CO_RETURN_IF_ERROR(StartWorkflow());
   METAMCP_CO_RETURN_IF_ERROR(StartAudit());
+  METAMCP_CO_RETURN_IF_ERROR(StartAi());
   METAMCP_CO_RETURN_IF_ERROR(co_await StartGateway());
   METAMCP_CO_RETURN_IF_ERROR(StartGrpc());
   METAMCP_CO_RETURN_IF_ERROR(co_await JoinCluster());
@@ -319,6 +332,31 @@ absl::Status Suite::StartWorkflow() {
   return absl::OkStatus();
 }
 
+absl::Status Suite::StartAi() {
+  const bool clustered = cluster_->members().clustered();
+  if (!Here("ai")) {
+    if (clustered && (Here("gateway") || Here("workflow"))) {
+      ai_ = ai::v1::MakeAiServiceClient(cluster_->To("ai"));
+    }
+    if (workflow_app_ && ai_) workflow_app_->SetModels(ai_.get());
+    return absl::OkStatus();
+  }
+  if (!workflow_ && clustered) {
+    workflow_ = workflow::v1::MakeWorkflowServiceClient(cluster_->To("workflow"));
+  }
+  if (!workflow_) {
+    return MakeError("CONFIG_INVALID", "gateway",
+                     "an ai service without a workflow service, which checks what it proposes, "
+                     "finds one in its cluster: set services.listen (host:port)");
+  }
+  ai_http_ = http::NewHttpClient(io_.get_executor(), http::HttpClientOptions());
+  ai_app_ = std::make_unique<ai::App>(*ground_.database_executor, *ai_http_, *catalog_, *workflow_,
+                                      ToAiOptions(ground_.loaded.config.ai));
+  ai_ = ai::v1::MakeAiServiceDirect(ai_app_->service());
+  if (workflow_app_) workflow_app_->SetModels(ai_.get());
+  return absl::OkStatus();
+}
+
 // A connector whose catalog is there is told what to run before it says that it is ready.
 Awaitable<void> Suite::WaitForUpstreams() {
   const auto until = std::chrono::steady_clock::now() + kCatalogWait;
@@ -330,7 +368,7 @@ Awaitable<void> Suite::WaitForUpstreams() {
 }
 
 void Suite::StartCluster() {
-  const bool takes_part = Here("gateway") || Here("connector") || Here("workflow");
+  const bool takes_part = Here("gateway") || Here("connector") || Here("workflow") || Here("ai");
   const bool clustered = takes_part && !ground_.loaded.config.services.listen.empty();
   cluster_ = std::make_unique<Cluster>(clustered, side_.channel_options(), *directory_);
 }
@@ -338,7 +376,7 @@ void Suite::StartCluster() {
 Awaitable<absl::Status> Suite::JoinCluster() {
   if (!cluster_->members().clustered()) co_return absl::OkStatus();
   std::vector<std::string> roles;
-  for (const char* role : {"gateway", "connector", "workflow"}) {
+  for (const char* role : {"gateway", "connector", "workflow", "ai"}) {
     if (Here(role)) roles.push_back(role);
   }
   const absl::Status joined = co_await cluster_->Join(side_.advertised(), roles);

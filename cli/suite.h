@@ -14,14 +14,19 @@
 #include "common/process/process.h"
 #include "gateway/app.h"
 #include "gateway/audit/recorder.h"
+#include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
+#include "services/ai/app.h"
 #include "services/audit/app.h"
 #include "services/catalog/app.h"
 #include "services/connector/app.h"
 #include "services/workflow/app.h"
 
 namespace metamcp::cli {
+
+// The path of another program of ours, which is installed beside this one.
+std::string ProgramBeside(const std::string& name);
 
 // What a program shows of the gateway; `serve` shows all.
 struct SuiteEdge {
@@ -72,6 +77,7 @@ class Suite {
   absl::Status StartAuditService();
   void NoteReload(const std::string& changes);
   Awaitable<void> StopAudit();
+  absl::Status StartAi();
   absl::Status StartGrpc();
   Awaitable<absl::Status> StartGateway();
   Awaitable<absl::Status> OpenGateway();
@@ -107,6 +113,9 @@ class Suite {
   std::unique_ptr<audit::App> audit_app_;
   std::unique_ptr<audit::v1::AuditService> audit_;
   std::unique_ptr<gateway::AuditRecorder> recorder_;
+  std::unique_ptr<http::HttpClient> ai_http_;
+  std::unique_ptr<ai::App> ai_app_;
+  std::unique_ptr<ai::v1::AiService> ai_;
   std::unique_ptr<gateway::GatewayApp> gateway_;
   std::unique_ptr<gateway::v1::CallsService> calls_;  // for the workflow service
   std::unique_ptr<config::FileWatcher> watcher_;

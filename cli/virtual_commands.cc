@@ -15,9 +15,10 @@ namespace metamcp::cli {
 namespace {
 
 struct VirtualOptions {
-  std::string name, title, instructions, prefix = "slug", label, client;
+  std::string name, title, instructions, prefix = "slug", label, client, mode = "all";
   std::vector<std::string> servers, include, exclude, resources, prompts, renames;
   bool read_only = false;
+  bool suggest = false;
 };
 
 absl::Status List(CommandContext& ctx) {
@@ -82,6 +83,8 @@ absl::StatusOr<config::VirtualServerConfig> ServerOf(const VirtualOptions& o) {
   server.resources.include = o.resources;
   server.prompts.include = o.prompts;
   server.metrics_label = o.label;
+  server.mode = o.mode;
+  server.suggest = o.suggest;
   for (const std::string& rename : o.renames) {
     const size_t equals = rename.find('=');
     if (equals == std::string::npos || rename.find('.') > equals || equals + 1 == rename.size()) {
@@ -119,6 +122,8 @@ std::string Body(const std::string& name, const config::VirtualServerConfig& ser
   }
   for (const auto& [item, change] : server.overrides) spec["overrides"][item]["name"] = change.name;
   text("metricsLabel", server.metrics_label);
+  if (server.mode != "all") spec["mode"] = server.mode;
+  if (server.suggest) spec["suggest"] = true;
   nlohmann::ordered_json body;
   body["meta"]["name"] = name;
   body["spec"] = std::move(spec);
@@ -193,6 +198,7 @@ void AddVirtualCommands(Command& root) {
   Command add = group.Sub("add", "Adds one to config.json and to the running gateway");
   add.Example("meta-mcp virtual add readers --read-only --title 'Look, do not touch'")
       .Example("meta-mcp virtual add dev --server git --server 'file*' --exclude git.git_push")
+      .Example("meta-mcp virtual add lean --mode search --suggest")
       .Example("meta-mcp virtual add plain --server git --prefix none --rename git.git_log=history")
       .More(
           "With --url before 'virtual' (meta-mcp --url GATEWAY virtual add ...) it is added to "
@@ -206,6 +212,9 @@ void AddVirtualCommands(Command& root) {
       .List("--prompt", &o->prompts, "which prompts, by name or glob (default all)", "GLOB")
       .List("--rename", &o->renames, "what clients see an item as", "SERVER.ITEM=NAME")
       .Flag("--read-only", &o->read_only, "only tools that say they change nothing")
+      .Choice("--mode", &o->mode, {"all", "search"},
+              "list all tools, or three by which the others are found and called")
+      .Flag("--suggest", &o->suggest, "list suggest_workflow, too")
       .Option("--prefix", &o->prefix, "of names: slug, none, or any text")
       .Option("--title", &o->title, "for people")
       .Option("--label", &o->label, "of its metrics (default its name)")

@@ -11,6 +11,7 @@
 #include "cli/call.h"
 #include "cli/commands.h"
 #include "cli/rest_json.h"
+#include "cli/workflow_calls.h"
 #include "cli/workflow_live.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -162,12 +163,7 @@ absl::StatusOr<nlohmann::json> Named(CommandContext& ctx, const RunOptions& o) {
   if (!IsFile(o.workflow)) return workflow;
   std::ifstream file(o.workflow, std::ios::binary);
   if (!file) return UsageError(StrCat("cannot read ", o.workflow));
-  nlohmann::json body;
-  body["source"] = std::string(std::istreambuf_iterator<char>(file), {});
-  METAMCP_ASSIGN_OR_RETURN(
-      const nlohmann::json reply,
-      CallJson(ctx, RestRequest("POST", ApiPath({"workflows"}), json::DumpJson(body))));
-  return ObjectOf(reply, "workflow");
+  return StoreWorkflow(ctx, std::string(std::istreambuf_iterator<char>(file), {}));
 }
 
 absl::Status RunWorkflow(CommandContext& ctx, const RunOptions& o) {
@@ -269,6 +265,29 @@ absl::Status Decide(CommandContext& ctx, const RunOptions& o) {
 }
 
 }  // namespace
+
+absl::StatusOr<nlohmann::json> StoreWorkflow(CommandContext& ctx, const std::string& source) {
+  nlohmann::json body;
+  body["source"] = source;
+  METAMCP_ASSIGN_OR_RETURN(
+      const nlohmann::json reply,
+      CallJson(ctx, RestRequest("POST", ApiPath({"workflows"}), json::DumpJson(body))));
+  return ObjectOf(reply, "workflow");
+}
+
+absl::Status RunStored(CommandContext& ctx, const nlohmann::json& workflow,
+                       const nlohmann::json& input) {
+  nlohmann::json body;
+  body["version"] = TextOf(workflow, "version");
+  body["namespace"] = TextOf(workflow, "namespace");
+  body["input"] = input;
+  const RestRequest request("POST", ApiPath({"workflows", TextOf(workflow, "name"), "runs"}),
+                            json::DumpJson(body));
+  METAMCP_ASSIGN_OR_RETURN(const nlohmann::json reply, CallJson(ctx, request));
+  const std::string id = TextOf(ObjectOf(reply, "run"), "id");
+  ctx.Say(StrCat("run ", id));
+  return Follow(ctx, id);
+}
 
 void AddRunCommands(Command& group) {
   CommandContext& ctx = group.context();

@@ -15,7 +15,7 @@ namespace metamcp::cli {
 namespace {
 
 struct TemplateOptions {
-  std::string name, values, file;
+  std::string name, values, file, task;
   std::vector<std::string> set;
 };
 
@@ -72,7 +72,57 @@ nlohmann::json ValueOf(const std::string& text) {
   return parsed.ok() ? *std::move(parsed) : nlohmann::json(text);
 }
 
-// What the options give; what is left is asked for on a terminal.
+constexpr size_t kToolsMax = 20;
+
+// Has a model fill the slots that have no value yet, from a task in words. Tools are proposed from
+// what the catalog finds for the task; their descriptions are data to the model.
+absl::Status FillSlots(CommandContext& ctx, const std::string& task, const nlohmann::json& spec,
+                       nlohmann::json* values) {
+  nlohmann::json schema = {{"type", "object"}, {"additionalProperties", false}};
+  schema["properties"] = nlohmann::json::object();
+  schema["required"] = nlohmann::json::array();
+  nlohmann::json slots = nlohmann::json::object();
+  for (const nlohmann::json& parameter : ArrayOf(spec, "parameters")) {
+    const std::string name = TextOf(parameter, "name");
+    if (!BoolOf(parameter, "slot") || values->contains(name)) continue;
+    schema["properties"][name] =
+        parameter.contains("schema") ? parameter["schema"] : nlohmann::json::object();
+    schema["required"].push_back(name);
+    slots[name] = TextOf(parameter, "description");
+  }
+  if (slots.empty()) return absl::OkStatus();
+  METAMCP_ASSIGN_OR_RETURN(
+      const nlohmann::json found,
+      CallJson(ctx, RestRequest("GET", ApiPath({"items:search"}, {{"query", task},
+                                                                  {"kind", "ITEM_KIND_TOOL"},
+                                                                  {"limit", StrCat(kToolsMax)}}))));
+  nlohmann::json tools = nlohmann::json::array();
+  for (const nlohmann::json& item : ArrayOf(found, "items")) {
+    tools.push_back({{"name", TextOf(item, "qualifiedName")},
+                     {"description", TextOf(item, "description")},
+                     {"inputSchema", ObjectOf(ObjectOf(item, "definition"), "inputSchema")}});
+  }
+  nlohmann::json body;
+  body["prompt"] =
+      "Fill the named slots of the workflow template for the task. Use only tools of the list, by "
+      "their names.";
+  body["input"] = {{"task", task},
+                   {"template", TextOf(spec, "description")},
+                   {"slots", slots},
+                   {"workflow", ObjectOf(spec, "body")},
+                   {"tools", tools}};
+  body["schema"] = schema;
+  METAMCP_ASSIGN_OR_RETURN(
+      const nlohmann::json reply,
+      CallJson(ctx, RestRequest("POST", ApiPath({"ai", "fill"}), json::DumpJson(body))));
+  for (const auto& [name, value] : ObjectOf(reply, "value").items()) {
+    if (slots.contains(name)) (*values)[name] = value;
+  }
+  return absl::OkStatus();
+}
+
+// What the options give; then a model fills slots, where a task is given and a model is there; what
+// is left is asked for on a terminal.
 absl::StatusOr<nlohmann::json> ReadValues(CommandContext& ctx, const TemplateOptions& o,
                                           const nlohmann::json& spec) {
   METAMCP_ASSIGN_OR_RETURN(const std::string given, ReadArguments(ctx, o.values));
@@ -81,6 +131,13 @@ absl::StatusOr<nlohmann::json> ReadValues(CommandContext& ctx, const TemplateOpt
     const size_t equals = one.find('=');
     if (equals == std::string::npos) return UsageError(StrCat("--set ", one, " has no '='"));
     values[one.substr(0, equals)] = ValueOf(one.substr(equals + 1));
+  }
+  if (!o.task.empty()) {
+    const absl::Status filled = FillSlots(ctx, o.task, spec, &values);
+    // Nothing waits for a model: people fill what it does not.
+    if (!filled.ok()) {
+      ctx.Note(StrCat("no model fills the slots: ", OneLine(std::string(filled.message()))));
+    }
   }
   for (const nlohmann::json& parameter : ArrayOf(spec, "parameters")) {
     const std::string name = TextOf(parameter, "name");
@@ -134,10 +191,14 @@ void AddWorkflowTemplateCommands(Command& workflow) {
   make.Example(
           "meta-mcp workflow template new for-each --set tool=filesystem.read_text_file --set "
           "'arguments={\"path\": \"${item}\"}' --file each.json")
-      .More("Parameters that are needed and not given are asked for on a terminal.");
+      .Example("meta-mcp workflow template new for-each --task 'read every file of a list'")
+      .More(
+          "With --task a model fills the slots that are not given, where the ai service has one. "
+          "Parameters that are needed and still have no value are asked for on a terminal.");
   make.Argument("NAME", &o->name, "the template")
       .List("--set", &o->set, "a parameter; JSON, or text", "NAME=VALUE")
       .Option("--values", &o->values, "all parameters: JSON, @FILE or -", "JSON")
+      .Option("--task", &o->task, "what is to be done, in words", "TEXT")
       .Option("--file", &o->file, "written instead of printed", "FILE");
   make.Run([&ctx, o] { return New(ctx, *o); });
 }

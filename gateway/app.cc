@@ -23,6 +23,7 @@
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/results.h"
 #include "gateway/session_upkeep.h"
+#include "gateway/tool_search.h"
 #include "gateway/transport/edge_peer_service.h"
 #include "gateway/transport/mcp_endpoint.h"
 #include "gateway/transport/sse_endpoint.h"
@@ -96,6 +97,7 @@ class GatewayAppImpl final : public GatewayApp {
         origin_(OriginOptionsOf(config, IsLoopbackHost(host_))),
         cors_(!config.gateway.cors.origins.empty()),
         providers_(deps_),
+        tool_search_(deps_.catalog, deps_.ai),
         chain_(providers_, deps_.keys, ChainOptions(config)),
         sessions_(executor, deps_.keys, SessionOptions(config, deps_.peers)),
         upkeep_(sessions_, deps_.peers),
@@ -140,6 +142,7 @@ class GatewayAppImpl final : public GatewayApp {
       audit_ = std::make_unique<GatewayAudit>(*deps_.audit, AuditOptions(config), chain_,
                                               *authenticator_);
     }
+    chain_.SetBuiltins(&tool_search_);
     return absl::OkStatus();
   }
 
@@ -373,6 +376,7 @@ class GatewayAppImpl final : public GatewayApp {
   bool ending_ = false;  // said to be, at least
   AllProviders providers_;
   CatalogMirror mirror_;
+  ToolSearch tool_search_;
   CallChain chain_;
   SessionRegistry sessions_;
   SessionUpkeep upkeep_;

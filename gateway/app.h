@@ -15,6 +15,7 @@
 #include "gateway/protocol/edge_peers.h"
 #include "gateway/transport/admission.h"
 #include "gateway/transport/duplex_connection.h"
+#include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
 #include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "metamcp/gateway/v1/calls_service.metamcp.h"
@@ -54,6 +55,8 @@ struct GatewayDeps {
   std::vector<rpc::Service*> services;
   // Takes the events of POST /api/v1/workflows/hooks/{id}; null: nobody does.
   workflow::v1::WorkflowService* workflows = nullptr;
+  // For suggest_workflow; null: there is none.
+  ai::v1::AiService* ai = nullptr;
   EdgeOptions edge;
   // Where everything is recorded; null: nothing is. Must outlive the app.
   AuditRecorder* audit = nullptr;

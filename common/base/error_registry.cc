@@ -15,6 +15,16 @@ constexpr ErrorClass kFatal = ErrorClass::kFatal;
 // Codes outside JSON-RPC's reserved range are ours; -32020..-32022 are MCP 2026-07-28's own.
 // Sorted by reason (a test checks it).
 constexpr ErrorEntry kEntries[] = {
+    {"AI_ANSWER_INVALID", StatusCode::kInternal, kRetryable, -32603, -32603, 502,
+     "The model's answer could not be used; try again, or take another model."},
+    {"AI_NO_PROVIDER", StatusCode::kFailedPrecondition, kUser, -32603, -32603, 409,
+     "Add a model under ai.providers, or wait until one is there again."},
+    {"AI_PROVIDER_FAILED", StatusCode::kUnavailable, kRetryable, -32603, -32603, 502,
+     "The provider of the model failed; look at its status, key and quota."},
+    {"AI_QUOTA", StatusCode::kResourceExhausted, kRetryable, -31029, -31029, 429,
+     "The quota for models is used up; wait, or raise ai.perPrincipal or the provider's limits."},
+    {"AI_REFUSED", StatusCode::kFailedPrecondition, kUser, -32603, -32603, 422,
+     "The model refused; say the task otherwise."},
     {"ALREADY_EXISTS", StatusCode::kAlreadyExists, kUser, -32602, -32602, 409,
      "Choose another name, or update the existing object."},
     {"ARGUMENT_INVALID", StatusCode::kInvalidArgument, kUser, -32602, -32602, 400,

@@ -1,11 +1,16 @@
 #include "common/cluster/members.h"
 
+#include <google/protobuf/empty.pb.h>
 #include <gtest/gtest.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <set>
+
+#include "common/base/error.h"
+#include "common/cluster/peer_channels.h"
+#include "common/cluster/role_channel.h"
 
 namespace metamcp::cluster {
 namespace {
@@ -88,6 +93,41 @@ TEST(RendezvousTest, OneMoreMovesOnlyItsShare) {
   EXPECT_EQ(seen.size(), 2u);
   EXPECT_GT(moved, 50);
   EXPECT_LT(moved, 150);
+}
+
+// Each member is tried; a call that none has begun says so.
+TEST(RoleChannelTest, NobodyIsThereOrAnswers) {
+  Members members("self", true);
+  int asked = 0;
+  members.refresh = [&asked]() -> Awaitable<void> {
+    ++asked;
+    co_return;
+  };
+  PeerChannels channels(members, rpc::ChannelOptions());
+  RoleChannel channel(members, channels, "workflow");
+  const auto reason = [&] {
+    CallContext ctx;
+    ctx.deadline = CallContext::Clock::now() + std::chrono::milliseconds(700);
+    const rpc::MethodInfo method{"M", "/p.S/M", false, nullptr, nullptr};
+    google::protobuf::Empty request, response;
+    std::string out;
+    boost::asio::io_context io;
+    boost::asio::co_spawn(io, channel.Unary(ctx, method, request, response),
+                          [&out](std::exception_ptr, absl::Status status) {
+                            const auto info = GetErrorInfo(status);
+                            out = info ? info->reason : status.ToString();
+                          });
+    io.run();
+    return out;
+  };
+  EXPECT_EQ(reason(), "SERVICE_UNREACHABLE");
+  EXPECT_GT(asked, 0);
+  // Others' roles do not count, nor does an address where nobody listens.
+  Member gateway = MakeMember("b", {"gateway"});
+  Member gone = MakeMember("c", {"workflow"});
+  gone.address = "127.0.0.1:1";
+  members.Replace({gateway, gone});
+  EXPECT_EQ(reason(), "SERVICE_UNREACHABLE");
 }
 
 }  // namespace

@@ -128,6 +128,9 @@ struct VirtualServerConfig {
   SelectorConfig prompts;
   std::map<std::string, OverrideConfig> overrides;  // by "slug.original"
   std::string metrics_label;
+  std::string mode = "all";  // all or search
+  bool suggest = false;
+  int64_t max_output = 0;  // characters; 0: no limit
   bool disabled = false;
   bool operator==(const VirtualServerConfig&) const = default;
 };
@@ -207,6 +210,48 @@ struct AuditConfig {
   bool operator==(const AuditConfig&) const = default;
 };
 
+struct BreakerConfig {
+  int64_t failures = 5;
+  int64_t open_ms = 10'000;
+  bool operator==(const BreakerConfig&) const = default;
+};
+
+// One model of one vendor. `key` is expanded and secret: never print it.
+struct AiProviderConfig {
+  std::string api;  // responses, chat or anthropic
+  std::string url;  // of the API, without the path of the call; empty: the vendor's
+  std::string model;
+  std::string key;
+  int64_t timeout_ms = 20'000;
+  int64_t output_tokens_max = 4096;
+  bool stream = true;
+  bool json_schema = true;
+  bool allow_plain_http = false;
+  int64_t requests_per_minute = 0;  // 0: no limit
+  int64_t tokens_per_day = 0;       // 0: no limit
+  int64_t input_cents = 0;          // of a million tokens
+  int64_t output_cents = 0;
+  bool operator==(const AiProviderConfig&) const = default;
+};
+
+struct AiLimitsConfig {
+  int64_t requests_per_minute = 30;  // of one principal; 0: no limit
+  int64_t tokens_per_day = 0;
+  int64_t cents_per_day = 0;
+  bool operator==(const AiLimitsConfig&) const = default;
+};
+
+struct AiConfig {
+  std::map<std::string, AiProviderConfig> providers;
+  std::vector<std::string> order;  // empty: by name
+  int64_t suggest_timeout_ms = 3000;
+  AiLimitsConfig per_principal;
+  BreakerConfig breaker = {3, 30'000};
+  int64_t cache_entries = 1000;
+  int64_t cache_ttl_ms = 600'000;
+  bool operator==(const AiConfig&) const = default;
+};
+
 struct ServicesConfig {
   std::string listen;     // gRPC address of this program when it runs one service
   std::string advertise;  // where the others reach it; empty: listen
@@ -233,12 +278,6 @@ struct BackoffConfig {
   int64_t min_ms = 250;
   int64_t max_ms = 30'000;
   bool operator==(const BackoffConfig&) const = default;
-};
-
-struct BreakerConfig {
-  int64_t failures = 5;
-  int64_t open_ms = 10'000;
-  bool operator==(const BreakerConfig&) const = default;
 };
 
 struct ConnectorConfig {
@@ -288,6 +327,7 @@ struct Config {
   ConnectorConfig connector;
   WorkflowConfig workflow;
   AuditConfig audit;
+  AiConfig ai;
   TelemetryConfig telemetry;
   bool operator==(const Config&) const = default;
 };

@@ -277,6 +277,7 @@ std::string GenerateConfigSchema() {
   AddMember(&key_schema, "required", std::move(required));
   AddMember(&keys, "items", std::move(key_schema));
   AddProperty(&root, "auth.keys", std::move(keys));
+  AddProperty(&root, "ai.providers", MapSchema(ObjectSchema(AiProviderFields(), true)));
   AddProperty(&root, "mcpServers", MapSchema(std::move(server_schema)));
   AddProperty(&root, "virtualServers", MapSchema(std::move(virtual_schema)));
   AddProperty(&root, "$schema", TypeNode("string"));
@@ -299,8 +300,9 @@ std::string GenerateConfigDocs() {
       FieldsTable(VirtualServerFields()), "\nAn override:\n", FieldsTable(OverrideFields()),
       "\nAn argument of an override:\n", FieldsTable(ArgumentFields()),
       "\n## Keys\n\nEntries of the list `auth.keys`:\n", FieldsTable(KeyFields()),
-      "\n## Settings\n", SettingsTables(), "\nThe sections ", future,
-      " are reserved; a file that uses one of them is refused by this version.\n");
+      "\n## Models\n\nEntries of `ai.providers`, by a name of your own ([AI](ai.md)):\n",
+      FieldsTable(AiProviderFields()), "\n## Settings\n", SettingsTables(), "\nThe sections ",
+      future, " are reserved; a file that uses one of them is refused by this version.\n");
 }
 
 }  // namespace metamcp::config

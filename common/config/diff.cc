@@ -64,6 +64,15 @@ ConfigDiff Diff(const Config& before, const Config& after) {
     change.restart = setting.restart;
     out.settings.push_back(std::move(change));
   }
+  if (before.ai.providers != after.ai.providers) {
+    // Their members are secret in part: only that they differ is said.
+    SettingChange change;
+    change.path = "ai.providers";
+    change.before = "as before";
+    change.after = "changed";
+    change.restart = true;
+    out.settings.push_back(std::move(change));
+  }
   return out;
 }
 

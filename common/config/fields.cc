@@ -168,6 +168,14 @@ constexpr Field kVirtual[] = {
     Bounded(Make("metricsLabel", FieldType::kString, SLOT(VirtualServerConfig, metrics_label),
                  "Label of its metrics; by default its name."),
             64),
+    Choice("mode", SLOT(VirtualServerConfig, mode), "all|search",
+           "all: clients list every tool. search: they list search_tools, describe_tool and "
+           "call_tool, by which they find and call the others."),
+    Make("suggest", FieldType::kBoolean, SLOT(VirtualServerConfig, suggest),
+         "Clients list suggest_workflow, too, which proposes a workflow for a task."),
+    Number("maxOutput", SLOT(VirtualServerConfig, max_output), 0, 1'000'000'000, "",
+           "Characters of a tool's result, above which it is cut with a remark that says so; 0: "
+           "never. Results with an output schema are cut only by call_tool."),
     Make("disabled", FieldType::kBoolean, SLOT(VirtualServerConfig, disabled),
          "Keep the entry, do not serve it."),
 };
@@ -202,6 +210,35 @@ constexpr Field kKey[] = {
     Make("tenant", FieldType::kString, SLOT(KeyConfig, tenant), "Tenant of who uses it."),
     Make("roles", FieldType::kStrings, SLOT(KeyConfig, roles), "Roles of who uses it."),
 };
+
+constexpr Field kAiProvider[] = {
+    Choice("api", SLOT(AiProviderConfig, api), "responses|chat|anthropic",
+           "The API that it speaks: OpenAI's Responses or Chat Completions, which others offer, "
+           "too, or Anthropic's Messages."),
+    Make("url", FieldType::kUrl, SLOT(AiProviderConfig, url),
+         "Where the API is, for example http://127.0.0.1:8000/v1; empty: the vendor's own."),
+    Make("model", FieldType::kString, SLOT(AiProviderConfig, model), "Name of the model."),
+    Secret(Make("key", FieldType::kString, SLOT(AiProviderConfig, key),
+                "API key; write ${VAR} or ${file:/path}.")),
+    Number("timeoutMs", SLOT(AiProviderConfig, timeout_ms), 100, 600'000, "ms",
+           "Longest time for one answer."),
+    Number("outputTokensMax", SLOT(AiProviderConfig, output_tokens_max), 16, 1'000'000, "",
+           "Tokens of one answer at most."),
+    Make("stream", FieldType::kBoolean, SLOT(AiProviderConfig, stream),
+         "Read answers as they are made."),
+    Make("jsonSchema", FieldType::kBoolean, SLOT(AiProviderConfig, json_schema),
+         "The API can hold answers to a JSON Schema; else the schema is part of the question."),
+    Make("allowPlainHttp", FieldType::kBoolean, SLOT(AiProviderConfig, allow_plain_http),
+         "Accept http:// to another machine."),
+    Number("requestsPerMinute", SLOT(AiProviderConfig, requests_per_minute), 0, 1'000'000, "",
+           "Requests to it at most; 0: no limit."),
+    Number("tokensPerDay", SLOT(AiProviderConfig, tokens_per_day), 0, INT64_MAX, "",
+           "Tokens in and out at most; 0: no limit."),
+    Number("inputCents", SLOT(AiProviderConfig, input_cents), 0, 10'000'000, "",
+           "Price of a million tokens in, in cents of your currency."),
+    Number("outputCents", SLOT(AiProviderConfig, output_cents), 0, 10'000'000, "",
+           "Price of a million tokens out."),
+};
 #undef SLOT
 
 std::string SlotText(const Slot& slot) {
@@ -225,6 +262,7 @@ std::span<const Field> VirtualServerFields() { return kVirtual; }
 std::span<const Field> OverrideFields() { return kOverride; }
 std::span<const Field> ArgumentFields() { return kArgument; }
 std::span<const Field> KeyFields() { return kKey; }
+std::span<const Field> AiProviderFields() { return kAiProvider; }
 
 const Field* FindField(std::span<const Field> fields, std::string_view path) {
   for (const Field& field : fields) {

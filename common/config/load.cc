@@ -52,7 +52,7 @@ class RootReader {
       if (!IsServersKey(member.key)) ExpandTree(context_, &member.value);
     }
     ObjectReader reader(context_, Settings(), &context_.config());
-    reader.more_keys = {"mcpServers", "virtualServers", "auth.keys"};
+    reader.more_keys = {"mcpServers", "virtualServers", "auth.keys", "ai.providers"};
     reader.extra = [this](const std::string& path, const JsonMember& member) {
       return ReadExtra(path, member);
     };
@@ -66,6 +66,7 @@ class RootReader {
       CheckServerLinks(context_, *servers_);
     }
     if (virtual_ != nullptr) ReadVirtualServers(context_, *virtual_);
+    CheckAiOrder(context_, *root);
     CheckAcross(*root);
   }
 
@@ -83,6 +84,8 @@ class RootReader {
       virtual_ = &member.value;
     } else if (key == "auth.keys") {
       ReadKeys(context_, member.value);
+    } else if (key == "ai.providers") {
+      ReadAiProviders(context_, member.value);
     } else if (key == "inputs") {
       context_.Note(member.at, "inputs is ignored: nobody can be asked at start",
                     "write ${VAR} instead of ${input:...} and set the variable");
@@ -247,6 +250,9 @@ std::string LiteralCredential(const std::string& text, const LoadOptions& option
   }
   for (const KeyConfig& key : check.loaded.config.auth.keys) {
     if (literal(key.key)) return StrCat("auth.keys (", key.name, ")");
+  }
+  for (const auto& [name, provider] : check.loaded.config.ai.providers) {
+    if (literal(provider.key)) return StrCat("ai.providers.", name, ".key");
   }
   const std::string& url = check.loaded.config.database.url;
   return literal(url) && absl::StrContains(url, "@") ? "database.url" : "";

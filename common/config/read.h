@@ -65,6 +65,9 @@ void ReadServers(ReadContext& context, const JsonNode& node);
 void CheckServerLinks(ReadContext& context, const JsonNode& node);
 void ReadVirtualServers(ReadContext& context, const JsonNode& node);
 void ReadKeys(ReadContext& context, const JsonNode& node);
+void ReadAiProviders(ReadContext& context, const JsonNode& node);
+// After all settings are known: ai.order.
+void CheckAiOrder(ReadContext& context, const JsonNode& root);
 
 // Turns a tree of schema version 0 ({"mcp_servers": [...], "ai_api": ..., "storage_path": ...})
 // into one of version 1, places kept. Returns what could not be carried over.

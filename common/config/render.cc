@@ -217,6 +217,15 @@ std::string ConfigToJson(const Config& config, const RenderOptions& options) {
     }
     AddAt(&root, "auth.keys", std::move(keys));
   }
+  if (!config.ai.providers.empty()) {
+    const AiProviderConfig provider_defaults;
+    JsonNode providers = ObjectNode();
+    for (const auto& [name, provider] : config.ai.providers) {
+      AddMember(&providers, name,
+                StructNode(AiProviderFields(), &provider, &provider_defaults, false, true));
+    }
+    AddAt(&root, "ai.providers", std::move(providers));
+  }
   JsonNode servers = ObjectNode();
   for (const auto& [name, server] : config.mcp_servers) {
     AddMember(&servers, name, ServerNodeHiding(name, server, true));

@@ -265,6 +265,27 @@ constexpr Field kSettings[] = {
     Text("audit.signingKeyFile", SLOT(audit.signing_key_file),
          "PEM file of the Ed25519 key that signs checkpoints, for example a mounted Secret. Empty: "
          "audit-key.pem in the data directory, made at the first start."),
+    // ai
+    List("ai.order", SLOT(ai.order),
+         "Providers in the order in which they are asked; empty: by name. Those that are not named "
+         "are not asked."),
+    Time(
+        "ai.suggestTimeoutMs", SLOT(ai.suggest_timeout_ms), 100, 600'000,
+        "Longest time for a suggestion; without an answer of a model until then it is made without "
+        "one."),
+    Count("ai.perPrincipal.requestsPerMinute", SLOT(ai.per_principal.requests_per_minute), 0,
+          1'000'000, "Requests to models by one principal; 0: no limit."),
+    Count("ai.perPrincipal.tokensPerDay", SLOT(ai.per_principal.tokens_per_day), 0, INT64_MAX,
+          "Tokens in and out of one principal; 0: no limit."),
+    Count("ai.perPrincipal.centsPerDay", SLOT(ai.per_principal.cents_per_day), 0, INT64_MAX,
+          "Cost of one principal, by the prices of the providers; 0: no limit."),
+    Count("ai.breaker.failures", SLOT(ai.breaker.failures), 1, 1000,
+          "Failures in a row after which a provider is left alone."),
+    Time("ai.breaker.openMs", SLOT(ai.breaker.open_ms), 10, kHour,
+         "Time for which it is left alone."),
+    Count("ai.cacheEntries", SLOT(ai.cache_entries), 0, 1'000'000,
+          "Answers of models that are kept; 0: none."),
+    Time("ai.cacheTtlMs", SLOT(ai.cache_ttl_ms), 0, kDay, "How long they are kept."),
     // telemetry
     WithFlag(Live(Choice("telemetry.logLevel", SLOT(telemetry.log_level),
                          "debug|info|warning|error", "Least important lines that are written.")),
@@ -287,7 +308,7 @@ constexpr Field kSettings[] = {
 };
 #undef SLOT
 
-constexpr std::string_view kFuture[] = {"policy", "sandbox", "secrets", "ai"};
+constexpr std::string_view kFuture[] = {"policy", "sandbox", "secrets"};
 
 }  // namespace
 

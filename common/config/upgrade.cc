@@ -42,7 +42,7 @@ class Upgrader {
       } else if (member.key == "storage_path") {
         UpgradeStorage(member);
       } else if (member.key == "ai_api") {
-        Say(member.at, "ai_api is dropped: the ai section is not in this version");
+        Say(member.at, "ai_api is dropped: write its provider as an entry of ai.providers");
       } else {
         root_->members.push_back(std::move(member));
       }

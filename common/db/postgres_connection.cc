@@ -243,8 +243,9 @@ absl::Status PostgresConnection::SqlFailure(const std::string& state, const char
   }
   Log(LogLevel::kError, "database.statement_failed",
       {{"code", state}, {"error", Loggable(state, what)}, {"sql", sql}});
-  // Out of a resource; or the server became a standby.
-  if (kind == "53" || (state == "25006" && !reading_)) {
+  // Out of a resource; or the server became a standby, where no writing transaction begins.
+  const bool standby = state == "0A000" && sql.starts_with("BEGIN");
+  if (kind == "53" || standby || (state == "25006" && !reading_)) {
     Retire();
     return MakeError("DATABASE_UNAVAILABLE", "database", "the database cannot take writes now");
   }

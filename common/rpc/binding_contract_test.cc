@@ -29,6 +29,10 @@ using provider::v1::ProviderService;
 // Unary methods behave as the target of the request says.
 class FakeCalls final : public CallsService {
  public:
+  Awaitable<absl::StatusOr<gateway::v1::CheckPrincipalResponse>> CheckPrincipal(
+      const CallContext&, gateway::v1::CheckPrincipalRequest) override {
+    co_return absl::UnimplementedError("not in this test");
+  }
   Awaitable<absl::StatusOr<gateway::v1::CallResponse>> Call(
       const CallContext& ctx, gateway::v1::CallRequest request) override {
     ++started;

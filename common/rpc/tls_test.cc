@@ -33,6 +33,10 @@ pki::Time Now() { return std::chrono::system_clock::now(); }
 
 class Echo final : public CallsService {
  public:
+  Awaitable<absl::StatusOr<gateway::v1::CheckPrincipalResponse>> CheckPrincipal(
+      const CallContext&, gateway::v1::CheckPrincipalRequest) override {
+    co_return absl::UnimplementedError("not in this test");
+  }
   Awaitable<absl::StatusOr<gateway::v1::CallResponse>> Call(
       const CallContext&, gateway::v1::CallRequest request) override {
     if (request.target() == "slow") co_await Sleep(std::chrono::milliseconds(300));

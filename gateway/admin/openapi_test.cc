@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "gateway/admin/admin_test_support.h"
+#include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
 
@@ -23,8 +24,9 @@ struct Services {
   FakeService calls{v1::CallsService::Info()};
   FakeService workflow{workflow::v1::WorkflowService::Info()};
   FakeService audit{audit::v1::AuditService::Info()};
+  FakeService ai{ai::v1::AiService::Info()};
   std::unique_ptr<RouteTable> table =
-      *RouteTable::Create({&catalog, &connector, &calls, &workflow, &audit});
+      *RouteTable::Create({&catalog, &connector, &calls, &workflow, &audit, &ai});
 };
 
 std::string Lower(std::string text) {

@@ -209,6 +209,20 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& c
 
 Awaitable<absl::StatusOr<CallOutcome>> CallChain::Run(const CallContext& ctx, const CallSpec& spec,
                                                       CallEvents& events) {
+  if (spec.method == "tools/call") {
+    if (spec.view->has_builtins()) {
+      if (auto call = ReadBuiltinCall(*spec.view, spec.params)) {
+        return RunBuiltin(ctx, spec, *std::move(call), events);
+      }
+    }
+    if (spec.view->max_output() > 0) return RunCut(ctx, spec, spec.view->max_output(), events);
+  }
+  return RunRecorded(ctx, spec, events);
+}
+
+Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRecorded(const CallContext& ctx,
+                                                              const CallSpec& spec,
+                                                              CallEvents& events) {
   return auditor_ == nullptr ? RunAny(ctx, spec, events) : RunAudited(ctx, spec, events);
 }
 

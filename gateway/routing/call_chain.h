@@ -13,6 +13,7 @@
 #include "common/base/key_ring.h"
 #include "common/mcp/jsonrpc.h"
 #include "common/telemetry/trace.h"
+#include "gateway/routing/builtin_tools.h"
 #include "gateway/routing/call_auditor.h"
 #include "gateway/routing/call_observer.h"
 #include "gateway/routing/login_links.h"
@@ -121,13 +122,22 @@ class CallChain {
   void SetAuditor(CallAuditor* auditor) { auditor_ = auditor; }
   // Null: nobody can log in from a call. Must outlive the chain's last call.
   void SetLogins(const LoginLinks* logins) { logins_ = logins; }
+  // Null: what only they answer fails. Must outlive the chain's last call.
+  void SetBuiltins(BuiltinTools* builtins) { builtins_ = builtins; }
 
  private:
   struct Target;
   // What the gateway itself asked for in an input_required; the upstream asked in all others.
   enum class OwnQuestion { kNone, kLogin, kUrl };
+  // A call of one of the gateway's own tools (builtin_call.cc).
+  Awaitable<absl::StatusOr<CallOutcome>> RunBuiltin(const CallContext& ctx, const CallSpec& spec,
+                                                    BuiltinCall call, CallEvents& events);
+  Awaitable<absl::StatusOr<CallOutcome>> RunCut(const CallContext& ctx, const CallSpec& spec,
+                                                size_t characters_max, CallEvents& events);
   Awaitable<absl::StatusOr<CallOutcome>> RunRoutes(const CallContext& ctx, const CallSpec& spec,
                                                    CallEvents& events);
+  Awaitable<absl::StatusOr<CallOutcome>> RunRecorded(const CallContext& ctx, const CallSpec& spec,
+                                                     CallEvents& events);
   Awaitable<absl::StatusOr<CallOutcome>> RunAny(const CallContext& ctx, const CallSpec& spec,
                                                 CallEvents& events);
   Awaitable<absl::StatusOr<CallOutcome>> RunAudited(const CallContext& ctx, const CallSpec& spec,
@@ -172,6 +182,7 @@ class CallChain {
   CallObserver* observer_ = nullptr;
   CallAuditor* auditor_ = nullptr;
   const LoginLinks* logins_ = nullptr;
+  BuiltinTools* builtins_ = nullptr;
 };
 
 }  // namespace metamcp::gateway

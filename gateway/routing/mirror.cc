@@ -212,6 +212,9 @@ std::shared_ptr<const ServerView> CatalogMirror::MakeView(
   parts.active = view.active();
   parts.metrics_label = view.metrics_label().empty() ? view.name() : view.metrics_label();
   parts.instructions = view.instructions();
+  parts.search = view.mode() == "search";
+  parts.suggest = view.suggest();
+  parts.max_output = static_cast<size_t>(view.max_output());
   parts.resources_include.assign(view.resources().include().begin(),
                                  view.resources().include().end());
   parts.resources_exclude.assign(view.resources().exclude().begin(),

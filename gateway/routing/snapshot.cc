@@ -7,6 +7,7 @@
 #include "common/json/scan.h"
 #include "common/json/splice.h"
 #include "common/mcp/convert.h"
+#include "gateway/routing/builtin_tools.h"
 
 namespace metamcp::gateway {
 namespace {
@@ -129,6 +130,20 @@ ServerView::ServerView(Parts parts)
   // An exposed name wins over another item's qualified name.
   for (const EntryPtr& entry : parts_.entries) {
     index_.emplace(IndexKey(entry->kind, entry->qualified_name), entry);
+  }
+  AddBuiltins();
+}
+
+void ServerView::AddBuiltins() {
+  constexpr ItemKind kTool = catalog::v1::ITEM_KIND_TOOL;
+  if (parts_.search) {
+    by_kind_[kTool].clear();
+    hashes_[kTool] = 0;
+  }
+  for (const EntryPtr& entry : BuiltinEntries(parts_.search, parts_.suggest)) {
+    by_kind_[kTool].push_back(entry);
+    hashes_[kTool] = Mix(Mix(hashes_[kTool], entry->name), entry->definition);
+    index_[IndexKey(kTool, entry->name)] = entry;
   }
 }
 
@@ -259,7 +274,8 @@ const std::string& ServerView::ListPage(ItemKind kind, mcp::Revision revision, s
     if (i != first) out.push_back(',');
     auto converted = mcp::ItemToRevision(ModelKind(kind), entries[i]->definition, revision);
     const std::string& text = converted.ok() ? *converted : entries[i]->definition;
-    const auto upstream = FindUpstream(entries[i]->routes.at(0).upstream_id());
+    const auto upstream =
+        entries[i]->routes.empty() ? nullptr : FindUpstream(entries[i]->routes[0].upstream_id());
     const bool as_task = kind == catalog::v1::ITEM_KIND_TOOL && mcp::HasCoreTasks(revision) &&
                          upstream != nullptr && upstream->tasks;
     out += as_task ? WithTaskSupport(text) : text;

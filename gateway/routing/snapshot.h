@@ -65,6 +65,8 @@ struct ExposedEntry {
   // x-mcp-header mirrors of the exposed schema (what clients send) and of the upstream's own.
   std::vector<mcp::ParamHeader> front_headers;
   std::vector<mcp::ParamHeader> back_headers;
+  // Answered by the gateway itself (builtin_tools.h); it has no routes then.
+  bool builtin = false;
 };
 using EntryPtr = std::shared_ptr<const ExposedEntry>;
 
@@ -80,6 +82,9 @@ class ServerView {
     // Rules for URIs that no item names: globs, and qualified names that are switched off.
     std::vector<std::string> resources_include, resources_exclude;
     std::set<std::string, std::less<>> disabled_items;
+    bool search = false;   // tools are found by search_tools, not listed
+    bool suggest = false;  // suggest_workflow is listed
+    size_t max_output = 0;
   };
   explicit ServerView(Parts parts);
 
@@ -104,6 +109,11 @@ class ServerView {
     std::string original_uri;  // as the upstream knows it
   };
   std::optional<ResourceRoute> RouteResource(std::string_view uri) const;
+
+  // Whether it has tools of the gateway's own.
+  bool has_builtins() const { return parts_.search || parts_.suggest; }
+  // Characters that a result may have; 0: any number.
+  size_t max_output() const { return parts_.max_output; }
 
   // All entries of a kind, in the order of lists.
   const std::vector<EntryPtr>& Entries(ItemKind kind) const;
@@ -138,6 +148,7 @@ class ServerView {
                               size_t page_size) const;
 
  private:
+  void AddBuiltins();
   EntryPtr MatchTemplate(std::string_view uri, std::string* original) const;
   std::optional<catalog::v1::Route> GuessRoute(std::string_view uri) const;
   bool LeavesOut(const std::string& upstream_id, std::string_view original_uri) const;

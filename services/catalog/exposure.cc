@@ -313,6 +313,9 @@ pb::VirtualServerView View::Head() const {
   out.set_active(spec_->active);
   out.set_metrics_label(spec_->spec.metrics_label().empty() ? spec_->name
                                                             : spec_->spec.metrics_label());
+  out.set_mode(spec_->spec.mode());
+  out.set_suggest(spec_->spec.suggest());
+  out.set_max_output(spec_->spec.max_output());
   for (const auto& c : contributions_) out.add_upstream_ids(c->upstream_id);
   *out.mutable_resources() = spec_->spec.resources();
   out.mutable_resources()->clear_annotations();  // asked of tools only

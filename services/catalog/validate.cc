@@ -175,6 +175,10 @@ absl::Status CheckVirtualServer(const v1::VirtualServer& server) {
   METAMCP_RETURN_IF_ERROR(CheckText("spec.title", spec.title(), 256));
   METAMCP_RETURN_IF_ERROR(CheckText("spec.instructions", spec.instructions()));
   METAMCP_RETURN_IF_ERROR(CheckText("spec.metricsLabel", spec.metrics_label(), 64));
+  if (!spec.mode().empty() && spec.mode() != "all" && spec.mode() != "search") {
+    return Invalid("spec.mode must be all or search");
+  }
+  if (spec.max_output() < 0) return Invalid("spec.maxOutput must not be negative");
   METAMCP_RETURN_IF_ERROR(CheckGlobs("spec.servers", spec.servers()));
   METAMCP_RETURN_IF_ERROR(CheckSelector("spec.tools", spec.tools()));
   METAMCP_RETURN_IF_ERROR(CheckSelector("spec.resources", spec.resources()));

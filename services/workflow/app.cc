@@ -72,6 +72,8 @@ absl::Status App::MigrateBlocking(db::Database& database) {
   return FaceStore::MigrateBlocking(database);
 }
 
+void App::SetModels(metamcp::ai::v1::AiService* models) { parts_->caller.SetModels(models); }
+
 void App::Start(metamcp::gateway::v1::CallsService& calls) {
   parts_->caller.SetCalls(&calls);
   parts_->engine.Start();

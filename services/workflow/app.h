@@ -12,6 +12,9 @@
 namespace metamcp::http {
 class HttpClient;
 }
+namespace metamcp::ai::v1 {
+class AiService;
+}
 namespace metamcp::catalog::v1 {
 class CatalogService;
 }
@@ -58,6 +61,8 @@ class App {
   // Brings the schema up to date. Blocks.
   static absl::Status MigrateBlocking(db::Database& database);
 
+  // Who fills slots by a model. Before Start; null: nobody does.
+  void SetModels(metamcp::ai::v1::AiService* models);
   void Start(metamcp::gateway::v1::CallsService& calls);
   // Gives its runs up for others, or for the next start.
   Awaitable<void> Stop();

@@ -4,6 +4,7 @@
 
 #include "common/base/error.h"
 #include "common/base/strings.h"
+#include "services/workflow/check_arguments.h"
 
 namespace metamcp::workflow {
 namespace {
@@ -55,6 +56,8 @@ Awaitable<absl::StatusOr<Checked>> CheckDocument(const CallContext& ctx, std::st
     } else if (info.ok() && !task->pin.empty() && !info->fingerprint.starts_with(task->pin)) {
       out.problems.push_back(
           {path, StrCat("the definition of ", task->tool, " is not the pinned one")});
+    } else if (info.ok()) {
+      CheckArguments(out.definition->document, *task, info->input_schema, &out.problems);
     }
   }
   if (!out.problems.empty()) out.definition.reset();

@@ -5,6 +5,7 @@
 #include "common/http/http_client.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
+#include "services/workflow/definition/definition.h"
 #include "services/workflow/definition/sample.h"
 
 namespace metamcp::workflow {
@@ -12,20 +13,40 @@ namespace {
 
 constexpr std::chrono::seconds kKnownFor(5);
 constexpr size_t kKnownMax = 10'000;
+constexpr std::chrono::milliseconds kAdmittedFor(500);
 constexpr size_t kHttpBodyMax = 20u << 20;
+
+constexpr std::string_view kFillSchema =
+    R"({"type":"object","properties":{"prompt":{"type":"string"},"input":{},"schema":{}},)"
+    R"("required":["prompt"],"additionalProperties":false})";
 
 }  // namespace
 
 Awaitable<absl::Status> GatewayCaller::Admit(const CallContext& ctx) {
-  if (calls_ == nullptr) co_return absl::OkStatus();
+  if (calls_ == nullptr || ctx.principal == nullptr) co_return absl::OkStatus();
+  // Runs of one principal ask once.
+  const std::string who =
+      StrCat(ctx.tenant(), "\n", ctx.principal->subject, "\n", ctx.principal->method);
+  const auto now = CallContext::Clock::now();
+  if (const auto it = admitted_.find(who); it != admitted_.end() && it->second > now) {
+    co_return absl::OkStatus();
+  }
   metamcp::gateway::v1::CheckPrincipalRequest request;
   auto checking = calls_->CheckPrincipal(ctx, std::move(request));
   const auto checked = co_await std::move(checking);
+  if (admitted_.size() >= kKnownMax) admitted_.clear();
+  if (checked.ok()) admitted_[who] = now + kAdmittedFor;
   co_return checked.status();
 }
 
 Awaitable<absl::StatusOr<ToolInfo>> GatewayCaller::Describe(const CallContext& ctx,
                                                             std::string tool) {
+  if (tool == kFillTool && models_ != nullptr) {
+    ToolInfo fill;
+    fill.repeatable = true;
+    fill.input_schema = std::string(kFillSchema);
+    co_return fill;
+  }
   const auto now = CallContext::Clock::now();
   if (const auto it = known_.find(tool); it != known_.end() && it->second.until > now) {
     co_return it->second.info;
@@ -49,6 +70,7 @@ Awaitable<absl::StatusOr<ToolInfo>> GatewayCaller::Describe(const CallContext& c
   known.until = now + kKnownFor;
   known.info.fingerprint = item->fingerprint();
   if (auto definition = json::ScanObject(item->definition()); definition.ok()) {
+    known.info.input_schema = std::string(definition->Raw("inputSchema"));
     if (auto hints = json::ScanObject(definition->Raw("annotations")); hints.ok()) {
       known.info.reads = hints->Raw("readOnlyHint") == "true";
       known.info.repeatable = known.info.reads || hints->Raw("idempotentHint") == "true";
@@ -66,6 +88,10 @@ Awaitable<absl::StatusOr<ToolResult>> GatewayCaller::CallTool(const CallContext&
                                                               std::string tool,
                                                               std::string arguments,
                                                               std::string idempotency_key) {
+  if (tool == kFillTool && models_ != nullptr) {
+    auto filling = Fill(ctx, std::move(arguments));
+    co_return co_await std::move(filling);
+  }
   if (calls_ == nullptr) {
     co_return MakeError("UPSTREAM_UNAVAILABLE", "workflow", "the gateway is not there yet");
   }
@@ -82,6 +108,32 @@ Awaitable<absl::StatusOr<ToolResult>> GatewayCaller::CallTool(const CallContext&
   ToolResult out;
   out.is_error = response->is_error();
   out.result = std::move(*response->mutable_result());
+  co_return out;
+}
+
+// The answer in the shape of a tool's result.
+Awaitable<absl::StatusOr<ToolResult>> GatewayCaller::Fill(const CallContext& ctx,
+                                                          std::string arguments) {
+  const auto given = json::ScanObject(arguments);
+  if (!given.ok()) co_return given.status();
+  metamcp::ai::v1::FillRequest request;
+  request.set_prompt(given->String("prompt").value_or(""));
+  request.set_input(std::string(given->Raw("input")));
+  request.set_schema(std::string(given->Raw("schema")));
+  auto filling = models_->Fill(ctx, std::move(request));
+  const auto filled = co_await std::move(filling);
+  if (!filled.ok()) co_return filled.status();
+  const std::string& value = filled->value();
+  const auto text = json::JsonUnquote(value);
+  json::ObjectWriter block;
+  block.AddString("type", "text");
+  block.AddString("text", text.ok() ? *text : value);
+  const std::string content = std::move(block).Build();
+  json::ObjectWriter result;
+  result.Add("content", StrCat("[", content, "]"));
+  if (json::ScanObject(value).ok()) result.Add("structuredContent", value);
+  ToolResult out;
+  out.result = std::move(result).Build();
   co_return out;
 }
 

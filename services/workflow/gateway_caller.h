@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 
+#include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
 #include "metamcp/gateway/v1/calls_service.metamcp.h"
 #include "services/workflow/engine/caller.h"
@@ -25,6 +26,9 @@ class GatewayCaller final : public Caller {
   void SetCalls(metamcp::gateway::v1::CallsService* calls) { calls_ = calls; }
 
   Awaitable<absl::Status> Admit(const CallContext& ctx) override;
+  // Who fills slots by a model; null: nobody does.
+  void SetModels(metamcp::ai::v1::AiService* models) { models_ = models; }
+
   Awaitable<absl::StatusOr<ToolInfo>> Describe(const CallContext& ctx, std::string tool) override;
   Awaitable<absl::StatusOr<ToolResult>> CallTool(const CallContext& ctx, std::string tool,
                                                  std::string arguments,
@@ -39,8 +43,12 @@ class GatewayCaller final : public Caller {
   metamcp::catalog::v1::CatalogService& catalog_;
   http::HttpClient& http_;
   const bool loopback_;
+  Awaitable<absl::StatusOr<ToolResult>> Fill(const CallContext& ctx, std::string arguments);
+
   metamcp::gateway::v1::CallsService* calls_ = nullptr;
+  metamcp::ai::v1::AiService* models_ = nullptr;
   std::map<std::string, Known> known_;
+  std::map<std::string, CallContext::Clock::time_point> admitted_;  // principals, until then
 };
 
 }  // namespace metamcp::workflow

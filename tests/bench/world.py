@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 import urllib.parse
+import uuid
 
 BIN = os.environ.get("METAMCP_BENCH_BIN", "build/release/bin")
 
@@ -183,8 +184,7 @@ class World:
 
     def database(self, server):
         """The URL of a new database at a PostgreSQL server."""
-        self.count += 1
-        name = f"bench_{os.getpid()}_{self.count}"
+        name = f"bench_{uuid.uuid4().hex}"
         subprocess.run(["psql", server, "-qc", f"CREATE DATABASE {name}"], check=True)
         return urllib.parse.urlsplit(server)._replace(path="/" + name).geturl()
 

@@ -13,6 +13,10 @@
 
 namespace metamcp::workflow {
 
+// The tool by which a model fills a typed slot ({prompt, input, schema}); what the flat form's `ai`
+// stands for. No server offers it: the ai service does it.
+inline constexpr std::string_view kFillTool = "meta-mcp.fill";
+
 // What a definition may be at most.
 struct Limits {
   Limits() = default;

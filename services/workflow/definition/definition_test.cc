@@ -178,6 +178,23 @@ TEST(Flat, NamesCyclesAndWhatDoesNotExist) {
   EXPECT_THAT(ProblemsOf("name: x\nsteps: []\n"), At("/steps", "at least one"));
 }
 
+TEST(Flat, AModelFillsASlot) {
+  std::vector<Problem> problems;
+  const auto definition = ReadDefinition(
+      R"({"name":"w","steps":[{"id":"read","tool":"fs.read"},{"id":"sum","ai":{"prompt":"short",
+          "input":"${steps.read}","schema":{"type":"object"}}}]})",
+      Limits(), &problems);
+  ASSERT_NE(definition, nullptr);
+  const Task& task = *definition->by_path.at("/do/1/sum");
+  EXPECT_EQ(task.tool, kFillTool);
+  EXPECT_THAT(definition->tools, Contains(std::string(kFillTool)));
+  EXPECT_THAT(task.value.text, HasSubstr("$context.steps.read"));
+  EXPECT_THAT(ProblemsOf(R"({"name":"w","steps":[{"id":"a","ai":{"input":1}}]})"),
+              At("/steps/0/ai/prompt", "is missing"));
+  EXPECT_THAT(ProblemsOf(R"({"name":"w","steps":[{"id":"a","tool":"x.y","ai":{"prompt":"p"}}]})"),
+              At("/steps/0", "needs one of"));
+}
+
 TEST(Template, OneExpressionForAValue) {
   const auto value = json::ParseOrderedJson(R"({"a":1,"b":["${ .x }",{"c":"text"}]})");
   const Template compiled = CompileValue(*value);

@@ -112,10 +112,10 @@ class FlatCompiler {
     const Json& value = *step->value;
     reader_->Only(value,
                   {"id", "tool", "arguments", "dependsOn", "onError", "compensate", "if", "forEach",
-                   "repeatable", "timeout", "approval", "wait", "title"},
+                   "repeatable", "timeout", "approval", "wait", "title", "ai"},
                   step->path);
     std::set<std::string> used;
-    for (const char* key : {"arguments", "if", "forEach", "approval"}) {
+    for (const char* key : {"arguments", "if", "forEach", "approval", "ai"}) {
       if (value.contains(key)) (void)RewriteReferences(value[key], &used);
     }
     if (value.contains("dependsOn")) {
@@ -292,11 +292,13 @@ class FlatCompiler {
 
   Json Action(const Json& value, const std::string& path) {
     Json task = Json::object();
-    const int kinds = static_cast<int>(value.contains("tool")) +
-                      static_cast<int>(value.contains("approval")) +
-                      static_cast<int>(value.contains("wait"));
+    const int kinds =
+        static_cast<int>(value.contains("tool")) + static_cast<int>(value.contains("approval")) +
+        static_cast<int>(value.contains("wait")) + static_cast<int>(value.contains("ai"));
     if (kinds != 1) {
-      reader_->Note(path, "needs one of tool, approval or wait");
+      reader_->Note(path, "needs one of tool, approval, wait or ai");
+    } else if (value.contains("ai")) {
+      Model(value["ai"], Join(path, "ai"), &task);
     } else if (value.contains("tool")) {
       const std::string tool = reader_->Text(value, "tool", path);
       if (tool.empty() || absl::StrContains(tool, "@")) {
@@ -315,6 +317,17 @@ class FlatCompiler {
       task["output"]["as"] = Expression("null");
     }
     return task;
+  }
+
+  // A model fills a typed slot.
+  void Model(const Json& ai, const std::string& path, Json* task) {
+    if (!ai.is_object()) return reader_->Note(path, "must be an object with prompt");
+    reader_->Only(ai, {"prompt", "input", "schema"}, path);
+    if (reader_->Text(ai, "prompt", path).empty())
+      reader_->Note(Join(path, "prompt"), "is missing");
+    (*task)["call"] = StrCat(kFillTool, "@mcp");
+    (*task)["with"] = RewriteReferences(ai, nullptr);
+    (*task)["output"]["as"] = std::string(kResult);
   }
 
   static Json Tolerant(const std::string& id, Json task, const std::string& kept) {

@@ -16,7 +16,8 @@ struct ToolInfo {
   bool repeatable = false;
   bool reads = false;  // readOnlyHint
   std::string fingerprint;
-  std::string sample;  // a value as its output schema describes it, JSON; may be empty
+  std::string sample;        // a value as its output schema describes it, JSON; may be empty
+  std::string input_schema;  // JSON, may be empty
 };
 
 struct ToolResult {

@@ -8,6 +8,7 @@
 #include "common/base/strings.h"
 #include "common/json/dom.h"
 #include "common/json/splice.h"
+#include "services/workflow/engine/run_principal.h"
 #include "services/workflow/engine/run_task.h"
 
 namespace metamcp::workflow {
@@ -70,6 +71,8 @@ Awaitable<Outcome> RunTask::DoEmit(const Task& task, std::string path, Frame fra
   }
   if (!event->contains("id")) (*event)["id"] = ItemUuidV5(StrCat(run_.id, path));
   if (!event->contains("specversion")) (*event)["specversion"] = "1.0";
+  // How many runs it took to come here: a schedule on an event goes on counting.
+  (*event)["metamcpdepth"] = RunsAbove(run_.principal) + 1;
   if (!event->contains("time")) {
     (*event)["time"] = absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone());
   }

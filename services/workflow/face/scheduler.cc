@@ -12,16 +12,33 @@
 #include "common/telemetry/log.h"
 #include "services/workflow/definition/cron.h"
 #include "services/workflow/definition/reader.h"
+#include "services/workflow/engine/run_principal.h"
 #include "services/workflow/store/sql_store.h"
 
 namespace metamcp::workflow {
 namespace {
 
 constexpr int64_t kDueMax = 50;
+constexpr int64_t kDepthMax = 100;
 constexpr int64_t kAgainUs = 5'000'000;  // after what may pass
 
 std::string Place(const ScheduleRow& row) {
   return StrCat(row.tenant, "/", row.name_space, "/", row.name);
+}
+
+// The principal of a run that an event started: the runs that led to the event count as above it,
+// so that a workflow which emits what starts it comes to an end.
+std::string PrincipalAfter(const std::string& principal, const std::string& event) {
+  const auto parsed = json::ParseOrderedJson(event);
+  auto who = json::ParseOrderedJson(principal);
+  if (!parsed.ok() || !parsed->contains("metamcpdepth") || !who.ok() || !who->is_object()) {
+    return principal;
+  }
+  const Json& depth = (*parsed)["metamcpdepth"];
+  const int64_t runs =
+      depth.is_number_integer() ? std::min(depth.get<int64_t>(), kDepthMax) : int64_t{0};
+  for (int64_t i = 0; i < runs; ++i) (*who)["actors"].push_back(StrCat(kRunActor, "event"));
+  return json::DumpJson(*who);
 }
 
 // What later looks will not mend: the time is lost.
@@ -263,7 +280,9 @@ Awaitable<void> Scheduler::FireEvents(ScheduleRow row) {
     firing.bus_after = event.seq;
     if (!matches.ok()) firing.note = std::string(matches.status().message());
     if (!matches.ok() || !*matches) continue;
-    auto starting = StartRun(row, StrCat("event:", event.seq), StrCat("[", event.event, "]"));
+    ScheduleRow after = row;
+    after.principal = PrincipalAfter(row.principal, event.event);
+    auto starting = StartRun(after, StrCat("event:", event.seq), StrCat("[", event.event, "]"));
     const auto started = co_await std::move(starting);
     if (!started.ok() && !IsLasting(started.status())) {
       firing.bus_after = event.seq - 1;

@@ -165,6 +165,26 @@ TEST_P(SchedulerTest, AnEventStartsOneRun) {
   EXPECT_EQ(Json::parse(Runs()[0].input)[0]["data"]["n"], 7);
 }
 
+TEST_P(SchedulerTest, AWorkflowThatEmitsWhatStartsItEnds) {
+  const std::string document = R"({"document":{"dsl":"1.0.3","namespace":"default","name":"tick",
+    "version":"1.0.0"},"schedule":{"on":{"one":{"with":{"type":"loop"}}}},
+    "do":[{"e":{"emit":{"event":{"with":{"source":"x","type":"loop"}}}}}]})";
+  ScheduleRow row;
+  row.tenant = row.name_space = "default";
+  row.name = engine_.Store(document);
+  row.version = "1.0.0";
+  row.kind = "on";
+  row.spec = R"({"on":{"one":{"with":{"type":"loop"}}}})";
+  row.missed = "once";
+  row.principal = R"({"subject":"anna","roles":["operator"]})";
+  EXPECT_TRUE(store().Put(row).ok());
+  StartAll();
+  engine_.Start("tick");
+  engine_.TurnUntil([&] { return !Now().note.empty(); });
+  EXPECT_NE(Now().note.find("calls itself"), std::string::npos) << Now().note;
+  EXPECT_EQ(Runs().size(), 8u);
+}
+
 TEST_P(SchedulerTest, APausedOneRestsAndANewVersionKeepsThat) {
   Schedule(R"({"every":"PT1S"})", NowMicros() - kSecond / 2);
   EXPECT_TRUE(store().SetPaused("default", "default", "tick", true, 1, 0).ok());

@@ -111,20 +111,7 @@ const ready = async (gateway) =>
 
 for (const [name, lose, find] of [
   ['PostgreSQL down', () => fleet.postgres('stop'), () => fleet.postgres('start')],
-  [
-    'PostgreSQL read-only',
-    async () => {
-      const db = new URL(fleet.directUrl).pathname.slice(1);
-      await fleet.sql(fleet.directUrl, `ALTER DATABASE ${db} SET default_transaction_read_only = on`);
-      await drop();
-    },
-    async () => {
-      const db = new URL(fleet.directUrl).pathname.slice(1);
-      const server = process.env.METAMCP_TEST_POSTGRES_URL;
-      await fleet.sql(server, `ALTER DATABASE ${db} RESET default_transaction_read_only`);
-      await drop();
-    },
-  ],
+  ['PostgreSQL read-only', () => fleet.postgres('readonly'), () => fleet.postgres('writable')],
 ]) {
   test(`${name}: clients notice nothing, changes are refused (M-NFR-002.5)`, async () => {
     const before = await pids();
@@ -150,12 +137,6 @@ for (const [name, lose, find] of [
     assert.deepEqual(await pids(), before, 'no server was restarted');
   });
 }
-
-const drop = () =>
-  fleet.sql(
-    fleet.directUrl,
-    'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()',
-  );
 
 test('a gateway that starts while PostgreSQL is down serves (M-NFR-002.5)', async () => {
   const [gateway] = gateways();

@@ -140,6 +140,8 @@ export const FAULTS = [
   [2, linked('connector', 'cut', 1500)],
   [1, linked('gateway', 'cut', 1500)],
   [1, linked('catalog', 'cut', 1500)],
+  [1, linked('connector', 'silent', 3000)],
+  [1, linked('postgres', 'silent', 3000)],
   [1, linked('connector', 'slow', 2500, 150)],
   [1, linked('catalog', 'slow', 2500, 150)],
   [1, linked('postgres', 'slow', 2500, 100)],

@@ -189,7 +189,8 @@ export class Fleet {
     return stdout;
   }
 
-  // What the tests' PostgreSQL server is told: start, stop (at once, as a crash) or restart.
+  // What the tests' PostgreSQL server is told: start, stop (at once, as a crash), restart, readonly or
+  // writable.
   async postgres(what) {
     const control = process.env.METAMCP_TEST_POSTGRES_CONTROL;
     const { code, stderr } = await run(control, [what]);

@@ -49,7 +49,16 @@ export class Link {
     };
     this.#pairs.add(pair);
     for (const [from, to] of [[near, far], [far, near]]) {
-      const later = (act) => (this.#delayMs > 0 ? setTimeout(act, this.#delayMs) : act());
+      // In order, also when the delay changes.
+      const waiting = [];
+      const pump = () => {
+        while (waiting.length > 0 && waiting[0].due <= Date.now()) waiting.shift().act();
+        if (waiting.length > 0) setTimeout(pump, waiting[0].due - Date.now());
+      };
+      const later = (act) => {
+        waiting.push({ due: Date.now() + this.#delayMs, act });
+        if (waiting.length === 1) pump();
+      };
       from.on('data', (data) => {
         later(() => {
           if (!to.destroyed && !to.write(data)) {

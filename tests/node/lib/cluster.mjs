@@ -4,7 +4,7 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { run } from './process.mjs';
 
-export const SHAPE = { gateways: 3, connectors: 3, catalogs: 2, workflows: 2 };
+export const SHAPE = { gateways: 3, connectors: 3, catalogs: 2, workflows: 2, ais: 1 };
 const READY = /mcp=(\S+) admin=(\S+) /;
 
 // A port that is free now and that no outgoing connection takes in the meantime: below those that
@@ -63,6 +63,7 @@ export async function planCluster({ shape = SHAPE, databaseUrl, directory, certi
     plan.at(-1).http = http;
   }
   for (let i = 0; i < (shape.workflows ?? 0); ++i) add('workflow', i, await freeAddress());
+  for (let i = 0; i < (shape.ais ?? 0); ++i) add('ai', i, await freeAddress());
   return plan;
 }
 
