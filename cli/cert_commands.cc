@@ -21,8 +21,8 @@ constexpr int64_t kAuthorityDays = 3650;
 constexpr int64_t kDaysMax = 36500;
 // A clock may be behind the one that signs.
 constexpr hours kBackdated{1};
-constexpr std::string_view kRoles[] = {"gateway", "connector", "catalog", "workflow",
-                                       "audit", "ai"};
+constexpr std::string_view kRoles[] = {"gateway",  "connector", "catalog",
+                                       "workflow", "audit",     "ai"};
 
 struct CertOptions {
   std::string dir, name, file;

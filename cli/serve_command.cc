@@ -84,10 +84,11 @@ void AddServeCommand(Command& root) {
           "after running calls; SIGHUP reads the configuration again.");
   serve.Option("--listen", &o->listen, "address of the gateway", "HOST:PORT")
       .Option("--database-url", &o->database_url, "sqlite:PATH or postgresql://...", "URL")
-      .Option("--services", &o->services,
-              "which to run here, by commas: gateway, catalog, connector, workflow, audit, ai (default "
-              "all)",
-              "LIST")
+      .Option(
+          "--services", &o->services,
+          "which to run here, by commas: gateway, catalog, connector, workflow, audit, ai (default "
+          "all)",
+          "LIST")
       .Flag("--on-demand", &o->on_demand, "end a minute after the last client has gone");
   serve.Run([&ctx, o] { return Serve(ctx, *o); });
 }

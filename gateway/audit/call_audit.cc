@@ -24,6 +24,13 @@ bool IsDenial(std::string_view reason) {
   return false;
 }
 
+// Which kind of service serves an item.
+std::string ProviderOf(const ServerView& view, const ExposedEntry& entry) {
+  if (entry.routes.empty()) return "";
+  const auto upstream = view.FindUpstream(entry.routes.front().upstream_id());
+  return upstream == nullptr || upstream->service.empty() ? "connector" : upstream->service;
+}
+
 void SetOutcome(const CallOutcome& outcome, audit::v1::Event& event) {
   event.set_upstream(outcome.upstream);
   event.set_result_size(static_cast<int64_t>(outcome.result.size()));
@@ -116,7 +123,6 @@ audit::v1::Event CallAudit::MakeEvent(const CallContext& ctx, const CallSpec& sp
   }
   event.set_action(spec.method);
   event.set_virtual_server(spec.view->name());
-  event.set_provider("connector");
   event.set_duration_us(std::chrono::duration_cast<std::chrono::microseconds>(duration).count());
   if (outcome.ok()) {
     SetOutcome(*outcome, event);
@@ -132,10 +138,14 @@ audit::v1::Event CallAudit::MakeEvent(const CallContext& ctx, const CallSpec& sp
   const bool named = spec.method == "tools/call" || spec.method == "prompts/get";
   std::string asked = params->String(named ? "name" : "uri").value_or("");
   asked = audit::CleanText(asked, kTargetBytesMax);
+  const EntryPtr entry =
+      named ? spec.view->Find(spec.method == "tools/call" ? catalog::v1::ITEM_KIND_TOOL
+                                                          : catalog::v1::ITEM_KIND_PROMPT,
+                              asked)
+            : nullptr;
   // A name that is not known is the client's own words.
-  const bool known = named && event.reason() != "TOOL_NOT_FOUND" &&
-                     event.reason() != "PROMPT_NOT_FOUND" && event.reason() != "INVALID_PARAMS";
-  if (known) {
+  if (entry != nullptr) {
+    event.set_provider(ProviderOf(*spec.view, *entry));
     event.set_item(std::move(asked));
   } else {
     event.set_target(std::move(asked));

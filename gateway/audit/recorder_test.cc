@@ -234,7 +234,15 @@ class CallAuditTest : public RecorderTest {
   }
   static CallSpec Spec(const std::string& params) {
     CallSpec spec;
-    spec.view = std::make_shared<ServerView>(ServerView::Parts{});
+    auto entry = std::make_shared<ExposedEntry>();
+    entry->kind = catalog::v1::ITEM_KIND_TOOL;
+    entry->name = "git__log";
+    entry->qualified_name = "git.log";
+    entry->definition = "{}";
+    entry->routes.emplace_back();
+    ServerView::Parts parts;
+    parts.entries.push_back(std::move(entry));
+    spec.view = std::make_shared<ServerView>(std::move(parts));
     spec.method = "tools/call";
     spec.params = params;
     return spec;
@@ -255,6 +263,7 @@ TEST_F(CallAuditTest, KeepsShapesAndNoContent) {
   EXPECT_EQ(event.item(), "git__log");
   EXPECT_EQ(event.outcome(), "ok");
   EXPECT_EQ(event.upstream(), "git");
+  EXPECT_EQ(event.provider(), "connector");
   EXPECT_EQ(event.decision(), "allow");
   EXPECT_EQ(event.duration_us(), 3000);
   EXPECT_EQ(event.trace(), "0af7651916cd43dd8448eb211c80319c");

@@ -32,8 +32,7 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunCut(const CallContext& ctx,
                                                          size_t characters_max,
                                                          CallEvents& events) {
   const bool whole = HasOutputSchema(*spec.view, spec.params);
-  auto running =
-      RunRecorded(ctx, spec, events);
+  auto running = RunRecorded(ctx, spec, events);
   absl::StatusOr<CallOutcome> outcome = co_await std::move(running);
   if (!whole && IsComplete(outcome)) {
     std::string next = CutResult(std::move(outcome->result), characters_max);
@@ -75,8 +74,7 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunBuiltin(const CallContext& 
   if (arguments->Has("arguments")) params.Add("arguments", arguments->Raw("arguments"));
   CallSpec inner = spec;
   inner.params = std::move(params).Build();
-  auto running =
-      RunRecorded(ctx, inner, events);
+  auto running = RunRecorded(ctx, inner, events);
   absl::StatusOr<CallOutcome> outcome = co_await std::move(running);
   if (!IsComplete(outcome)) co_return outcome;
   std::string next = CutResult(std::move(outcome->result), characters);

@@ -109,30 +109,34 @@ void Count(const RecordRow& row, const v1::Event& event, UsageSums& sums) {
   sum.bytes_out += event.result_size();
 }
 
-absl::Status AddUsage(Transaction& tx, const std::string& tenant, const UsageSums& sums) {
-  for (const auto& [key, sum] : sums) {
-    METAMCP_RETURN_IF_ERROR(
-        tx.Execute(
-              "INSERT INTO audit_usage (tenant, hour_us, subject, upstream, item, virtual_server, "
-              "calls, failures, duration_us, bytes_in, bytes_out) VALUES (:tenant, :hour, "
-              ":subject, :upstream, :item, :virtual, :calls, :failures, :duration, :in, :out) ON "
-              "CONFLICT (tenant, hour_us, subject, upstream, item, virtual_server) DO UPDATE SET "
-              "calls = audit_usage.calls + excluded.calls, failures = audit_usage.failures + "
-              "excluded.failures, duration_us = audit_usage.duration_us + excluded.duration_us, "
-              "bytes_in = audit_usage.bytes_in + excluded.bytes_in, bytes_out = "
-              "audit_usage.bytes_out + excluded.bytes_out",
-              {{"tenant", tenant},
-               {"hour", key.hour_us},
-               {"subject", key.subject},
-               {"upstream", key.upstream},
-               {"item", key.item},
-               {"virtual", key.virtual_server},
-               {"calls", sum.calls},
-               {"failures", sum.failures},
-               {"duration", sum.duration_us},
-               {"in", sum.bytes_in},
-               {"out", sum.bytes_out}})
-            .status());
+absl::Status AddUsage(Transaction& tx, const std::string& tenant, const UsageSums& sums,
+                      size_t rows_per_statement) {
+  constexpr std::string_view kInsert =
+      "INSERT INTO audit_usage (tenant, hour_us, subject, upstream, item, virtual_server, calls, "
+      "failures, duration_us, bytes_in, bytes_out) VALUES ";
+  constexpr std::string_view kAdd =
+      " ON CONFLICT (tenant, hour_us, subject, upstream, item, virtual_server) DO UPDATE SET calls "
+      "= audit_usage.calls + excluded.calls, failures = audit_usage.failures + excluded.failures, "
+      "duration_us = audit_usage.duration_us + excluded.duration_us, bytes_in = "
+      "audit_usage.bytes_in + excluded.bytes_in, bytes_out = audit_usage.bytes_out + "
+      "excluded.bytes_out";
+  for (auto it = sums.begin(); it != sums.end();) {
+    std::string values;
+    Params params = {{"tenant", tenant}};
+    for (size_t row = 0; row < rows_per_statement && it != sums.end(); ++row, ++it) {
+      const auto& [key, sum] = *it;
+      const db::Value cells[] = {key.hour_us,        key.subject,  key.upstream, key.item,
+                                 key.virtual_server, sum.calls,    sum.failures, sum.duration_us,
+                                 sum.bytes_in,       sum.bytes_out};
+      values += row == 0 ? "(:tenant" : ", (:tenant";
+      for (size_t column = 0; column < std::size(cells); ++column) {
+        std::string name = StrCat("u", row, "_", column);
+        values += StrCat(", :", name);
+        params.emplace_back(name, cells[column]);
+      }
+      values += ")";
+    }
+    METAMCP_RETURN_IF_ERROR(tx.Execute(StrCat(kInsert, values, kAdd), params).status());
   }
   return absl::OkStatus();
 }
@@ -232,7 +236,7 @@ absl::StatusOr<int64_t> SqlStore::Append(db::Database& database, const std::stri
     for (size_t begin = 0; begin < rows.size(); begin += step) {
       METAMCP_RETURN_IF_ERROR(InsertSome(tx, rows, begin, std::min(begin + step, rows.size())));
     }
-    METAMCP_RETURN_IF_ERROR(AddUsage(tx, tenant, usage));
+    METAMCP_RETURN_IF_ERROR(AddUsage(tx, tenant, usage, step));
     METAMCP_RETURN_IF_ERROR(
         tx.Execute("UPDATE audit_heads SET seq = :seq, hash = :hash, frontier = :frontier WHERE "
                    "tenant = :tenant",
