@@ -35,7 +35,7 @@ setup:
 
 build:
 	@scripts/setup --yes --for run
-	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector meta-mcp-workflow meta-mcp-audit
+	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector meta-mcp-workflow meta-mcp-ai meta-mcp-audit
 
 run:
 	@scripts/run_sample
@@ -60,7 +60,7 @@ soak:
 
 packaging:
 	@scripts/setup --yes --for check
-	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector meta-mcp-workflow meta-mcp-audit
+	@scripts/build release meta-mcp meta-mcp-gateway meta-mcp-catalog meta-mcp-connector meta-mcp-workflow meta-mcp-ai meta-mcp-audit
 	@scripts/test_packaging
 
 bench:
