@@ -87,12 +87,17 @@ Awaitable<absl::StatusOr<std::vector<BusEvent>>> Engine::ReadBus(std::string ten
 }
 
 Awaitable<absl::StatusOr<int64_t>> Engine::BusHead(std::string tenant) {
-  std::function<absl::StatusOr<int64_t>(db::Database&)> op = [tenant](db::Database& database) {
-    return SqlStore(database).BusHead(tenant);
-  };
-  const CallContext ctx;
-  auto running = database_.Run<int64_t>(ctx, std::move(op));
-  co_return co_await std::move(running);
+  for (;;) {
+    std::function<absl::StatusOr<int64_t>(db::Database&)> op = [tenant](db::Database& database) {
+      return SqlStore(database).BusHead(tenant);
+    };
+    const CallContext ctx;
+    auto running = database_.Run<int64_t>(ctx, std::move(op));
+    const auto head = co_await std::move(running);
+    if (head.ok() || !absl::IsUnavailable(head.status()) || stopping_) co_return head;
+    const bool slept = co_await Sleep(options_.poll);
+    if (!slept) co_return head;
+  }
 }
 
 Awaitable<absl::StatusOr<RunRow>> Engine::StartChild(const RunRow& parent, ChildSpec spec) {
@@ -110,8 +115,15 @@ Awaitable<absl::StatusOr<RunRow>> Engine::StartChild(const RunRow& parent, Child
   run.parent_run = parent.id;
   run.parent_path = std::move(spec.path);
   run.detached = !spec.awaited;
-  auto starting = StartRun(std::move(run));
-  co_return co_await std::move(starting);
+  // A database that is away is waited for; the key makes it one run, however often it is asked.
+  for (;;) {
+    auto starting = StartRun(run);
+    auto started = co_await std::move(starting);
+    const bool passes = absl::IsUnavailable(started.status()) || absl::IsUnknown(started.status());
+    if (started.ok() || !passes || stopping_) co_return started;
+    const bool slept = co_await Sleep(options_.poll);
+    if (!slept) co_return started;
+  }
 }
 
 Awaitable<absl::StatusOr<std::string>> Engine::LoadValue(std::string run_id,

@@ -108,9 +108,12 @@ Awaitable<bool> RunTask::RunPhase(bool forward, Outcome* out) {
       reload_decisions_ = false;
       auto loading = parts_.host.Decisions(run_.id);
       auto decisions = co_await std::move(loading);
-      if (decisions.ok()) decisions_ = *std::move(decisions);
-      changed_.Notify();
-      continue;
+      if (decisions.ok()) {
+        decisions_ = *std::move(decisions);
+        changed_.Notify();
+        continue;
+      }
+      reload_decisions_ = true;  // at the next look
     }
     boost::asio::steady_timer tick(parts_.executor, kLook);
     tick.async_wait([this](const boost::system::error_code& error) {
