@@ -61,10 +61,10 @@ TEST_F(CertCommandsTest, IssueMakesOneForAMix) {
   EXPECT_EQ(Run({"cert", "issue", "ca", "--role", "gateway"}), 2);
   ASSERT_EQ(Run({"-o", "json", "cert", "show"}), 0);
   const auto shown = nlohmann::json::parse(out_)["certificates"];
-  ASSERT_EQ(shown.size(), 7u);
-  EXPECT_EQ(shown[4]["name"], "edge");
-  EXPECT_EQ(shown[4]["roles"], nlohmann::json({"gateway", "connector"}));
-  EXPECT_EQ(shown[4]["state"], "ok");
+  ASSERT_EQ(shown.size(), 8u);
+  EXPECT_EQ(shown[5]["name"], "edge");
+  EXPECT_EQ(shown[5]["roles"], nlohmann::json({"gateway", "connector"}));
+  EXPECT_EQ(shown[5]["state"], "ok");
 }
 
 TEST_F(CertCommandsTest, RenewMakesAnewWhatEndsSoon) {

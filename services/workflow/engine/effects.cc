@@ -122,6 +122,7 @@ Awaitable<Outcome> RunTask::RunEffect(const Task& task, std::string path, Frame 
   }
   row.key = KeyFor(row);
   int64_t not_sent_since = 0;
+  int unknowns = 0;  // what was not sent does not count against them
   for (int tries = 1;; ++tries) {
     if (Paused() || lost_) co_return Stop();
     effect.arguments = row.arguments;
@@ -149,7 +150,8 @@ Awaitable<Outcome> RunTask::RunEffect(const Task& task, std::string path, Frame 
     if (not_sent_since == 0) not_sent_since = row.started_us;
     const int64_t patience_us = parts_.retry_pause.count() * kNotSentPauses * 1000;
     const bool patient = not_sent && row.ended_us - not_sent_since < patience_us;
-    if (patient || (unknown && effect.repeatable && tries < kAutomaticAttempts)) {
+    unknowns += unknown ? 1 : 0;
+    if (patient || (unknown && effect.repeatable && unknowns < kAutomaticAttempts)) {
       row.state = "failed";
       row.error = outcome.error;
       Defer(row, "step.failed");
@@ -174,6 +176,7 @@ Awaitable<Outcome> RunTask::RunEffect(const Task& task, std::string path, Frame 
       TakeDecision(path, &row);
       row.key = KeyFor(row);
       tries = 0;
+      unknowns = 0;
       continue;
     }
     if (outcome.kind == Outcome::kDone) {

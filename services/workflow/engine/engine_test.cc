@@ -163,6 +163,18 @@ TEST_P(EngineTest, ARepeatableStepIsTriedAgainByItself) {
   EXPECT_EQ(calls, 2);
 }
 
+TEST_P(EngineTest, WhatWasNotSentDoesNotCountAgainstWhatWasLost) {
+  int calls = 0;
+  caller().repeatable.insert("s.a");
+  caller().handlers["s.a"] = [&calls](const FakeCaller::Call& call) -> absl::StatusOr<ToolResult> {
+    if (++calls <= 6) return MakeError("UPSTREAM_UNAVAILABLE", "upstream:s", "on its way");
+    if (calls == 7) return MakeError("UPSTREAM_LOST", "upstream:s", "gone");
+    return testing::Answer("1")(call);
+  };
+  EXPECT_EQ(engine->Run("name: t\nsteps:\n  - {id: a, tool: s.a}\n").state, "completed");
+  EXPECT_EQ(calls, 8);
+}
+
 TEST_P(EngineTest, PauseResumeAndCancel) {
   RecordProperty("req", "A-P4.1, M-FR-006.6");
   caller().handlers["s.a"] = testing::Answer("1");
