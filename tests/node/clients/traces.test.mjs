@@ -80,6 +80,9 @@ function assertOneTree(list, parent) {
 }
 
 const RPC = 'metamcp.provider.v1.ProviderService/Call';
+// Without what a connector answered that does not run the server: the gateway asks the one that does.
+const served = (list) =>
+  list.filter(({ attributes }) => attributes['error.type'] !== 'NOT_OWNER');
 const named = (list, name) => list.filter((span) => span.name === name);
 // The span of what was sent to the server.
 const upstreamSpan = (list) =>
@@ -96,7 +99,7 @@ describe('traces', () => {
         // Each process sends its spans when it comes to it.
         (all) => named(all, `tools/call ${back}__test_simple_text`).length === 1 &&
           upstreamSpan(all) && rootsOf(all).length === 1 &&
-          (!separate || named(all, RPC).length === 2),
+          (!separate || named(served(all), RPC).length === 2),
         'the whole call',
       );
       const root = assertOneTree(list, context.spanId);
@@ -114,7 +117,7 @@ describe('traces', () => {
       } else {
         assert.equal(upstream.parentSpanId, route.spanId);
       }
-      assert.ok(list.every(({ failed }) => !failed));
+      assert.ok(served(list).every(({ failed }) => !failed));
     });
   }
 

@@ -356,7 +356,13 @@ suite('bounds', () => {
       .replace('output: "${steps.again}"', 'version: 1.0.0'));
     await publish(undefined, 'loop');
     await waitForTools(gateway.mcpUrl, ['workflow__loop']);
-    await create(undefined, `version: 2.0.0${LOOP}`);
+    // A catalog hears within a second of what came about at another one.
+    await eventually('the tool in the catalog that checks', async () => {
+      const { status, body } = await rest(
+        undefined, 'POST', '/workflows', { source: `version: 2.0.0${LOOP}` });
+      if (status >= 300) assert.match(JSON.stringify(body), /no server offers the tool/);
+      return status < 300;
+    });
     await publish(undefined, 'loop');
     const { result } = await modernRequest(
       gateway.mcpUrl, 'tools/call', { name: 'workflow__loop', arguments: {} });
