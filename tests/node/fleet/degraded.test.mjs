@@ -180,7 +180,8 @@ test('all catalogs down: clients notice nothing, changes are refused (M-NFR-002.
     for (const gateway of gateways()) {
       const refused = await change(gateway);
       assert.equal(refused.status, 503, refused.body);
-      assert.equal(reasonOf(refused), 'SERVICE_UNREACHABLE');
+      // The connection may be found broken by this very request.
+      assert.ok(['SERVICE_UNREACHABLE', 'SERVICE_LOST'].includes(reasonOf(refused)), refused.body);
       await listed(gateway.url);
       await newSessionWorks(gateway.url);
     }
