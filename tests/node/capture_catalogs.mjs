@@ -56,7 +56,7 @@ try {
       const { name, registry, version } = server;
       const text = JSON.stringify({ server: slug, package: name, registry, version, tools }, null, 1);
       // Folders of this run mean nothing to others.
-      const clean = text.replaceAll(directory, '/work').replaceAll(ROOT, '/opt/meta-mcp');
+      const clean = text.replaceAll(directory, '/srv/files').replaceAll(ROOT, '/opt/meta-mcp');
       await writeFile(join(OUT, `${slug}.json`), `${clean}\n`);
       console.log(`${slug}: ${tools.length} tools`);
     } catch (error) {

@@ -7,11 +7,11 @@ root=$1
 mount --make-rprivate /
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
-mount -t tmpfs tmpfs "$root/work"
-chmod 1777 "$root/work"
-inside() { chroot --userspec=65534:65534 "$root" env -i HOME=/work PATH=/opt/meta-mcp/bin:/usr/bin:/bin "$@"; }
+mount -t tmpfs tmpfs "$root/scratch"
+chmod 1777 "$root/scratch"
+inside() { chroot --userspec=65534:65534 "$root" env -i HOME=/scratch PATH=/opt/meta-mcp/bin:/usr/bin:/bin "$@"; }
 chroot "$root" getconf GNU_LIBC_VERSION
-inside sh -c 'cd /work && exec /srv/node /srv/samples/quickstart/run.mjs /opt/meta-mcp/bin/meta-mcp' >"$root/tmp/out" 2>&1 &
+inside sh -c 'cd /scratch && exec /srv/node /srv/samples/quickstart/run.mjs /opt/meta-mcp/bin/meta-mcp' >"$root/tmp/out" 2>&1 &
 for _ in $(seq 300); do grep -q '^Meta-MCP serves' "$root/tmp/out" && break || sleep 0.2; done
 cat "$root/tmp/out"
 url=$(sed -n 's,^ *\(http://127.0.0.1:[0-9]*\)/mcp$,\1,p' "$root/tmp/out" | head -n 1)

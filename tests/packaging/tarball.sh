@@ -44,7 +44,7 @@ nothing_of_here() { # no library comes from outside the bundle, but the C librar
 sample_runs() { # sample_runs SUITE: the sample of the README from the tarball, in a root that has nothing else
   local root=$WORK/root-$1
   bare_root "$1" "$root" || return 1
-  mkdir -p "$root/opt" "$root/srv/samples" "$root/work"
+  mkdir -p "$root/opt" "$root/srv/samples" "$root/scratch"
   tar --extract --gzip --file="$(tarball)" --directory="$root/opt" || return 1
   mv "$root"/opt/meta-mcp-* "$root/opt/meta-mcp"
   cp -a "$ROOT/samples/quickstart" "$root/srv/samples/"
