@@ -209,7 +209,7 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& c
 
 Awaitable<absl::StatusOr<CallOutcome>> CallChain::Run(const CallContext& ctx, const CallSpec& spec,
                                                       CallEvents& events) {
-  if (spec.method == "tools/call") {
+  if (spec.method == "tools/call" && !OnlyReadsAudit(ctx)) {
     if (spec.view->has_builtins()) {
       if (auto call = ReadBuiltinCall(*spec.view, spec.params)) {
         return RunBuiltin(ctx, spec, *std::move(call), events);

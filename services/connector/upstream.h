@@ -154,10 +154,11 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
  private:
   friend class Instance;
   struct CallRun;
-  Awaitable<absl::Status> CallTraced(const CallContext& ctx, pb::CallRequest request,
+  Awaitable<absl::Status> RunCall(const CallContext& ctx, pb::CallRequest request,
+                                  Sink<pb::CallResponse>& sink);
+  Awaitable<absl::Status> CallInSpan(const CallContext& ctx, pb::CallRequest request,
                                      Sink<pb::CallResponse>& sink);
-  trace::Span BeginSpan(const CallContext& ctx, const pb::CallRequest& request,
-                        std::optional<CallContext>& own) const;
+  trace::Span BeginSpan(const pb::CallRequest& request, CallContext& ctx) const;
   struct TaskNews;
   // The open tasks/result of a legacy task that may ask something.
   struct HeldTask {

@@ -51,25 +51,28 @@ std::chrono::milliseconds Upstream::IdleTimeout(const pb::CallRequest& request) 
 
 Awaitable<absl::Status> Upstream::Call(const CallContext& ctx, pb::CallRequest request,
                                        Sink<pb::CallResponse>& sink) {
+  return trace::Enabled() && !request.abandon() ? CallInSpan(ctx, std::move(request), sink)
+                                                : RunCall(ctx, std::move(request), sink);
+}
+
+Awaitable<absl::Status> Upstream::CallInSpan(const CallContext& ctx, pb::CallRequest request,
+                                             Sink<pb::CallResponse>& sink) {
   const auto self = shared_from_this();
-  std::optional<CallContext> own;
-  trace::Span span = BeginSpan(ctx, request, own);
-  auto calling = CallTraced(own ? *own : ctx, std::move(request), sink);
+  CallContext own = ctx;
+  trace::Span span = BeginSpan(request, own);
+  auto calling = RunCall(own, std::move(request), sink);
   const absl::Status status = co_await std::move(calling);
   span.Fail(status);
   co_return status;
 }
 
 // The client span of a call to this upstream, by OpenTelemetry's semantic conventions for MCP; what
-// is sent carries the context in `own`.
-trace::Span Upstream::BeginSpan(const CallContext& ctx, const pb::CallRequest& request,
-                                std::optional<CallContext>& own) const {
-  if (!trace::Enabled() || request.abandon()) return {};
-  own.emplace(ctx);
+// is sent carries the context in `ctx`.
+trace::Span Upstream::BeginSpan(const pb::CallRequest& request, CallContext& ctx) const {
   const bool tool = request.method() == "tools/call";
   const bool prompt = request.method() == "prompts/get";
   trace::Span span(trace::Kind::kClient, request.method(),
-                   tool || prompt ? std::string_view(request.target()) : "", own->trace);
+                   tool || prompt ? std::string_view(request.target()) : "", ctx.trace);
   if (!span.recording()) return span;
   span.Set("mcp.method.name", request.method());
   span.Set("metamcp.upstream", slug_);
@@ -79,8 +82,9 @@ trace::Span Upstream::BeginSpan(const CallContext& ctx, const pb::CallRequest& r
   return span;
 }
 
-Awaitable<absl::Status> Upstream::CallTraced(const CallContext& ctx, pb::CallRequest request,
-                                             Sink<pb::CallResponse>& sink) {
+Awaitable<absl::Status> Upstream::RunCall(const CallContext& ctx, pb::CallRequest request,
+                                          Sink<pb::CallResponse>& sink) {
+  const auto self = shared_from_this();
   ++calls_;
   CallRun run(ctx, std::move(request), sink);
   run.parked = &core_.parked;
