@@ -61,6 +61,16 @@ Awaitable<absl::Status> SharedWorkflowService::MayHandle(const CallContext& ctx,
   co_return absl::OkStatus();
 }
 
+// What `next` begins, once `asking` has said that it may be.
+template <typename Reply>
+static Awaitable<absl::StatusOr<Reply>> Guarded(
+    Awaitable<absl::Status> asking, std::function<Awaitable<absl::StatusOr<Reply>>()> next) {
+  const absl::Status may = co_await std::move(asking);
+  if (!may.ok()) co_return may;
+  auto doing = next();
+  co_return co_await std::move(doing);
+}
+
 Awaitable<absl::StatusOr<v1::StartRunResponse>> SharedWorkflowService::StartRun(
     const CallContext& ctx, v1::StartRunRequest request) {
   auto asking = Object(ctx, request.namespace_(), request.name(), Need::kSee);
@@ -162,37 +172,37 @@ Awaitable<absl::Status> SharedWorkflowService::WatchRun(const CallContext& ctx,
 Awaitable<absl::StatusOr<v1::PauseRunResponse>> SharedWorkflowService::PauseRun(
     const CallContext& ctx, v1::PauseRunRequest request) {
   auto asking = MayHandle(ctx, request.id());
-  const absl::Status may = co_await std::move(asking);
-  if (!may.ok()) co_return may;
-  auto pausing = WorkflowService::PauseRun(ctx, std::move(request));
-  co_return co_await std::move(pausing);
+  return Guarded<v1::PauseRunResponse>(std::move(asking),
+                                       [this, &ctx, request = std::move(request)] {
+                                         return WorkflowService::PauseRun(ctx, request);
+                                       });
 }
 
 Awaitable<absl::StatusOr<v1::ResumeRunResponse>> SharedWorkflowService::ResumeRun(
     const CallContext& ctx, v1::ResumeRunRequest request) {
   auto asking = MayHandle(ctx, request.id());
-  const absl::Status may = co_await std::move(asking);
-  if (!may.ok()) co_return may;
-  auto resuming = WorkflowService::ResumeRun(ctx, std::move(request));
-  co_return co_await std::move(resuming);
+  return Guarded<v1::ResumeRunResponse>(std::move(asking),
+                                        [this, &ctx, request = std::move(request)] {
+                                          return WorkflowService::ResumeRun(ctx, request);
+                                        });
 }
 
 Awaitable<absl::StatusOr<v1::CancelRunResponse>> SharedWorkflowService::CancelRun(
     const CallContext& ctx, v1::CancelRunRequest request) {
   auto asking = MayHandle(ctx, request.id());
-  const absl::Status may = co_await std::move(asking);
-  if (!may.ok()) co_return may;
-  auto cancelling = WorkflowService::CancelRun(ctx, std::move(request));
-  co_return co_await std::move(cancelling);
+  return Guarded<v1::CancelRunResponse>(std::move(asking),
+                                        [this, &ctx, request = std::move(request)] {
+                                          return WorkflowService::CancelRun(ctx, request);
+                                        });
 }
 
 Awaitable<absl::StatusOr<v1::RetryRunResponse>> SharedWorkflowService::RetryRun(
     const CallContext& ctx, v1::RetryRunRequest request) {
   auto asking = MayHandle(ctx, request.id());
-  const absl::Status may = co_await std::move(asking);
-  if (!may.ok()) co_return may;
-  auto retrying = WorkflowService::RetryRun(ctx, std::move(request));
-  co_return co_await std::move(retrying);
+  return Guarded<v1::RetryRunResponse>(std::move(asking),
+                                       [this, &ctx, request = std::move(request)] {
+                                         return WorkflowService::RetryRun(ctx, request);
+                                       });
 }
 
 Awaitable<absl::StatusOr<v1::DecideRunResponse>> SharedWorkflowService::DecideRun(
@@ -228,37 +238,37 @@ Awaitable<absl::StatusOr<v1::DecideRunResponse>> SharedWorkflowService::DecideRu
 Awaitable<absl::StatusOr<v1::GetRunValueResponse>> SharedWorkflowService::GetRunValue(
     const CallContext& ctx, v1::GetRunValueRequest request) {
   auto asking = MayHandle(ctx, request.id());
-  const absl::Status may = co_await std::move(asking);
-  if (!may.ok()) co_return may;
-  auto doing = WorkflowService::GetRunValue(ctx, std::move(request));
-  co_return co_await std::move(doing);
+  return Guarded<v1::GetRunValueResponse>(std::move(asking),
+                                          [this, &ctx, request = std::move(request)] {
+                                            return WorkflowService::GetRunValue(ctx, request);
+                                          });
 }
 
 Awaitable<absl::StatusOr<v1::ExplainRunResponse>> SharedWorkflowService::ExplainRun(
     const CallContext& ctx, v1::ExplainRunRequest request) {
   auto asking = MayHandle(ctx, request.id());
-  const absl::Status may = co_await std::move(asking);
-  if (!may.ok()) co_return may;
-  auto doing = WorkflowService::ExplainRun(ctx, std::move(request));
-  co_return co_await std::move(doing);
+  return Guarded<v1::ExplainRunResponse>(std::move(asking),
+                                         [this, &ctx, request = std::move(request)] {
+                                           return WorkflowService::ExplainRun(ctx, request);
+                                         });
 }
 
 Awaitable<absl::StatusOr<v1::GetRunResultResponse>> SharedWorkflowService::GetRunResult(
     const CallContext& ctx, v1::GetRunResultRequest request) {
   auto asking = MayHandle(ctx, request.id());
-  const absl::Status may = co_await std::move(asking);
-  if (!may.ok()) co_return may;
-  auto doing = WorkflowService::GetRunResult(ctx, std::move(request));
-  co_return co_await std::move(doing);
+  return Guarded<v1::GetRunResultResponse>(std::move(asking),
+                                           [this, &ctx, request = std::move(request)] {
+                                             return WorkflowService::GetRunResult(ctx, request);
+                                           });
 }
 
 Awaitable<absl::StatusOr<v1::EditRunResponse>> SharedWorkflowService::EditRun(
     const CallContext& ctx, v1::EditRunRequest request) {
   auto asking = MayHandle(ctx, request.id());
-  const absl::Status may = co_await std::move(asking);
-  if (!may.ok()) co_return may;
-  auto doing = WorkflowService::EditRun(ctx, std::move(request));
-  co_return co_await std::move(doing);
+  return Guarded<v1::EditRunResponse>(std::move(asking),
+                                      [this, &ctx, request = std::move(request)] {
+                                        return WorkflowService::EditRun(ctx, request);
+                                      });
 }
 
 Awaitable<absl::StatusOr<v1::RerunRunResponse>> SharedWorkflowService::RerunRun(
