@@ -68,14 +68,19 @@ inline size_t OpenDescriptors() {
   return count;
 }
 
-// Whether the process ends (or is a zombie that only its parent can reap) within 5 s.
+// Whether the process is gone, or a zombie that only its parent can reap.
+inline bool Gone(int pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  if (!std::getline(stat, text)) return true;
+  const size_t state = text.rfind(") ");
+  return state != std::string::npos && text[state + 2] == 'Z';
+}
+
+// Whether that happens within 5 s, without anything that this thread would do about it.
 inline bool GoneSoon(int pid) {
   for (int i = 0; i < 500; ++i) {
-    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-    std::string text;
-    if (!std::getline(stat, text)) return true;
-    const size_t state = text.rfind(") ");
-    if (state != std::string::npos && text[state + 2] == 'Z') return true;
+    if (Gone(pid)) return true;
     ::usleep(10000);
   }
   return false;

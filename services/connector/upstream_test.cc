@@ -23,6 +23,12 @@ std::string TextOf(const RunningCall& call) {
   return result["content"][0]["text"];
 }
 
+std::string LogOf(const Upstream& upstream) {
+  std::string all;
+  for (const auto& line : upstream.log().Newest(100)) all += "\n" + line.text;
+  return all;
+}
+
 class StdioUpstreamTest : public UpstreamFixture,
                           public ::testing::WithParamInterface<const char*> {
  protected:
@@ -183,13 +189,11 @@ TEST_P(StdioUpstreamTest, AChildThatOnlyBabblesIsStartedAgain) {
   const int pid = upstream->status().pid();
   auto call = Finish(*upstream, Tool(*upstream, "babble"));
   EXPECT_EQ(Reason(call->status), "UPSTREAM_PROTOCOL");
-  ASSERT_TRUE(Until(
-      [&] { return upstream->status().state() == "ready" && upstream->status().pid() != pid; }));
-  bool named = false;
-  for (const auto& line : upstream->log().Newest(100)) {
-    named = named || line.text.find("messages in a row that are not JSON-RPC") != std::string::npos;
-  }
-  EXPECT_TRUE(named);
+  ASSERT_TRUE(Until([&] {
+    return upstream->status().state() == "ready" && upstream->status().pid() != pid;
+  })) << upstream->status().ShortDebugString()
+      << LogOf(*upstream);
+  EXPECT_THAT(LogOf(*upstream), HasSubstr("messages in a row that are not JSON-RPC"));
   EXPECT_EQ(TextOf(*Finish(*upstream, Tool(*upstream, "echo"))), "{}");
 }
 
@@ -198,7 +202,7 @@ TEST_P(StdioUpstreamTest, AnEndlessLineEndsItsProcessWithoutGrace) {
   const int pid = upstream->status().pid();
   auto call = Finish(*upstream, Tool(*upstream, "endless"));
   EXPECT_EQ(Reason(call->status), "UPSTREAM_PROTOCOL");
-  EXPECT_TRUE(GoneSoon(pid));
+  EXPECT_TRUE(Until([&] { return Gone(pid); }));
   ASSERT_TRUE(Until(
       [&] { return upstream->status().state() == "ready" && upstream->status().pid() != pid; }));
 }
