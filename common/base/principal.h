@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ struct Principal {
   std::string method;  // how it was authenticated: "loopback", "key:<name>", "socket"
   std::string client;  // display only
   std::vector<std::string> actors;
+  std::string display_name;  // of the person, for people to read; never decides anything
+  std::string issuer;        // of the token; empty where no token was shown
+  int64_t expires_us = 0;    // when the credential ends, since the epoch; 0: by itself never
 };
 
 }  // namespace metamcp

@@ -15,6 +15,7 @@
 
 #include "common/async/run.h"
 #include "common/base/error.h"
+#include "common/base/strings.h"
 #include "common/rpc/server.h"
 #include "metamcp/gateway/v1/calls_service.metamcp.h"
 #include "metamcp/provider/v1/provider_service.metamcp.h"
@@ -39,7 +40,10 @@ class FakeCalls final : public CallsService {
     gateway::v1::CallResponse response;
     if (request.target() == "echo") {
       response.set_result(request.arguments());
-      response.set_upstream(ctx.principal ? ctx.principal->subject : "nobody");
+      const auto& who = ctx.principal;
+      response.set_upstream(who ? StrCat(who->subject, " ", who->display_name, " ", who->issuer,
+                                         " ", who->expires_us)
+                                : "nobody");
     } else if (request.target() == "fail") {
       co_return MakeError("TOOL_NOT_FOUND", "gateway", "no such tool", {{"tool", "x"}});
     } else if (request.target() == "throw") {
@@ -169,6 +173,9 @@ class BindingContractTest : public ::testing::TestWithParam<BindingKind> {
   CallContext Context(std::chrono::milliseconds limit = std::chrono::seconds(30)) {
     auto who = std::make_shared<Principal>();
     who->subject = "ada";
+    who->display_name = "Ada";
+    who->issuer = "https://id.example.com";
+    who->expires_us = 7;
     CallContext ctx(who, CallContext::Clock::now() + limit);
     ctx.request_id = "r1";
     ctx.trace.traceparent = "00-abc";
@@ -214,7 +221,7 @@ TEST_P(BindingContractTest, CarriesMessageAndContext) {
     EXPECT_TRUE(echo.ok()) << echo.status();
     if (echo.ok()) {
       EXPECT_EQ(echo->result(), binary);
-      EXPECT_EQ(echo->upstream(), "ada");
+      EXPECT_EQ(echo->upstream(), "ada Ada https://id.example.com 7");
     }
     auto meta = co_await calls_->Call(Context(), Request("meta"));
     EXPECT_TRUE(meta.ok() && meta->upstream() == "r1|00-abc|gw1");

@@ -44,6 +44,9 @@ std::string EncodeCallMeta(const CallContext& ctx) {
     p.set_method(ctx.principal->method);
     p.set_client(ctx.principal->client);
     p.mutable_actors()->Assign(ctx.principal->actors.begin(), ctx.principal->actors.end());
+    p.set_display_name(ctx.principal->display_name);
+    p.set_issuer(ctx.principal->issuer);
+    p.set_expires_us(ctx.principal->expires_us);
   }
   meta.set_request_id(ctx.request_id);
   meta.set_traceparent(ctx.trace.traceparent);
@@ -70,6 +73,9 @@ absl::Status DecodeCallMeta(const std::string& text, CallContext& ctx) {
     who->method = p.method();
     who->client = p.client();
     who->actors.assign(p.actors().begin(), p.actors().end());
+    who->display_name = p.display_name();
+    who->issuer = p.issuer();
+    who->expires_us = p.expires_us();
     ctx.principal = std::move(who);
   }
   ctx.request_id = meta.request_id();

@@ -252,11 +252,25 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& c
   inner.hops.push_back(options_.gateway_id);
   METAMCP_CO_ASSIGN_OR_RETURN(Target target, Resolve(ctx, spec));
   METAMCP_CO_RETURN_IF_ERROR(OpenState(ctx, spec, target));
+  StagePass pass(
+      stages_, {ctx, spec, target.entry.get(), target.name, target.routes, spec.has_request_state});
+  METAMCP_CO_RETURN_IF_ERROR(pass.Begin());
   if (target.login) {
     METAMCP_CO_ASSIGN_OR_RETURN(std::optional<CallOutcome> ended, TakeLoginAnswer(spec, target));
     if (ended) co_return *std::move(ended);
   }
   if (target.again && !AllAccepted(spec.input_responses)) co_return NotOpened(spec.method);
+  auto trying = TryRoutes(std::move(inner), ctx, spec, target, events);
+  auto outcome = co_await std::move(trying);
+  pass.End(outcome);
+  co_return outcome;
+}
+
+Awaitable<absl::StatusOr<CallOutcome>> CallChain::TryRoutes(CallContext inner,
+                                                            const CallContext& ctx,
+                                                            const CallSpec& spec,
+                                                            const Target& target,
+                                                            CallEvents& events) {
   const std::vector<const Route*> routes = OrderRoutes(spec, target);
   for (size_t i = 0; i < routes.size(); ++i) {
     inner.trace = ctx.trace;

@@ -16,6 +16,7 @@
 #include "gateway/routing/builtin_tools.h"
 #include "gateway/routing/call_auditor.h"
 #include "gateway/routing/call_observer.h"
+#include "gateway/routing/call_stage.h"
 #include "gateway/routing/login_links.h"
 #include "gateway/routing/snapshot.h"
 #include "metamcp/provider/v1/provider_service.metamcp.h"
@@ -122,6 +123,8 @@ class CallChain {
   void SetAuditor(CallAuditor* auditor) { auditor_ = auditor; }
   // Null: nobody can log in from a call. Must outlive the chain's last call.
   void SetLogins(const LoginLinks* logins) { logins_ = logins; }
+  // The last of the stages. Must outlive the chain's last call; added before its first.
+  void AddStage(CallStage* stage) { stages_.push_back(stage); }
   // Null: what only they answer fails. Must outlive the chain's last call.
   void SetBuiltins(BuiltinTools* builtins) { builtins_ = builtins; }
 
@@ -135,6 +138,9 @@ class CallChain {
   Awaitable<absl::StatusOr<CallOutcome>> RunCut(const CallContext& ctx, const CallSpec& spec,
                                                 size_t characters_max, CallEvents& events);
   Awaitable<absl::StatusOr<CallOutcome>> RunRoutes(const CallContext& ctx, const CallSpec& spec,
+                                                   CallEvents& events);
+  Awaitable<absl::StatusOr<CallOutcome>> TryRoutes(CallContext inner, const CallContext& ctx,
+                                                   const CallSpec& spec, const Target& target,
                                                    CallEvents& events);
   Awaitable<absl::StatusOr<CallOutcome>> RunRecorded(const CallContext& ctx, const CallSpec& spec,
                                                      CallEvents& events);
@@ -183,6 +189,7 @@ class CallChain {
   CallAuditor* auditor_ = nullptr;
   const LoginLinks* logins_ = nullptr;
   BuiltinTools* builtins_ = nullptr;
+  std::vector<CallStage*> stages_;
 };
 
 }  // namespace metamcp::gateway

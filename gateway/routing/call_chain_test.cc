@@ -322,5 +322,44 @@ TEST_F(CallChainTest, OthersAreToldWhereToLogIn) {
               ::testing::HasSubstr("http://gw/u/up/own"));
 }
 
+// Writes down what it sees, refuses what it is told to, and may change the outcome.
+class NotingStage final : public CallStage {
+ public:
+  NotingStage(std::string name, std::string& notes) : name_(std::move(name)), notes_(notes) {}
+  absl::Status Before(const StageCall& call) override {
+    if (refuses) return MakeError("PERMISSION_DENIED", "policy", "no");
+    notes_ += StrCat(name_, "+", call.entry != nullptr ? call.entry->qualified_name : "?", " ");
+    return absl::OkStatus();
+  }
+  void After(const StageCall& call, absl::StatusOr<CallOutcome>* outcome) override {
+    notes_ += StrCat(name_, outcome != nullptr ? "-" : "!", call.name, " ");
+    if (outcome != nullptr && outcome->ok()) (*outcome)->result += name_;
+  }
+  bool refuses = false;
+
+ private:
+  const std::string name_;
+  std::string& notes_;
+};
+
+TEST_F(CallChainTest, StagesSeeEveryCallAndTheRefusalOfOneUndoesThoseBefore) {
+  Add(ITEM_KIND_TOOL, "greet");
+  std::string notes;
+  NotingStage first("a", notes), second("b", notes);
+  chain_.AddStage(&first);
+  chain_.AddStage(&second);
+  auto outcome = Call("tools/call", R"({"name":"greet","arguments":{}})");
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(notes, "a+up.greet b+up.greet b-greet a-greet ");
+  EXPECT_EQ(outcome->result, R"({"resultType":"complete","content":[]}ba)");
+  EXPECT_EQ(provider().calls, 1);
+
+  notes.clear();
+  second.refuses = true;
+  EXPECT_EQ(Reason(Call("tools/call", R"({"name":"greet","arguments":{}})")), "PERMISSION_DENIED");
+  EXPECT_EQ(notes, "a+up.greet a!greet ");
+  EXPECT_EQ(provider().calls, 1);
+}
+
 }  // namespace
 }  // namespace metamcp::gateway
