@@ -20,6 +20,8 @@ const { values } = parseArgs({
     connectors: { type: 'string', default: String(SHAPE.connectors) },
     catalogs: { type: 'string', default: String(SHAPE.catalogs) },
     workflows: { type: 'string', default: String(SHAPE.workflows) },
+    audits: { type: 'string', default: String(SHAPE.audits) },
+    ais: { type: 'string', default: String(SHAPE.ais) },
     listen: { type: 'string', default: '127.0.0.1:8931' },
     config: { type: 'string' },
     directory: { type: 'string', default: join(ROOT, '.run', 'cluster') },
@@ -90,7 +92,7 @@ async function stop(code) {
   if (stopping) return;
   stopping = true;
   await balancer?.stop();
-  for (const role of ['workflow', 'gateway', 'connector', 'catalog']) {
+  for (const role of ['workflow', 'ai', 'gateway', 'connector', 'audit', 'catalog']) {
     await Promise.all(
       processes
         .filter((one) => one.role === role && one.child)
@@ -141,6 +143,8 @@ async function main() {
     connectors: Number(values.connectors),
     catalogs: Number(values.catalogs),
     workflows: Number(values.workflows),
+    audits: Number(values.audits),
+    ais: Number(values.ais),
   };
   const plan = await planCluster({ shape, databaseUrl, directory, certificates });
   for (const one of plan) {

@@ -8,7 +8,7 @@ project=$1 work=$2
 mount --make-rprivate /
 hosts=$work/hosts
 # Each host has an address of its own, so that all may use the ports of their configuration.
-printf '%s\n' '127.0.0.1 localhost' '127.0.0.11 catalog' '127.0.0.12 connector' '127.0.0.13 gateway-1' '127.0.0.14 gateway-2' '127.0.0.15 server' >"$hosts"
+printf '%s\n' '127.0.0.1 localhost' '127.0.0.11 catalog' '127.0.0.12 connector' '127.0.0.13 gateway-1' '127.0.0.14 gateway-2' '127.0.0.15 server' '127.0.0.16 audit' '127.0.0.17 ai' >"$hosts"
 
 prepare_root() { # prepare_root NAME ROOT: read-only, with what a runtime mounts
   local place=$work/run/$1
@@ -58,6 +58,8 @@ DATABASE=META_MCP_DATABASE_URL=$METAMCP_TEST_POSTGRES_URL
 
 prepare_service catalog catalog
 prepare_service connector connector
+prepare_service audit audit
+prepare_service ai ai
 prepare_service gateway-1 gateway
 prepare_service gateway-2 gateway
 
@@ -73,6 +75,9 @@ psql --no-psqlrc -At -c "SELECT component, count(*) FROM schema_migrations GROUP
 run catalog catalog "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.11:9101 META_MCP_SERVICES_METRICS_LISTEN=127.0.0.11:9103
 wait_for "the catalog" inside catalog bash -c 'exec 3<>/dev/tcp/127.0.0.11/9101'
 run connector connector "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.12:9101 META_MCP_SERVICES_METRICS_LISTEN=127.0.0.12:9103 META_MCP_SERVICES_ADVERTISE=connector:9101 SERVER_TOKEN=a-token-of-the-test-0123
+run audit audit "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.16:9101
+wait_for "the audit" inside audit bash -c 'exec 3<>/dev/tcp/127.0.0.16/9101'
+run ai ai "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.17:9101 META_MCP_SERVICES_ADVERTISE=ai:9101
 run gateway-1 gateway META_MCP_SERVICES_LISTEN=127.0.0.13:9101 META_MCP_SERVICES_ADVERTISE=gateway-1:9101 META_MCP_GATEWAY_LISTEN=127.0.0.1:8931
 run gateway-2 gateway META_MCP_SERVICES_LISTEN=127.0.0.14:9101 META_MCP_SERVICES_ADVERTISE=gateway-2:9101 META_MCP_GATEWAY_LISTEN=127.0.0.14:8931
 wait_for "gateway-1, by the image's health check" inside gateway-1 /opt/meta-mcp/libexec/healthcheck ready
@@ -104,6 +109,18 @@ answered() { call "$1" | grep -q 'Echo: through images'; }
 wait_for "a call through gateway-1" answered http://127.0.0.1:8931
 wait_for "a call through gateway-2" answered http://127.0.0.14:8931
 
+echo "== the call is in the audit, a suggestion comes from the ai service"
+recorded() {
+  curl -sf -H "Authorization: Bearer $(cat "$work/secrets/keys/auditor-key")" "http://127.0.0.1:8931/api/v1/audit/records?action=tools/call" |
+    grep -q everything__echo
+}
+wait_for "the record of the call" recorded
+suggested() {
+  curl -sf -H "Authorization: Bearer $admin" -H 'Content-Type: application/json' http://127.0.0.1:8931/api/v1/suggestions \
+    -d '{"task":"echo the message hello"}' | grep -q everything.echo
+}
+wait_for "a suggestion" suggested
+
 echo "== keys are asked for, metrics are there"
 for part in 127.0.0.14:8931/metamcp_calls_total 127.0.0.12:9103/metamcp_connector_upstreams 127.0.0.11:9103/metamcp_catalog_revision; do
   [ "$(curl -s -o "$work/refused" -w '%{http_code}' "http://${part%/*}/metrics")" = 401 ]
@@ -112,10 +129,10 @@ for part in 127.0.0.14:8931/metamcp_calls_total 127.0.0.12:9103/metamcp_connecto
 done
 
 echo "== a stop is orderly"
-for name in gateway-1 gateway-2 connector catalog; do
+for name in gateway-1 gateway-2 connector ai audit catalog; do
   pid=$(sed -n 's/^ready .*pid=\([0-9]*\).*/\1/p' "$work/$name.out")
   kill -TERM "$pid"
   wait_for "$name to end" bash -c "! kill -0 $pid"
 done
-grep -L '"event":"process.stopping"' "$work"/gateway-?.err "$work"/catalog.err "$work"/connector.err | { ! grep .; }
+grep -L '"event":"process.stopping"' "$work"/gateway-?.err "$work"/catalog.err "$work"/connector.err "$work"/audit.err "$work"/ai.err | { ! grep .; }
 echo "done"

@@ -2,7 +2,7 @@
 compose_configs() {
   local service out=$WORK/compose-secrets config
   "$ROOT/docker/prepare" "$out" || return 1
-  for service in gateway connector catalog workflow; do
+  for service in gateway connector catalog workflow audit ai; do
     config=$WORK/compose-$service.json
     sed -e "s,/etc/meta-mcp/tls/,$out/$service/,g" -e "s,/etc/meta-mcp/,$out/,g" "$ROOT/docker/config/$service.json" >"$config"
     HOME=$WORK "$BIN/meta-mcp" config validate "$config" || return 1
@@ -10,7 +10,7 @@ compose_configs() {
 }
 certificates_hold() { # each is vouched for, in both roles of mTLS, and names its host and role
   local service host
-  for service in gateway:gateway-2 connector:connector catalog:catalog workflow:workflow; do
+  for service in gateway:gateway-2 connector:connector catalog:catalog workflow:workflow audit:audit ai:ai; do
     host=${service#*:} service=${service%:*}
     openssl verify -CAfile "$WORK/compose-secrets/ca/tls.crt" -purpose sslserver -verify_hostname "$host" "$WORK/compose-secrets/$service/tls.crt" &&
       openssl verify -CAfile "$WORK/compose-secrets/ca/tls.crt" -purpose sslclient "$WORK/compose-secrets/$service/tls.crt" &&

@@ -40,7 +40,7 @@ cluster_runs() {
 if needs_root "images" && needs buildah "images" && needs mmdebstrap "images" && needs patchelf "images" && needs openssl "images"; then
   check "the bundle for images" bundle
   check "a bare base" make_base
-  for image in gateway connector catalog workflow meta-mcp; do
+  for image in gateway connector catalog workflow audit ai meta-mcp; do
     check "image $image builds" build_image "$image"
     check "image $image: user, health, SBOM, owners (P1-Dep-1 P1-Dep-4 P1-IaC-4)" image_is_right "$image"
   done

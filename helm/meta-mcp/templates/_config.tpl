@@ -13,8 +13,11 @@
 {{- $_ := set $services "probeListen" (printf "%s:%s" (include "meta-mcp.any" $root) (include "meta-mcp.probePort" $root)) -}}
 {{- $_ := set $services "metricsListen" (printf "%s:%s" (include "meta-mcp.any" $root) (include "meta-mcp.metricsPort" $root)) -}}
 {{- end -}}
-{{- if ne .component "catalog" -}}
+{{- if not (has .component (list "catalog" "audit")) -}}
 {{- $_ := set $services "catalog" (dict "address" (printf "dns:///%s:%s" (include "meta-mcp.headless" (dict "root" $root "component" "catalog")) $grpc)) -}}
+{{- end -}}
+{{- if and (eq .component "gateway") $root.Values.audit.enabled -}}
+{{- $_ := set $services "audit" (dict "address" (printf "dns:///%s:%s" (include "meta-mcp.headless" (dict "root" $root "component" "audit")) $grpc)) -}}
 {{- end -}}
 {{- $_ := set $config "version" 1 -}}
 {{- $_ := set $config "services" $services -}}
@@ -27,8 +30,14 @@
 {{- $_ := set $config "database" (merge (dict "url" $url) (default dict $config.database)) -}}
 {{- end -}}
 {{- $public := include "meta-mcp.publicUrl" $root -}}
-{{- if and (ne .component "catalog") $public -}}
+{{- if and (not (has .component (list "catalog" "audit"))) $public -}}
 {{- $_ := set $config "gateway" (merge (default dict $config.gateway) (dict "publicUrl" $public)) -}}
+{{- end -}}
+{{- if and (eq .component "gateway") (not $root.Values.audit.enabled) -}}
+{{- $_ := set $config "audit" (merge (dict "mode" "off") (default dict $config.audit)) -}}
+{{- end -}}
+{{- if eq .component "audit" -}}
+{{- $_ := set $config "audit" (merge (dict "signingKeyFile" "/etc/meta-mcp/secrets/audit-key.pem") (default dict $config.audit)) -}}
 {{- end -}}
 {{- if eq .component "gateway" -}}
 {{- $listen := dict "listen" (printf "%s:%s" (include "meta-mcp.any" $root) (include "meta-mcp.httpPort" $root)) -}}
@@ -38,6 +47,9 @@
 {{- if eq .component "gateway" -}}
 {{- if $root.Values.auth.generateAdminKey -}}
 {{- $keys = append $keys (dict "name" "admin" "key" "${file:/etc/meta-mcp/secrets/admin-key}" "roles" (list "admin")) -}}
+{{- end -}}
+{{- if $root.Values.auth.generateAuditorKey -}}
+{{- $keys = append $keys (dict "name" "auditor" "key" "${file:/etc/meta-mcp/secrets/auditor-key}" "roles" (list "auditor")) -}}
 {{- end -}}
 {{- range $root.Values.auth.keys -}}
 {{- $keys = append $keys (dict "name" .name "key" (printf "${file:/etc/meta-mcp/keys/%s}" .name) "roles" .roles) -}}

@@ -30,7 +30,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* Takes (root, image): gateway, connector, catalog, workflow or meta-mcp. */}}
+{{/* Takes (root, image): a component or meta-mcp. */}}
 {{- define "meta-mcp.image" -}}
 {{- $digest := get .root.Values.image.digests .image -}}
 {{- if $digest -}}
@@ -38,6 +38,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | quote }}
 {{- else -}}
 {{ printf "%s/%s:%s" .root.Values.image.registry .image (default .root.Chart.AppVersion .root.Values.image.tag) }}
 {{- end -}}
+{{- end -}}
+
+{{/* The services of this release, as JSON. */}}
+{{- define "meta-mcp.components" -}}
+{{- $all := list "gateway" "connector" "catalog" "workflow" -}}
+{{- range $each := list "audit" "ai" -}}
+{{- if (get $.Values $each).enabled -}}{{- $all = append $all $each -}}{{- end -}}
+{{- end -}}
+{{ toJson (dict "names" $all) }}
 {{- end -}}
 
 {{- define "meta-mcp.any" -}}

@@ -41,7 +41,7 @@ spec:
       env:
         - name: POD_NAME
           valueFrom: { fieldRef: { fieldPath: metadata.name } }
-        {{- if ne .component "catalog" }}
+        {{- if not (has .component (list "catalog" "audit")) }}
         - name: META_MCP_SERVICES_ADVERTISE
           value: {{ printf "$(POD_NAME).%s:%s" (include "meta-mcp.headless" .) (include "meta-mcp.grpcPort" $root) }}
         {{- end }}
@@ -76,8 +76,10 @@ spec:
         - { name: data, mountPath: /var/lib/meta-mcp }
         - { name: tmp, mountPath: /tmp }
   volumes:
+    {{- if ne .component "audit" }}
     - name: data
       emptyDir: { sizeLimit: 1Gi }
+    {{- end }}
     - name: tmp
       emptyDir: { sizeLimit: 256Mi }
     - name: config
@@ -138,6 +140,17 @@ spec:
       {{- if and (eq .component "gateway") $root.Values.auth.generateAdminKey }}
       - { key: admin-key, path: secrets/admin-key }
       {{- end }}
+      {{- if and (eq .component "gateway") $root.Values.auth.generateAuditorKey }}
+      - { key: auditor-key, path: secrets/auditor-key }
+      {{- end }}
+      {{- if and (eq .component "audit") (not $root.Values.audit.signingKey.existingSecret) }}
+      - { key: audit-key.pem, path: secrets/audit-key.pem }
+      {{- end }}
+{{- if and (eq .component "audit") $root.Values.audit.signingKey.existingSecret }}
+- secret:
+    name: {{ $root.Values.audit.signingKey.existingSecret }}
+    items: [ { key: audit-key.pem, path: secrets/audit-key.pem } ]
+{{- end }}
 {{- if eq .component "gateway" }}
 {{- range $root.Values.auth.keys }}
 - secret:

@@ -10,7 +10,6 @@ import { gatewayBinary } from '../lib/paths.mjs';
 import { Child, run } from '../lib/process.mjs';
 import { fixtureStdio, modernRequest, startGateway } from '../lib/servers.mjs';
 
-const SKIP = process.env.METAMCP_SHAPE === 'cluster' && 'the cluster of the tests has no audit';
 const KEYS = {
   ada: 'key-of-ada-0123456789',
   boss: 'key-of-boss-0123456789',
@@ -39,7 +38,6 @@ async function eventually(check) {
 
 let gateway;
 before(async () => {
-  if (SKIP) return;
   gateway = await startGateway(config({ checkpointMs: 300 }));
   await eventually(async () => (await call('ada', 'test_x_mcp_header', { query: 'warm' })).result);
 });
@@ -72,7 +70,7 @@ const recorded = (query, fits = () => true) =>
 const cli = (who, ...args) =>
   run(gateway.binary, [...args, '--url', gateway.at('/'), '--token', KEYS[who]]);
 
-test('a call is recorded with who, what, how and its trace (M-FR-007.5)', { skip: SKIP }, async () => {
+test('a call is recorded with who, what, how and its trace (M-FR-007.5)', async () => {
   const response = await call('ada', 'test_x_mcp_header', { query: SECRET });
   assert.ok(response.result, JSON.stringify(response));
   const found = await recorded({ subject: 'ada', outcome: 'ok' }, ({ personal }) =>
@@ -89,7 +87,7 @@ test('a call is recorded with who, what, how and its trace (M-FR-007.5)', { skip
   assert.ok(!JSON.stringify(found.record).includes('ada'), 'the record itself names nobody');
 });
 
-test('a name that nobody knows is a denial (M-FR-007.5)', { skip: SKIP }, async () => {
+test('a name that nobody knows is a denial (M-FR-007.5)', async () => {
   await call('ada', 'no_such_tool', {});
   const found = await recorded(
     { outcome: 'denied', subject: 'ada' },
@@ -99,7 +97,7 @@ test('a name that nobody knows is a denial (M-FR-007.5)', { skip: SKIP }, async 
   assert.equal(found.record.policy.effect, 'deny');
 });
 
-test('only an auditor reads, and reads nothing else (M-FR-007.5)', { skip: SKIP }, async () => {
+test('only an auditor reads, and reads nothing else (M-FR-007.5)', async () => {
   assert.equal((await rest('boss', 'audit/records')).status, 403);
   assert.equal((await rest('ada', 'audit/export')).status, 403);
   assert.equal((await rest('otto', 'servers')).status, 403);
@@ -113,7 +111,7 @@ test('only an auditor reads, and reads nothing else (M-FR-007.5)', { skip: SKIP 
   assert.match(read.record.item, /^GET \/api\/v1\/audit\//);
 });
 
-test('changes and refused keys are recorded (M-FR-007.5)', { skip: SKIP }, async () => {
+test('changes and refused keys are recorded (M-FR-007.5)', async () => {
   await rest('boss', 'config:reload', { method: 'POST' });
   const change = await recorded({ subject: 'boss', action: 'admin' });
   assert.equal(change.record.item, 'POST /api/v1/config:reload');
@@ -125,7 +123,7 @@ test('changes and refused keys are recorded (M-FR-007.5)', { skip: SKIP }, async
   assert.equal(refusal.record.reason, 'AUTH_INVALID');
 });
 
-test('exports are proved offline; one altered byte is named (M-FR-007.5)', { skip: SKIP }, async () => {
+test('exports are proved offline; one altered byte is named (M-FR-007.5)', async () => {
   for (let i = 0; i < 5; ++i) await call('ada', 'test_x_mcp_header', { query: `${i}` });
   await recorded({ subject: 'ada' });
   const online = JSON.parse((await cli('otto', 'audit', 'verify', '-o', 'json')).stdout);
@@ -154,7 +152,7 @@ test('exports are proved offline; one altered byte is named (M-FR-007.5)', { ski
   assert.equal(JSON.parse(bad.stdout).badSeq, seq);
 });
 
-test('the tail follows what happens (M-FR-007.5)', { skip: SKIP, timeout: 20000 }, async () => {
+test('the tail follows what happens (M-FR-007.5)', { timeout: 20000 }, async () => {
   const cut = new AbortController();
   const response = await fetch(gateway.at('/api/v1/audit/tail?afterSeq=1'), {
     headers: as('otto'),
@@ -180,13 +178,13 @@ test('the tail follows what happens (M-FR-007.5)', { skip: SKIP, timeout: 20000 
   seen.forEach(({ seq }, i) => assert.equal(Number(seq), Number(seen[0].seq) + i));
 });
 
-test('usage counts by who and what (M-P4)', { skip: SKIP }, async () => {
+test('usage counts by who and what (M-P4)', async () => {
   const { body } = await rest('otto', 'audit/usage?by=subject&by=item');
   const row = body.usage.find(({ subject, item }) => subject === 'ada' && item === 'fixture__test_x_mcp_header');
   assert.ok(Number(row.calls) >= 6, JSON.stringify(body));
 });
 
-test('an erased person is nobody, and the chain holds (P3-SOC-4)', { skip: SKIP }, async () => {
+test('an erased person is nobody, and the chain holds (P3-SOC-4)', async () => {
   const held = await rest('otto', 'audit/holds', { method: 'POST', body: { subject: 'ada', reason: 'case' } });
   assert.equal(held.status, 200, JSON.stringify(held.body));
   const erase = () => rest('boss', 'audit/erase', { method: 'POST', body: { subject: 'ada' } });
@@ -210,7 +208,7 @@ function* filesOf(folder) {
   }
 }
 
-test('nothing planted is in files, logs or exports (A15)', { skip: SKIP }, async () => {
+test('nothing planted is in files, logs or exports (A15)', async () => {
   await call('ada', 'test_x_mcp_header', { query: SECRET, [`planted-9f27c1d0-name`]: 1 });
   await recorded({ subject: 'ada', action: 'tools/call' });
   const clear = await cli('otto', 'audit', 'export', '--personal');

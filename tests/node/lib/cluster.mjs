@@ -1,10 +1,12 @@
 // Several of each service on one machine, as scripts/cluster and METAMCP_SHAPE=cluster run them.
+import { generateKeyPairSync } from 'node:crypto';
+import { existsSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, request as httpRequest } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { run } from './process.mjs';
 
-export const SHAPE = { gateways: 3, connectors: 3, catalogs: 2, workflows: 2, ais: 1 };
+export const SHAPE = { gateways: 3, connectors: 3, catalogs: 2, workflows: 2, audits: 2, ais: 1 };
 const READY = /mcp=(\S+) admin=(\S+) /;
 
 // A port that is free now and that no outgoing connection takes in the meantime: below those that
@@ -32,12 +34,22 @@ export const freeAddress = async () => `127.0.0.1:${await freePort()}`;
 export async function planCluster({ shape = SHAPE, databaseUrl, directory, certificates }) {
   const catalogs = [];
   for (let i = 0; i < shape.catalogs; ++i) catalogs.push(await freeAddress());
+  const audits = [];
+  for (let i = 0; i < (shape.audits ?? 0); ++i) audits.push(await freeAddress());
+  const auditKey = join(directory, 'audit-key.pem');
+  if (audits.length > 0) makeSigningKey(auditKey);
   const settings = (role, listen) => ({
     META_MCP_SERVICES_LISTEN: listen,
     META_MCP_SERVICES_KEYS_FILE: join(directory, 'keys.json'),
     META_MCP_DATABASE_URL: databaseUrl,
     META_MCP_DATABASE_POOL_SIZE: '4',
-    ...(role === 'catalog' ? {} : { META_MCP_SERVICES_CATALOG_ADDRESS: catalogs.join(',') }),
+    ...(['catalog', 'audit'].includes(role)
+      ? {}
+      : { META_MCP_SERVICES_CATALOG_ADDRESS: catalogs.join(',') }),
+    ...(role === 'audit' ? { META_MCP_AUDIT_SIGNING_KEY_FILE: auditKey } : {}),
+    ...(role === 'gateway' && audits.length > 0
+      ? { META_MCP_SERVICES_AUDIT_ADDRESS: audits.join(',') }
+      : {}),
     ...(certificates
       ? {
           META_MCP_SERVICES_TLS_CA: join(certificates, 'ca.pem'),
@@ -56,6 +68,7 @@ export async function planCluster({ shape = SHAPE, databaseUrl, directory, certi
       env: settings(role, listen),
     });
   catalogs.forEach((listen, i) => add('catalog', i, listen));
+  audits.forEach((listen, i) => add('audit', i, listen));
   for (let i = 0; i < shape.connectors; ++i) add('connector', i, await freeAddress());
   for (let i = 0; i < shape.gateways; ++i) {
     const http = await freeAddress();
@@ -65,6 +78,13 @@ export async function planCluster({ shape = SHAPE, databaseUrl, directory, certi
   for (let i = 0; i < (shape.workflows ?? 0); ++i) add('workflow', i, await freeAddress());
   for (let i = 0; i < (shape.ais ?? 0); ++i) add('ai', i, await freeAddress());
   return plan;
+}
+
+// The key that all audit services sign with.
+function makeSigningKey(file) {
+  if (existsSync(file)) return;
+  const { privateKey } = generateKeyPairSync('ed25519');
+  writeFileSync(file, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
 }
 
 // An authority and certificates in `directory`.
