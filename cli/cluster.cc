@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <set>
 
+#include "absl/strings/str_join.h"
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
@@ -63,6 +65,23 @@ gateway::Connectors& Cluster::MakeConnectors(gateway::ConnectorClient own, bool 
 
 std::shared_ptr<rpc::Channel> Cluster::To(const std::string& role) {
   return std::make_shared<cluster::RoleChannel>(members_, channels_, role);
+}
+
+std::vector<telemetry::Peer> Cluster::TelemetryPeers() {
+  std::vector<telemetry::Peer> peers;
+  std::set<std::string> seen = {members_.self()};
+  for (const char* role : {"gateway", "connector", "workflow", "ai"}) {
+    for (const cluster::Member& member : members_.With(role)) {
+      if (!seen.insert(member.instance).second) continue;
+      auto channel = channels_.To(member, role);
+      if (!channel.ok()) continue;
+      telemetry::Peer& peer = peers.emplace_back();
+      peer.instance = member.instance;
+      peer.service = absl::StrJoin(member.roles, ",");
+      peer.client = telemetry::v1::MakeTelemetryServiceClient(*std::move(channel));
+    }
+  }
+  return peers;
 }
 
 Awaitable<absl::Status> Cluster::Join(std::string address, std::vector<std::string> roles) {

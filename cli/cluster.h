@@ -10,6 +10,7 @@
 #include "gateway/protocol/edge_peers.h"
 #include "gateway/routing/connectors.h"
 #include "metamcp/catalog/v1/directory_service.metamcp.h"
+#include "services/telemetry/telemetry_service.h"
 
 namespace metamcp::cli {
 
@@ -29,6 +30,9 @@ class Cluster {
 
   // Whoever has that role, as one service.
   std::shared_ptr<rpc::Channel> To(const std::string& role);
+
+  // Those that telemetry can be asked of: every other process that has joined.
+  std::vector<telemetry::Peer> TelemetryPeers();
 
   // Who this process is from now on. Asks the directory once.
   Awaitable<absl::Status> Join(std::string address, std::vector<std::string> roles);

@@ -34,6 +34,8 @@ void AddCommands(CommandTree& tree) {
   AddVirtualCommands(root);
   AddWorkflowCommands(root);
   AddAuditCommands(root);
+  AddInsightCommands(root);
+  AddLogCommands(root);
   AddSuggestCommand(root);
   AddAiCommands(root);
   AddSessionCommands(root);

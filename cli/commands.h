@@ -26,6 +26,8 @@ void AddAuditCommands(Command& root);
 // The part of it that proves.
 void AddAuditVerifyCommand(Command& group);
 void AddAuditHoldCommands(Command& group);
+void AddInsightCommands(Command& root);
+void AddLogCommands(Command& root);
 void AddSessionCommands(Command& root);
 void AddConfigCommands(Command& root);
 void AddInitCommand(Command& root);

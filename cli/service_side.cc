@@ -24,6 +24,7 @@ constexpr std::chrono::hours kEndsSoon{7 * 24};
 rpc::Callers CallersOfServices() {
   return {
       {"metamcp.audit.v1.AuditService", {"gateway"}},
+      {"metamcp.telemetry.v1.TelemetryService", {"gateway"}},
       {"metamcp.catalog.v1.CatalogService", {"gateway"}},
       {"/metamcp.catalog.v1.CatalogService/Report", {"connector", "workflow"}},
       {"/metamcp.catalog.v1.CatalogService/RegisterProvider", {"workflow"}},

@@ -200,6 +200,7 @@ Awaitable<absl::Status> Suite::OpenGateway() {
     deps.providers["workflow"] = workflow_provider_.get();
   }
   if (audit_) deps.services.push_back(audit_.get());
+  deps.services.push_back(telemetry_.get());
   deps.audit = recorder_.get();
   if (ai_) deps.services.push_back(ai_.get());
   deps.ai = ai_.get();
@@ -240,6 +241,7 @@ absl::Status Suite::StartGrpc() {
   }
   if (ai_app_) ai = {&ai_app_->service()};
   std::vector<rpc::Service*> all = catalog;
+  all.push_back(telemetry_.get());
   for (const auto& some : {connector, gateway, workflow, audit, ai}) {
     all.insert(all.end(), some.begin(), some.end());
   }
@@ -267,12 +269,14 @@ Awaitable<absl::Status> Suite::Start() {
   if (options_.services.size() == 1 && Here("audit")) {
     // It calls nobody and takes part in nothing.
     METAMCP_CO_RETURN_IF_ERROR(StartAudit());
+    METAMCP_CO_RETURN_IF_ERROR(StartTelemetry());
     METAMCP_CO_RETURN_IF_ERROR(StartGrpc());
     WatchKeys();
     co_return absl::OkStatus();
   }
   METAMCP_CO_RETURN_IF_ERROR(co_await StartCatalog());
   StartCluster();
+  METAMCP_CO_RETURN_IF_ERROR(StartTelemetry());
   METAMCP_CO_RETURN_IF_ERROR(StartConnector());
   METAMCP_CO_RETURN_IF_ERROR(StartWorkflow());
   METAMCP_CO_RETURN_IF_ERROR(StartAudit());

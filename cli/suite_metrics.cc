@@ -24,6 +24,11 @@ void Suite::AddMetrics() {
                                        "Reported objects that are shown and not stored yet.",
                                        static_cast<double>(catalog_app_->pending())));
     }
+    if (workflow_app_) {
+      out.push_back(exposition::Single("metamcp_workflow_runs",
+                                       "Runs that this process carries on.",
+                                       static_cast<double>(workflow_app_->running())));
+    }
     if (!connector_app_) return;
     const connector::App::Load here = connector_app_->load();
     const auto add = [&out](const char* name, const char* help, size_t value) {

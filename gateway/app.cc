@@ -131,6 +131,15 @@ class GatewayAppImpl final : public GatewayApp {
     options.reload = deps_.reload;
     options.connections = [this] { return server_->connections(); };
     options.sessions = [this] { return sessions_.List().size(); };
+    if (const AuditRecorder* recorder = deps_.audit) {
+      options.audit = [recorder] {
+        return admin::Gauges::Audit{recorder->waiting(), recorder->spooled_bytes()};
+      };
+    }
+    for (const std::string& text : config.telemetry.counters) {
+      METAMCP_ASSIGN_OR_RETURN(config::CounterRule rule, config::ParseCounterRule(text));
+      options.counters.push_back(std::move(rule));
+    }
     options.public_url = config.gateway.public_url;
     options.needs_key = [this] { return authenticator_->has_keys(); };
     options.keep_alive = milliseconds(config.gateway.sse_keep_alive_ms);

@@ -304,6 +304,7 @@ struct TracesConfig {
       "auto";  // grpc, http, json, or auto: what OTEL_EXPORTER_OTLP_PROTOCOL says
   int64_t per_10000 = 10'000;
   bool follow_parent = true;
+  int64_t keep = 0;  // spans in memory
   bool operator==(const TracesConfig&) const = default;
 };
 
@@ -311,6 +312,12 @@ struct TelemetryConfig {
   TracesConfig traces;
   std::string log_level = "info";
   std::string log_format = "auto";  // json, text, or auto: text on a terminal
+  std::string log_file;
+  int64_t log_file_bytes_max = 10 << 20;
+  int64_t log_file_days_max = 0;
+  int64_t log_files_max = 5;
+  int64_t log_keep_bytes = 1 << 20;
+  std::vector<std::string> counters;  // each "NAME FIELD=GLOB..."
   bool operator==(const TelemetryConfig&) const = default;
 };
 

@@ -12,6 +12,7 @@
 #include "common/base/error.h"
 #include "common/base/names.h"
 #include "common/base/strings.h"
+#include "common/config/counter_rule.h"
 #include "common/config/read.h"
 
 namespace metamcp::config {
@@ -125,6 +126,14 @@ class RootReader {
                      StrCat("found connector.backoff.minMs ", c.connector.backoff.min_ms,
                             " above maxMs ", c.connector.backoff.max_ms),
                      "lower minMs or raise maxMs");
+    }
+    for (size_t i = 0; i < c.telemetry.counters.size(); ++i) {
+      const auto rule = ParseCounterRule(c.telemetry.counters[i]);
+      if (rule.ok()) continue;
+      context_.Error(PlaceOf(root, "telemetry", "counters"),
+                     StrCat("found \"", c.telemetry.counters[i],
+                            "\" in telemetry.counters: ", Sv(rule.status().message())),
+                     "write \"NAME FIELD=GLOB ...\", for example \"pushes item=*push\"");
     }
     const std::string& url = c.database.url;
     const bool known = url.empty() || absl::StartsWith(url, "sqlite:") ||

@@ -293,6 +293,19 @@ constexpr Field kSettings[] = {
     WithFlag(Choice("telemetry.logFormat", SLOT(telemetry.log_format), "auto|json|text",
                     "Form of log lines; auto is text on a terminal, else JSON."),
              "--log-format"),
+    Text("telemetry.logFile", SLOT(telemetry.log_file),
+         "File that gets the lines too, as JSON, whatever logFormat says. Empty: none."),
+    Bytes("telemetry.logFileBytesMax", SLOT(telemetry.log_file_bytes_max), 4096, kGiB,
+          "A log file that would grow beyond this is put aside as logFile.1, and so on."),
+    Count("telemetry.logFileDaysMax", SLOT(telemetry.log_file_days_max), 0, 3650,
+          "So is one whose first line is older than this; 0: whatever its age.", "days"),
+    Count("telemetry.logFilesMax", SLOT(telemetry.log_files_max), 0, 1000,
+          "Log files that are kept beside the one that is written."),
+    Bytes("telemetry.logKeepBytes", SLOT(telemetry.log_keep_bytes), 0, kGiB,
+          "Newest log lines that each process keeps in memory for 'meta-mcp logs'; 0: none."),
+    List("telemetry.counters", SLOT(telemetry.counters),
+         "Counters of your own, each \"NAME FIELD=GLOB ...\" with the fields item, upstream, "
+         "virtual_server, method and outcome: metamcp_user_NAME_total counts the calls that fit."),
     Typed(Text("telemetry.traces.endpoint", SLOT(telemetry.traces.endpoint),
                "URL of an OpenTelemetry collector that is sent the traces by OTLP, for example "
                "http://127.0.0.1:4317. Empty: OTEL_EXPORTER_OTLP_ENDPOINT, and without that none."),
@@ -305,6 +318,9 @@ constexpr Field kSettings[] = {
     Flag("telemetry.traces.followParent", SLOT(telemetry.traces.follow_parent),
          "A call that comes with a trace context is recorded if its caller records it, whatever "
          "per10000 says."),
+    Count("telemetry.traces.keep", SLOT(telemetry.traces.keep), 0, 1'000'000,
+          "Newest spans that each process keeps in memory for 'meta-mcp perf', 'slow' and 'map'; "
+          "0: none."),
 };
 #undef SLOT
 

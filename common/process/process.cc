@@ -23,6 +23,7 @@
 #include "common/base/strings.h"
 #include "common/db/open_database.h"
 #include "common/telemetry/log.h"
+#include "common/telemetry/log_keep.h"
 
 namespace metamcp::process {
 namespace {
@@ -48,12 +49,20 @@ absl::Status MakeDirectory(const std::string& path) {
   return absl::OkStatus();
 }
 
-void SetUpLogging(const config::TelemetryConfig& telemetry) {
+absl::Status SetUpLogging(const config::TelemetryConfig& telemetry) {
   LogLevel level = LogLevel::kInfo;
   ParseLogLevel(telemetry.log_level, &level);
   SetLogLevel(level);
   SetLogText(telemetry.log_format == "text" ||
              (telemetry.log_format == "auto" && ::isatty(STDERR_FILENO) == 1));
+  KeepLogLines(static_cast<size_t>(telemetry.log_keep_bytes));
+  std::string error;
+  if (SetLogFile(telemetry.log_file, telemetry.log_file_bytes_max,
+                 telemetry.log_file_days_max * 24 * 3600, static_cast<int>(telemetry.log_files_max),
+                 &error)) {
+    return absl::OkStatus();
+  }
+  return MakeError("CONFIG_INVALID", "gateway", StrCat("telemetry.logFile: ", error));
 }
 
 absl::StatusOr<KeyRing> LoadKeysBlocking(const Ground& ground) {
@@ -90,7 +99,7 @@ absl::StatusOr<Ground> OpenGroundBlocking(const StartOptions& options) {
   METAMCP_ASSIGN_OR_RETURN(ground.loaded,
                            config::LoadConfigBlocking(ground.config_path, ground.load_options));
   const config::Config& config = ground.loaded.config;
-  SetUpLogging(config.telemetry);
+  METAMCP_RETURN_IF_ERROR(SetUpLogging(config.telemetry));
   for (const auto& note : ground.loaded.notes) {
     Log(LogLevel::kWarning, "config.note", {{"note", config::FormatProblem(note)}});
   }

@@ -3,6 +3,7 @@
 #include <prometheus/text_serializer.h>
 
 #include "common/telemetry/process_stats.h"
+#include "common/telemetry/trace.h"
 
 namespace metamcp::exposition {
 
@@ -36,10 +37,25 @@ MetricFamily Single(std::string name, std::string help, double value, MetricType
   return family;
 }
 
+namespace {
+
+void AddSpans(std::vector<MetricFamily>& out) {
+  const trace::Counts counts = trace::CountsSoFar();
+  MetricFamily spans =
+      Family("metamcp_spans_total", "Recorded spans by what became of them.", MetricType::Counter);
+  Add(spans, static_cast<double>(counts.exported), {{"result", "exported"}});
+  Add(spans, static_cast<double>(counts.dropped), {{"result", "dropped"}});
+  Add(spans, static_cast<double>(counts.failed), {{"result", "failed"}});
+  out.push_back(std::move(spans));
+}
+
+}  // namespace
+
 void AddProcess(std::vector<MetricFamily>& out, const std::string& version) {
   MetricFamily build = Family("metamcp_build_info", "1, with the version as label.");
   Add(build, 1, {{"version", version}});
   out.push_back(std::move(build));
+  AddSpans(out);
   const ProcessStats stats = ReadProcessStats();
   out.push_back(Single("process_cpu_seconds_total", "CPU time of the process.", stats.cpu_seconds,
                        MetricType::Counter));

@@ -6,7 +6,11 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <memory>
 #include <mutex>
+
+#include "common/telemetry/log_file.h"
+#include "common/telemetry/log_keep.h"
 
 namespace metamcp {
 namespace {
@@ -18,6 +22,7 @@ std::string_view g_service = "meta-mcp";
 bool g_text = false;
 std::mutex g_writer_mu;
 std::function<void(std::string_view)> g_writer;  // guarded by g_writer_mu
+std::unique_ptr<LogFile> g_file;                 // its writing is guarded by g_writer_mu
 
 constexpr std::string_view kNames[] = {"debug", "info", "warning", "error"};
 
@@ -79,60 +84,55 @@ void AppendValue(std::string& out, const LogField::Value& value) {
   }
 }
 
-std::string Timestamp(const char* format) {
-  const auto now = std::chrono::system_clock::now();
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
-  const auto ms =
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
+std::string Timestamp(int64_t now_us, const char* format) {
+  const std::time_t seconds = now_us / 1'000'000;
   std::tm tm{};
   gmtime_r(&seconds, &tm);
   char buffer[40];
   const size_t n = std::strftime(buffer, sizeof(buffer), format, &tm);
-  std::snprintf(buffer + n, sizeof(buffer) - n, ".%03d", static_cast<int>(ms));
+  std::snprintf(buffer + n, sizeof(buffer) - n, ".%03d", static_cast<int>(now_us / 1000 % 1000));
   return buffer;
 }
 
-}  // namespace
+using Fields = std::initializer_list<LogField>;
 
-void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
-  if (!LogEnabled(level)) return;
-  std::string line;
-  line.reserve(256);
-  if (g_text) {
-    line += Timestamp("%H:%M:%S");
+std::string TextLine(int64_t now_us, LogLevel level, std::string_view event, Fields fields) {
+  std::string line = Timestamp(now_us, "%H:%M:%S");
+  line += ' ';
+  line += kNames[static_cast<int>(level)];
+  line += ' ';
+  line += event;
+  for (const auto& field : fields) {
     line += ' ';
-    line += kNames[static_cast<int>(level)];
-    line += ' ';
-    line += event;
-    for (const auto& field : fields) {
-      line += ' ';
-      line += field.key;
-      line += '=';
-      AppendValue(line, field.value);
-    }
-  } else {
-    line += "{\"ts\":\"" + Timestamp("%Y-%m-%dT%H:%M:%S") + "Z\",\"level\":\"";
-    line += kNames[static_cast<int>(level)];
-    line += "\",\"service\":\"";
-    line += g_service;
-    line += "\",\"event\":\"";
-    line += event;
-    line += '"';
-    for (const auto& field : fields) {
-      line += ",\"";
-      line += field.key;
-      line += "\":";
-      AppendValue(line, field.value);
-    }
-    line += '}';
+    line += field.key;
+    line += '=';
+    AppendValue(line, field.value);
   }
   line += '\n';
-  const std::lock_guard lock(g_writer_mu);
-  if (g_writer) {
-    g_writer(line);
-    return;
+  return line;
+}
+
+std::string JsonLine(int64_t now_us, LogLevel level, std::string_view event, Fields fields) {
+  std::string line;
+  line.reserve(256);
+  line += "{\"ts\":\"" + Timestamp(now_us, "%Y-%m-%dT%H:%M:%S") + "Z\",\"level\":\"";
+  line += kNames[static_cast<int>(level)];
+  line += "\",\"service\":\"";
+  line += g_service;
+  line += "\",\"event\":\"";
+  line += event;
+  line += '"';
+  for (const auto& field : fields) {
+    line += ",\"";
+    line += field.key;
+    line += "\":";
+    AppendValue(line, field.value);
   }
-  std::string_view rest = line;
+  line += "}\n";
+  return line;
+}
+
+void WriteToStderr(std::string_view rest) {
   while (!rest.empty()) {
     const ssize_t n = ::write(STDERR_FILENO, rest.data(), rest.size());
     if (n <= 0) return;
@@ -140,7 +140,32 @@ void Log(LogLevel level, std::string_view event, std::initializer_list<LogField>
   }
 }
 
+}  // namespace
+
+void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  if (!LogEnabled(level)) return;
+  const int64_t now_us = std::chrono::duration_cast<std::chrono::microseconds>(
+                             std::chrono::system_clock::now().time_since_epoch())
+                             .count();
+  const bool keeping = log_internal::Keeping();
+  const bool as_json = !g_text || keeping || g_file != nullptr;
+  const std::string json = as_json ? JsonLine(now_us, level, event, fields) : std::string();
+  const std::string text = g_text ? TextLine(now_us, level, event, fields) : std::string();
+  if (keeping) {
+    log_internal::KeepLine(now_us, level, std::string_view(json).substr(0, json.size() - 1));
+  }
+  const std::lock_guard lock(g_writer_mu);
+  if (g_file != nullptr) g_file->Write(json, now_us);
+  if (g_writer) {
+    g_writer(g_text ? text : json);
+  } else {
+    WriteToStderr(g_text ? text : json);
+  }
+}
+
 void SetLogLevel(LogLevel level) { g_level = level; }
+LogLevel CurrentLogLevel() { return g_level; }
+std::string_view LogLevelName(LogLevel level) { return kNames[static_cast<int>(level)]; }
 bool LogEnabled(LogLevel level) { return level >= g_level.load(std::memory_order_relaxed); }
 
 bool ParseLogLevel(std::string_view text, LogLevel* level) {
@@ -156,6 +181,21 @@ bool ParseLogLevel(std::string_view text, LogLevel* level) {
 
 void SetLogService(std::string_view service) { g_service = service; }
 void SetLogText(bool text) { g_text = text; }
+bool SetLogFile(const std::string& path, int64_t bytes_max, int64_t age_max_s, int files_max,
+                std::string* error) {
+  const std::lock_guard lock(g_writer_mu);
+  g_file.reset();
+  if (path.empty()) return true;
+  LogFile::Options options;
+  options.path = path;
+  options.bytes_max = bytes_max;
+  options.age_max_s = age_max_s;
+  options.files_max = files_max;
+  auto file = std::make_unique<LogFile>(std::move(options));
+  if (!file->Open(error)) return false;
+  g_file = std::move(file);
+  return true;
+}
 void SetLogWriter(std::function<void(std::string_view line)> writer) {
   const std::lock_guard lock(g_writer_mu);
   g_writer = std::move(writer);

@@ -32,11 +32,14 @@ struct LogField {
 
 // Writes one line {"ts":…,"level":…,"service":…,"event":…,fields} to stderr. `event` is a constant
 // "noun.verb". Values over 2 KiB are cut; control characters and invalid UTF-8 are escaped. Never
-// log tokens, headers, arguments, results or SQL parameters. Thread: any; lines do not mix.
+// log tokens, headers, arguments, results or SQL parameters. A field "trace" holds the id of the
+// trace that the line belongs to (trace::TraceIdOf). Thread: any; lines do not mix.
 void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
 
 // Lines below `level` are dropped. Thread: any.
 void SetLogLevel(LogLevel level);
+LogLevel CurrentLogLevel();
+std::string_view LogLevelName(LogLevel level);
 bool LogEnabled(LogLevel level);
 // Parses debug, info, warning (or warn), error. Returns false for anything else.
 bool ParseLogLevel(std::string_view text, LogLevel* level);
@@ -47,6 +50,11 @@ void SetLogService(std::string_view service);
 // Human-readable lines ("12:03:04 INFO  event key=value") instead of JSON. Call before threads
 // start.
 void SetLogText(bool text);
+
+// Writes the lines, as JSON, to a file too (log_file.h). False: `*error` says why. An empty path
+// ends that. Call before threads start.
+bool SetLogFile(const std::string& path, int64_t bytes_max, int64_t age_max_s, int files_max,
+                std::string* error);
 
 // Sends lines to `writer` instead of stderr, for tests; nullptr restores stderr.
 void SetLogWriter(std::function<void(std::string_view line)> writer);

@@ -43,7 +43,9 @@ class AdminEdgeImpl final : public AdminEdge {
                 std::unique_ptr<Transcoder> transcoder)
       : options_(std::move(options)),
         transcoder_(std::move(transcoder)),
-        watch_(std::move(executor), WatchOptions(options_)) {}
+        watch_(std::move(executor), WatchOptions(options_)) {
+    metrics_.AddCounters(options_.counters);
+  }
 
   bool Owns(std::string_view path) const override {
     constexpr std::string_view kApi = "/api/v1";
@@ -209,6 +211,7 @@ class AdminEdgeImpl final : public AdminEdge {
     gauges.connections = options_.connections();
     gauges.sessions = options_.sessions();
     gauges.event_streams = watch_.subscribers();
+    if (options_.audit) gauges.audit = options_.audit();
     return gauges;
   }
 

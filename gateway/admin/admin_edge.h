@@ -10,7 +10,9 @@
 #include "absl/status/statusor.h"
 #include "common/async/call_context.h"
 #include "common/async/sink.h"
+#include "common/config/counter_rule.h"
 #include "gateway/admin/admin_handler.h"
+#include "gateway/admin/metrics.h"
 #include "gateway/routing/call_observer.h"
 #include "gateway/routing/snapshot.h"
 #include "metamcp/catalog/v1/catalog_service.pb.h"
@@ -35,6 +37,8 @@ struct AdminOptions {
   // Numbers of now.
   std::function<size_t()> connections;
   std::function<size_t()> sessions;
+  std::function<Gauges::Audit()> audit;  // empty: this gateway records nothing
+  std::vector<config::CounterRule> counters;
   std::string public_url;
   std::function<bool()> needs_key;  // clients must send a key
   std::chrono::milliseconds keep_alive = std::chrono::seconds(15);

@@ -6,7 +6,11 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/registry.h>
 
+#include <optional>
+
+#include "common/base/names.h"
 #include "common/base/strings.h"
+#include "common/json/scan.h"
 #include "common/telemetry/exposition.h"
 #include "gateway/protocol/results.h"
 
@@ -36,6 +40,14 @@ void AddUpstreams(const Gauges& gauges, std::vector<MetricFamily>& out) {
   }
 }
 
+// The name or URI that a call is for, as the client wrote it.
+std::string ItemOf(std::string_view params) {
+  const auto view = json::ScanObject(params);
+  if (!view.ok()) return "";
+  const auto name = view->String("name");
+  return name.has_value() ? *name : view->String("uri").value_or("");
+}
+
 }  // namespace
 
 struct Metrics::Series {
@@ -57,6 +69,11 @@ struct Metrics::Impl {
           .Help("Time from a call's arrival at the call chain to its result.")
           .Register(registry);
   std::map<std::string, Series, std::less<>> series;
+  struct Counter {
+    config::CounterRule rule;
+    uint64_t count = 0;
+  };
+  std::vector<Counter> counters;
 };
 
 Metrics::Metrics(size_t series_max) : series_max_(series_max), impl_(std::make_unique<Impl>()) {}
@@ -83,7 +100,31 @@ Metrics::Series& Metrics::Find(const FinishedCall& call) {
   return impl_->series.emplace(std::move(key), std::move(series)).first->second;
 }
 
+void Metrics::AddCounters(std::vector<config::CounterRule> rules) {
+  for (config::CounterRule& rule : rules) impl_->counters.push_back({std::move(rule), 0});
+}
+
+void Metrics::CountUserCounters(const FinishedCall& call) {
+  const auto fits = [](const std::string& glob, std::string_view text) {
+    return glob.empty() || GlobMatch(glob, text);
+  };
+  std::optional<std::string> item;  // read once, by the first counter that asks
+  for (Impl::Counter& counter : impl_->counters) {
+    const config::CounterRule& rule = counter.rule;
+    if (!fits(rule.upstream, call.upstream) || !fits(rule.virtual_server, call.virtual_server) ||
+        !fits(rule.method, call.method) || !fits(rule.outcome, call.outcome)) {
+      continue;
+    }
+    if (!rule.item.empty()) {
+      if (!item) item = ItemOf(call.params);
+      if (!GlobMatch(rule.item, *item)) continue;
+    }
+    ++counter.count;
+  }
+}
+
 void Metrics::OnFinished(const FinishedCall& call) {
+  if (!impl_->counters.empty()) CountUserCounters(call);
   ++calls_;
   if (call.outcome != "ok" && call.outcome != "input_required") ++failures_;
   Series& series = Find(call);
@@ -108,7 +149,21 @@ std::string Metrics::Text(const Gauges& gauges) const {
       Single("metamcp_sessions", "Legacy MCP sessions.", static_cast<double>(gauges.sessions)));
   families.push_back(Single("metamcp_event_streams", "Operators' open event streams.",
                             static_cast<double>(gauges.event_streams)));
+  if (gauges.audit) {
+    families.push_back(Single("metamcp_audit_waiting",
+                              "Events that wait in memory for the audit service.",
+                              static_cast<double>(gauges.audit->waiting)));
+    families.push_back(Single("metamcp_audit_spooled_bytes",
+                              "Size of the events on this disk that the audit service has not "
+                              "confirmed.",
+                              static_cast<double>(gauges.audit->spooled_bytes)));
+  }
   AddUpstreams(gauges, families);
+  for (const Impl::Counter& counter : impl_->counters) {
+    families.push_back(Single(StrCat("metamcp_user_", counter.rule.name, "_total"),
+                              "Calls that fit the counter of this name in telemetry.counters.",
+                              static_cast<double>(counter.count), prometheus::MetricType::Counter));
+  }
   exposition::AddProcess(families, std::string(kProgramVersion));
   return exposition::Text(families);
 }

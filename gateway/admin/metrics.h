@@ -2,9 +2,11 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "common/config/counter_rule.h"
 #include "gateway/routing/call_observer.h"
 
 namespace metamcp::gateway::admin {
@@ -21,6 +23,12 @@ struct Gauges {
   size_t connections = 0;
   size_t sessions = 0;
   size_t event_streams = 0;
+  // Of the audit; nothing where this gateway records nothing.
+  struct Audit {
+    size_t waiting = 0;         // events in memory
+    int64_t spooled_bytes = 0;  // on disk
+  };
+  std::optional<Audit> audit;
 };
 
 // The numbers of the gateway for Prometheus. Label values come from configuration and from the
@@ -29,6 +37,8 @@ struct Gauges {
 class Metrics final : public CallObserver {
  public:
   explicit Metrics(size_t series_max = 2000);
+  // Counters beside these: metamcp_user_NAME_total.
+  void AddCounters(std::vector<config::CounterRule> rules);
   ~Metrics() override;
 
   void OnFinished(const FinishedCall& call) override;
@@ -43,6 +53,7 @@ class Metrics final : public CallObserver {
   struct Series;
   struct Impl;
   Series& Find(const FinishedCall& call);
+  void CountUserCounters(const FinishedCall& call);
 
   const size_t series_max_;
   uint64_t calls_ = 0;

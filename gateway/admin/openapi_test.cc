@@ -11,6 +11,7 @@
 #include "gateway/admin/admin_test_support.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
+#include "metamcp/telemetry/v1/telemetry_service.metamcp.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
 
 namespace metamcp::gateway::admin {
@@ -24,9 +25,10 @@ struct Services {
   FakeService calls{v1::CallsService::Info()};
   FakeService workflow{workflow::v1::WorkflowService::Info()};
   FakeService audit{audit::v1::AuditService::Info()};
+  FakeService telemetry{telemetry::v1::TelemetryService::Info()};
   FakeService ai{ai::v1::AiService::Info()};
   std::unique_ptr<RouteTable> table =
-      *RouteTable::Create({&catalog, &connector, &calls, &workflow, &audit, &ai});
+      *RouteTable::Create({&catalog, &connector, &calls, &workflow, &audit, &ai, &telemetry});
 };
 
 std::string Lower(std::string text) {

@@ -56,6 +56,7 @@ class FakeAudit final : public audit::v1::AuditService {
   UNUSED_METHOD(VerifyChain)
   UNUSED_METHOD(ListCheckpoints)
   UNUSED_METHOD(GetKey)
+  UNUSED_METHOD(ListFailures)
   UNUSED_METHOD(ReadUsage)
   UNUSED_METHOD(ExportSubject)
   UNUSED_METHOD(EraseSubject)

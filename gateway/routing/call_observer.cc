@@ -6,6 +6,7 @@
 #include "common/base/error.h"
 #include "common/base/strings.h"
 #include "common/json/scan.h"
+#include "common/telemetry/log.h"
 #include "gateway/routing/call_chain.h"
 
 namespace metamcp::gateway {
@@ -19,12 +20,42 @@ std::string_view MethodLabel(std::string_view method) {
   return "other";  // a client's own words must not become labels
 }
 
-void ReportCall(CallObserver& observer, const CallSpec& spec,
+// Of many failures a second some are enough to see what is wrong; the audit has all.
+bool MayLogFailure() {
+  using Clock = std::chrono::steady_clock;
+  constexpr int kPerSecond = 20;
+  static Clock::time_point window;  // the io thread's, as is the next
+  static int logged = 0;
+  const auto now = Clock::now();
+  if (now - window > std::chrono::seconds(1)) {
+    window = now;
+    logged = 0;
+  }
+  return ++logged <= kPerSecond;
+}
+
+void LogFailure(const CallContext& ctx, const FinishedCall& call, const absl::Status& status) {
+  const bool ours = !absl::IsCancelled(status) && !absl::IsNotFound(status) &&
+                    !absl::IsInvalidArgument(status) && !absl::IsPermissionDenied(status);
+  const LogLevel level = ours ? LogLevel::kWarning : LogLevel::kDebug;
+  if (!LogEnabled(level) || !MayLogFailure()) return;
+  Log(level, "call.failed",
+      {{"method", call.method},
+       {"upstream", call.upstream},
+       {"virtual_server", call.virtual_server},
+       {"reason", call.outcome},
+       {"error", std::string(status.message())},
+       {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(call.duration).count()},
+       {"trace", trace::TraceIdOf(ctx.trace.traceparent)}});
+}
+
+void ReportCall(const CallContext& ctx, CallObserver& observer, const CallSpec& spec,
                 const absl::StatusOr<CallOutcome>& outcome,
                 std::chrono::steady_clock::time_point start) {
   FinishedCall call;
   call.virtual_server = spec.view->metrics_label();
   call.method = MethodLabel(spec.method);
+  call.params = spec.params;
   call.duration = std::chrono::steady_clock::now() - start;
   std::string upstream;
   std::string reason;
@@ -45,6 +76,7 @@ void ReportCall(CallObserver& observer, const CallSpec& spec,
     call.outcome = reason;
   }
   call.upstream = upstream;
+  if (!outcome.ok()) LogFailure(ctx, call, outcome.status());
   observer.OnFinished(call);
 }
 
@@ -67,10 +99,10 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunObserved(const CallContext&
   try {
     outcome = co_await RunRoutes(ctx, spec, events);
   } catch (...) {
-    ReportCall(*observer_, spec, outcome, start);
+    ReportCall(ctx, *observer_, spec, outcome, start);
     throw;
   }
-  ReportCall(*observer_, spec, outcome, start);
+  ReportCall(ctx, *observer_, spec, outcome, start);
   co_return outcome;
 }
 

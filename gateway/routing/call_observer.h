@@ -10,6 +10,7 @@ struct FinishedCall {
   std::string_view virtual_server;  // its metrics label
   std::string_view upstream;        // slug of who answered or failed; empty where none was reached
   std::string_view method;          // one of CallSpec::method's, else "other"
+  std::string_view params;          // as the client sent them
   // "ok", "tool_error" (a result marked isError), "input_required", "error" (the upstream's
   // JSON-RPC error), or the lower-case reason of the failure.
   std::string_view outcome;

@@ -8,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "services/audit/convert.h"
+#include "services/audit/failures.h"
 #include "services/audit/log_check.h"
 #include "services/audit/upkeep.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr int kEventsMax = 2000;
 constexpr int64_t kPageMax = 1000;
+constexpr int64_t kDayUs = int64_t{24} * 3600 * 1'000'000;
 constexpr std::chrono::milliseconds kPoll{500};  // for what other processes append
 
 }  // namespace
@@ -225,6 +227,32 @@ Awaitable<absl::StatusOr<v1::GetKeyResponse>> AuditService::GetKey(const CallCon
   response.set_pem(key_.verify_key().Pem());
   if (*head) response.set_origin((*head)->origin());
   co_return response;
+}
+
+Awaitable<absl::StatusOr<v1::ListFailuresResponse>> AuditService::ListFailures(
+    const CallContext& ctx, v1::ListFailuresRequest request) {
+  RecordFilter filter;
+  filter.failures = true;
+  filter.limit = kFailuresMax;
+  filter.upstream = request.upstream();
+  filter.item = request.item();
+  filter.since_us = request.since_us() > 0 ? request.since_us() : NowMicros() - kDayUs;
+  filter.until_us = request.until_us();
+  SqlStore* const store = &store_;
+  // Grouped there too: it takes longer than the io thread has.
+  std::function<absl::StatusOr<v1::ListFailuresResponse>(db::Database&)> op =
+      [store, tenant = ctx.tenant(), filter = std::move(filter), request = std::move(request)](
+          db::Database& database) -> absl::StatusOr<v1::ListFailuresResponse> {
+    METAMCP_ASSIGN_OR_RETURN(const std::vector<RecordRow> rows,
+                             store->Query(database, tenant, filter));
+    std::vector<std::string> personals(rows.size());
+    if (request.by_client()) {
+      METAMCP_ASSIGN_OR_RETURN(personals, store->OpenPersonals(database, tenant, rows));
+    }
+    return GroupFailures(request, rows, personals);
+  };
+  auto running = database_.Run<v1::ListFailuresResponse>(ctx, std::move(op));
+  co_return co_await std::move(running);
 }
 
 Awaitable<absl::StatusOr<v1::ReadUsageResponse>> AuditService::ReadUsage(

@@ -32,6 +32,8 @@ class AuditService final : public v1::AuditService {
       const CallContext& ctx, v1::ListCheckpointsRequest request) override;
   Awaitable<absl::StatusOr<v1::GetKeyResponse>> GetKey(const CallContext& ctx,
                                                        v1::GetKeyRequest request) override;
+  Awaitable<absl::StatusOr<v1::ListFailuresResponse>> ListFailures(
+      const CallContext& ctx, v1::ListFailuresRequest request) override;
   Awaitable<absl::StatusOr<v1::ReadUsageResponse>> ReadUsage(const CallContext& ctx,
                                                              v1::ReadUsageRequest request) override;
   Awaitable<absl::StatusOr<v1::ExportSubjectResponse>> ExportSubject(

@@ -126,6 +126,7 @@ absl::StatusOr<std::vector<RecordRow>> SqlStore::Query(db::Database& database,
     Equal("upstream", filter.upstream, where, params);
     Equal("virtual_server", filter.virtual_server, where, params);
     Equal("outcome", filter.outcome, where, params);
+    if (filter.failures) where += " AND outcome NOT IN ('ok', 'input_required')";
     if (!filter.trace.empty()) where += " AND trace <> ''";
     Equal("trace", filter.trace, where, params);
     const auto bound = [&](std::string_view sql, std::string_view name, int64_t value) {

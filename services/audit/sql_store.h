@@ -47,6 +47,7 @@ struct RecordFilter {
   int64_t until_us = 0;
   int64_t before_seq = 0;  // 0: from the newest
   int64_t limit = 100;
+  bool failures = false;  // only what did not end as wished
 };
 
 struct HoldRow {

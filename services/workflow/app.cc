@@ -101,4 +101,6 @@ bool App::Serves(const std::string& upstream_id) const {
   return !upstream_id.empty() && parts_->publisher.upstream_id() == upstream_id;
 }
 
+size_t App::running() const { return parts_->engine.running(); }
+
 }  // namespace metamcp::workflow

@@ -72,6 +72,8 @@ class App {
   metamcp::provider::v1::ProviderService& provider();
   // Whether these tools belong to that upstream.
   bool Serves(const std::string& upstream_id) const;
+  // Runs that this process carries on now.
+  size_t running() const;
 
  private:
   struct Parts;

@@ -157,13 +157,26 @@ def profile(gateway, tool):
 
 
 def audit(world):
-    """What recording adds to a call, by mode. In turn, so that all see the same machine; the best of
-    three, as a disk's flushes vary."""
-    http = world.echo_http("web")
-    server = {"web": {"type": "http", "url": http.url, "era": "modern"}}
+    """What recording adds to a call, by mode."""
     modes = {"off": {"mode": "off"}, "buffered": {"mode": "buffered"},
              "buffered, synced": {"mode": "buffered", "spoolSyncMs": 0}, "strict": {"mode": "strict"}}
-    gateways = {name: world.gateway(server, {"audit": mode}) for name, mode in modes.items()}
+    return {"rows": in_turn(world, {name: {"audit": mode} for name, mode in modes.items()})}
+
+
+def traces(world):
+    """What spans add to a call, by how many traces are recorded; they stay in the process's ring."""
+    def kept(per10000):
+        return {"telemetry": {"traces": {"keep": 10000, "per10000": per10000}}}
+    return {"rows": in_turn(world, {"off": {}, "0 %": kept(0), "1 %": kept(100),
+                                    "100 %": kept(10000)})}
+
+
+def in_turn(world, modes):
+    """Calls through a gateway of each configuration, by turns, so that all see the same machine; the
+    best of three, as disks and neighbours vary."""
+    http = world.echo_http("web")
+    server = {"web": {"type": "http", "url": http.url, "era": "modern"}}
+    gateways = {name: world.gateway(server, more) for name, more in modes.items()}
     for gateway in gateways.values():
         w.wait_for_tools(gateway.url, ["web__echo"])
     rows = []
@@ -177,7 +190,7 @@ def audit(world):
             rows.append({"mode": name, "connections": connections,
                          "one": max(each, key=lambda run: run["calls_per_s"])})
     world.end(*gateways.values(), http)
-    return {"rows": rows}
+    return rows
 
 
 def idle(world):

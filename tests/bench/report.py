@@ -179,14 +179,27 @@ def cluster(data):
         "16 threads share a pool (`database.poolSize`, 4 by default).", pools])
 
 
-def audit(data):
+def mode_rows(data):
     rows = [[row["mode"], row["connections"], f"{row['one']['calls_per_s']:,.0f}",
              f"{row['one']['p50_us']:,.0f}", f"{row['one']['p99_us']:,.0f}", f"{cpu_of(row['one']):.0f}"]
             for row in data["rows"]]
+    return rows
+
+
+MODE_HEADS = ["connections", "calls/s", "p50 µs", "p99 µs", "CPU µs per call"]
+
+
+def audit(data):
     return ("One process, SQLite, HTTP upstream, 2026-07-28; *synced* is audit.spoolSyncMs 0. The "
             "process's CPU includes storing the records.\n\n"
-            + table(["audit.mode", "connections", "calls/s", "p50 µs", "p99 µs", "CPU µs per call"],
-                    rows))
+            + table(["audit.mode", *MODE_HEADS], mode_rows(data)))
+
+
+def traces(data):
+    return ("One process, HTTP upstream, 2026-07-28, the audit buffered; by the share of calls whose "
+            "traces are recorded (`telemetry.traces.per10000`) and kept in memory. An export costs its "
+            "thread besides.\n\n"
+            + table(["recorded", *MODE_HEADS], mode_rows(data)))
 
 
 def render(data):
@@ -230,6 +243,7 @@ def render(data):
         "*Of one era* is the same client's call to a server of its own era on that transport.",
         cross,
         "### The audit", audit(data["audit"]),
+        "### Traces", traces(data["traces"]),
         "### Questions", questions(data["questions"]),
         "### Memory",
         f"Idle {data['idle']['rss_kib'] / 1024:.1f} MiB, of which "

@@ -63,6 +63,9 @@ class Engine final : public RunHost {
   };
   Awaitable<absl::StatusOr<RunRow>> StartRun(NewRun run);
 
+  // Runs that this process carries on now.
+  size_t running() const { return runs_.running(); }
+
   // RunHost.
   Awaitable<absl::StatusOr<std::vector<DecisionRow>>> Decisions(std::string run_id) override;
   Awaitable<absl::StatusOr<std::vector<BusEvent>>> ReadBus(std::string tenant,

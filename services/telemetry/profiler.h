@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/async/run.h"
+
+// Profiles of this process, on demand; nothing is loaded or measured before.
+namespace metamcp::telemetry {
+
+// Samples the CPU for `seconds`, with gperftools' libprofiler.so.0 where the system has it, and
+// returns the file of pprof. One at a time. Errors: PROFILER_MISSING, PROFILER_BUSY, CANCELLED.
+Awaitable<absl::StatusOr<std::string>> ProfileCpu(int seconds);
+
+// What the C library's heap looks like now (malloc_info(3)).
+absl::StatusOr<std::string> DescribeHeap();
+
+}  // namespace metamcp::telemetry
