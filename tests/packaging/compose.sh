@@ -51,6 +51,30 @@ if [ -x "$ROOT/.cache/kube/bin/compose-spec" ]; then
 else
   SKIPPED+=("compose.yaml by the reference parser: compose-spec is not installed")
 fi
+playbooks_are_there() { # each alert has a section that begins with a command, and says which
+  python3 - "$ROOT/docker/prometheus/rules.yaml" "$ROOT/docs/playbooks/alerts.md" <<'PY'
+import re
+import sys
+
+import yaml
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    rules = [rule for group in yaml.safe_load(file)["groups"] for rule in group["rules"] if "alert" in rule]
+with open(sys.argv[2], encoding="utf-8") as file:
+    sections = dict(re.findall(r"^## (\w+)\n\n```\n(.*)\n```", file.read(), re.M))
+wrong = []
+for rule in rules:
+    name, notes = rule["alert"], rule["annotations"]
+    action = re.sub(r"\{\{.*?\}\}", "NAME", notes["action"])
+    if sections.pop(name, None) != action:
+        wrong.append(f"{name}: its section does not begin with {action}")
+    if notes["playbook"] != f"docs/playbooks/alerts.md#{name.lower()}":
+        wrong.append(f"{name}: playbook {notes['playbook']}")
+print("\n".join(wrong + [f"{name}: no such alert" for name in sections]) or f"{len(rules)} alerts")
+sys.exit(1 if wrong or sections or not rules else 0)
+PY
+}
+check "each alert has its playbook (W-4.2.5)" playbooks_are_there
 check "compose: configurations by meta-mcp config validate" compose_configs
 check "compose: certificates (P1-Dep-4)" certificates_hold
 check "compose: what is mounted is there" mounts_exist
