@@ -10,7 +10,7 @@
 #include "gateway/protocol/edge_peers.h"
 #include "gateway/routing/connectors.h"
 #include "metamcp/catalog/v1/directory_service.metamcp.h"
-#include "services/telemetry/telemetry_service.h"
+#include "services/telemetry/app.h"
 
 namespace metamcp::cli {
 

@@ -21,7 +21,7 @@
 #include "services/audit/app.h"
 #include "services/catalog/app.h"
 #include "services/connector/app.h"
-#include "services/telemetry/telemetry_service.h"
+#include "services/telemetry/app.h"
 #include "services/workflow/app.h"
 
 namespace metamcp::cli {
@@ -120,7 +120,7 @@ class Suite {
   std::unique_ptr<http::HttpClient> ai_http_;
   std::unique_ptr<ai::App> ai_app_;
   std::unique_ptr<ai::v1::AiService> ai_;
-  std::unique_ptr<telemetry::TelemetryService> telemetry_;
+  std::unique_ptr<telemetry::v1::TelemetryService> telemetry_;
   std::unique_ptr<gateway::GatewayApp> gateway_;
   std::unique_ptr<gateway::v1::CallsService> calls_;  // for the workflow service
   std::unique_ptr<config::FileWatcher> watcher_;

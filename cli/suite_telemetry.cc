@@ -25,7 +25,7 @@ absl::StatusOr<std::vector<telemetry::Peer>> Suite::NamedPeers() const {
 }
 
 absl::Status Suite::StartTelemetry() {
-  telemetry::TelemetryService::Peers peers;
+  telemetry::Peers peers;
   // Only who has a gateway is asked by people; the others answer it.
   if (Here("gateway") && cluster_) {
     METAMCP_ASSIGN_OR_RETURN(std::vector<telemetry::Peer> named, NamedPeers());
@@ -36,8 +36,8 @@ absl::Status Suite::StartTelemetry() {
     };
   }
   const std::string instance = cluster_ ? cluster_->members().self() : cluster::NewInstanceId();
-  telemetry_ = std::make_unique<telemetry::TelemetryService>(
-      instance, absl::StrJoin(options_.services, ","), std::move(peers), tasks_);
+  telemetry_ = telemetry::MakeTelemetryService(instance, absl::StrJoin(options_.services, ","),
+                                               std::move(peers), tasks_);
   return absl::OkStatus();
 }
 

@@ -41,9 +41,9 @@ class FakeCalls final : public CallsService {
     if (request.target() == "echo") {
       response.set_result(request.arguments());
       const auto& who = ctx.principal;
-      response.set_upstream(who ? StrCat(who->subject, " ", who->display_name, " ", who->issuer,
-                                         " ", who->expires_us)
-                                : "nobody");
+      response.set_upstream(
+          who ? StrCat(who->subject, " ", who->display_name, " ", who->issuer, " ", who->expires_us)
+              : "nobody");
     } else if (request.target() == "fail") {
       co_return MakeError("TOOL_NOT_FOUND", "gateway", "no such tool", {{"tool", "x"}});
     } else if (request.target() == "throw") {

@@ -342,4 +342,11 @@ Awaitable<absl::StatusOr<v1::TakeProfileResponse>> TelemetryService::TakeProfile
   co_return response;
 }
 
+std::unique_ptr<v1::TelemetryService> MakeTelemetryService(std::string instance,
+                                                           std::string service, Peers peers,
+                                                           TaskGroup& tasks) {
+  return std::make_unique<TelemetryService>(std::move(instance), std::move(service),
+                                            std::move(peers), tasks);
+}
+
 }  // namespace metamcp::telemetry

@@ -1,29 +1,16 @@
 #pragma once
 
-#include <functional>
-#include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "common/async/task_group.h"
 #include "common/telemetry/log.h"
-#include "metamcp/telemetry/v1/telemetry_service.metamcp.h"
+#include "services/telemetry/app.h"
 
 namespace metamcp::telemetry {
 
-// Another process that can be asked.
-struct Peer {
-  std::string instance;
-  std::string service;
-  std::shared_ptr<v1::TelemetryService> client;
-};
-
-// What this process tells, and with `peers` what all of them tell. Thread: the io thread.
+// See app.h.
 class TelemetryService final : public v1::TelemetryService {
  public:
-  using Peers = std::function<std::vector<Peer>()>;
-  // `instance` and `service` name this process. `peers` may be empty: it speaks for itself only.
   TelemetryService(std::string instance, std::string service, Peers peers, TaskGroup& tasks);
 
   Awaitable<absl::StatusOr<v1::SearchLogsResponse>> SearchLogs(
