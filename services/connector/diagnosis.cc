@@ -20,6 +20,9 @@ using boost::asio::ip::tcp;
 
 constexpr std::chrono::seconds kNetworkTimeout(5);
 constexpr std::chrono::seconds kStepTimeout(30);
+// Somebody waits for the answer.
+constexpr std::chrono::seconds kHandshakeTimeout(20);
+constexpr size_t kRemarksMax = 3;
 
 auto Tuple() { return boost::asio::as_tuple(boost::asio::use_awaitable); }
 
@@ -28,14 +31,18 @@ std::string ReasonOf(const absl::Status& status) {
   return info ? info->reason : "";
 }
 
-class Quiet final : public SessionObserver {
+// Keeps the first remarks, which say what is strange about a server.
+class Listening final : public SessionObserver {
  public:
   void OnReached() override {}
   void OnListChanged(ListKind) override {}
   void OnResourceUpdated(const std::string&) override {}
   void OnAmbiguousQuestion() override {}
-  void OnRemark(std::string_view) override {}
+  void OnRemark(std::string_view text) override {
+    if (remarks.size() < kRemarksMax) remarks.emplace_back(text);
+  }
   void OnLost(const absl::Status&) override {}
+  std::vector<std::string> remarks;
 };
 
 Awaitable<absl::Status> Resolve(std::string host, std::string port,
@@ -169,12 +176,18 @@ Awaitable<bool> Diagnosis::Network(const Target& target, http::HttpClient& http,
 Awaitable<void> Diagnosis::Session(Dialer::Request request, Steps& steps) {
   const bool stdio = request.target.type == "stdio";
   const auto log = request.log;
-  Quiet quiet;
+  Listening listening;
   EraMemory memory;
-  auto dialing = core_.dialer.Dial(std::move(request), memory, quiet);
-  auto dialled = co_await std::move(dialing);
+  auto dialing = core_.dialer.Dial(std::move(request), memory, listening);
+  auto bounded = RunUntil(Clock::now() + kHandshakeTimeout, std::move(dialing));
+  auto dialled = co_await std::move(bounded);
   if (!dialled.ok()) {
     std::string detail(dialled.status().message());
+    if (absl::IsDeadlineExceeded(dialled.status())) {
+      detail = StrCat("no answer to the handshake within ", kHandshakeTimeout.count(),
+                      " s (a first start that fetches the program may take longer)");
+    }
+    for (const std::string& remark : listening.remarks) detail += StrCat("\n", remark);
     const auto said = log->Newest(5);
     for (const auto& line : said) {
       if (!line.ours) detail += StrCat("\n", line.text);
