@@ -1,14 +1,14 @@
 #include "services/workflow/definition/cron.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/civil_time.h"
-#include "absl/time/time.h"
 #include "common/base/error.h"
+#include "common/base/status_macros.h"
 #include "common/base/strings.h"
 
 namespace metamcp::workflow {
@@ -67,6 +67,24 @@ absl::Status ReadField(const Field& field, std::string_view text, Add add) {
   return absl::OkStatus();
 }
 
+// Takes "CRON_TZ=Area/City " off the front.
+absl::StatusOr<absl::TimeZone> TakeZone(std::string_view& text) {
+  constexpr std::string_view kZone = "CRON_TZ=";
+  if (text.substr(0, kZone.size()) != kZone) return absl::UTCTimeZone();
+  const size_t end = std::min(text.find(' '), text.size());
+  const std::string_view name = text.substr(kZone.size(), end - kZone.size());
+  text.remove_prefix(end);
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  absl::TimeZone zone;
+  // A name with a path in it would be read as a file.
+  const bool plain = !name.empty() && name.front() != '/' && name.front() != ':' &&
+                     name.find("..") == std::string_view::npos;
+  if (plain && absl::LoadTimeZone(Av(name), &zone)) return zone;
+  return MakeError("ARGUMENT_INVALID", "workflow",
+                   StrCat("cron: this machine knows no time zone \"", name,
+                          "\" (names like Europe/Berlin; Debian: package tzdata)"));
+}
+
 std::string_view Named(std::string_view text) {
   if (text == "@hourly") return "0 * * * *";
   if (text == "@daily" || text == "@midnight") return "0 0 * * *";
@@ -79,13 +97,14 @@ std::string_view Named(std::string_view text) {
 }  // namespace
 
 absl::StatusOr<Cron> Cron::Parse(std::string_view text) {
+  Cron out;
+  METAMCP_ASSIGN_OR_RETURN(out.zone_, TakeZone(text));
   const std::vector<std::string> parts =
       absl::StrSplit(Av(Named(text)), absl::ByAnyChar(" \t"), absl::SkipEmpty());
   if (parts.size() != 5) {
     return MakeError("ARGUMENT_INVALID", "workflow",
                      "cron: five fields are needed: minute, hour, day of month, month, weekday");
   }
-  Cron out;
   absl::Status status = ReadField({"minute", 0, 59, {}}, parts[0],
                                   [&out](int n) { out.minutes_.set(static_cast<size_t>(n)); });
   status.Update(ReadField({"hour", 0, 23, {}}, parts[1],
@@ -103,6 +122,7 @@ absl::StatusOr<Cron> Cron::Parse(std::string_view text) {
   status.Update(ReadField(weekday, parts[4],
                           [&out](int n) { out.weekdays_.set(static_cast<size_t>(n % 7)); }));
   if (!status.ok()) return status;
+  out.any_hour_ = parts[1][0] == '*';
   out.any_day_ = parts[2][0] == '*';
   out.any_weekday_ = parts[4][0] == '*';
   return out;
@@ -116,23 +136,39 @@ bool Cron::DayFits(int month, int day, int weekday) const {
   return by_day || by_weekday;
 }
 
+absl::Time Cron::NextOf(absl::CivilDay day, absl::Time after) const {
+  absl::Time best = absl::InfiniteFuture();
+  const auto offer = [&](absl::Time time) {
+    if (time > after && time < best) best = time;
+  };
+  for (int hour = 0; hour < 24; ++hour) {
+    if (!hours_.test(static_cast<size_t>(hour))) continue;
+    for (int minute = 0; minute < 60; ++minute) {
+      if (!minutes_.test(static_cast<size_t>(minute))) continue;
+      const absl::TimeZone::TimeInfo at =
+          zone_.At(absl::CivilSecond(day.year(), day.month(), day.day(), hour, minute));
+      if (at.kind == absl::TimeZone::TimeInfo::SKIPPED) {
+        if (!any_hour_) offer(at.trans);
+        continue;
+      }
+      offer(at.pre);
+      if (at.kind == absl::TimeZone::TimeInfo::REPEATED && any_hour_) offer(at.post);
+    }
+  }
+  return best;
+}
+
 int64_t Cron::Next(int64_t after_us) const {
-  const absl::TimeZone utc = absl::UTCTimeZone();
-  const absl::CivilMinute from(absl::ToCivilMinute(absl::FromUnixMicros(after_us), utc));
-  absl::CivilDay day(from);
+  const absl::Time after = absl::FromUnixMicros(after_us);
+  // A day earlier, as clocks may be put back over midnight.
+  absl::CivilDay day = absl::ToCivilDay(after, zone_) - 1;
   const absl::CivilDay end(absl::CivilYear(day) + kYears);
   for (; day <= end; ++day) {
     // Of absl: Monday is 0.
     const int weekday = (static_cast<int>(absl::GetWeekday(day)) + 1) % 7;
     if (!DayFits(day.month(), day.day(), weekday)) continue;
-    for (int hour = 0; hour < 24; ++hour) {
-      if (!hours_.test(static_cast<size_t>(hour))) continue;
-      for (int minute = 0; minute < 60; ++minute) {
-        if (!minutes_.test(static_cast<size_t>(minute))) continue;
-        const absl::CivilMinute at(day.year(), day.month(), day.day(), hour, minute);
-        if (at > from) return absl::ToUnixMicros(absl::FromCivil(at, utc));
-      }
-    }
+    const absl::Time next = NextOf(day, after);
+    if (next != absl::InfiniteFuture()) return absl::ToUnixMicros(next);
   }
   return 0;
 }

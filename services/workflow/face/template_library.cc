@@ -71,10 +71,10 @@ constexpr char kTemplates[] = R"json([
 {
   "name": "scheduled",
   "title": "Call a tool at fixed times",
-  "description": "Starts by itself at the times that a cron line names (UTC); times that were missed are made up for once.",
+  "description": "Starts by itself at the times that a cron line names; times that were missed are made up for once.",
   "parameters": {
     "name": {"description": "name of the workflow", "schema": {"type": "string"}, "default": "scheduled"},
-    "cron": {"description": "minute hour day month weekday, in UTC", "schema": {"type": "string"}, "default": "0 6 * * *", "slot": true},
+    "cron": {"description": "minute hour day month weekday, in UTC or behind CRON_TZ=Area/City", "schema": {"type": "string"}, "default": "0 6 * * *", "slot": true},
     "missed": {"description": "once, skip or all", "schema": {"enum": ["once", "skip", "all"]}, "default": "once"},
     "tool": {"description": "the tool", "schema": {"type": "string", "pattern": "."}, "slot": true},
     "arguments": {"description": "its arguments", "schema": {"type": "object"}, "default": {}, "slot": true}
