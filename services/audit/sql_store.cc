@@ -214,6 +214,10 @@ absl::StatusOr<int64_t> SqlStore::Append(db::Database& database, const std::stri
   const db::TransactOptions options;
   Subjects::Scope scope;
   auto stored = database.Transact(options, [&](Transaction& tx) -> absl::StatusOr<int64_t> {
+    if (tx.backend() == db::Backend::kPostgres) {
+      // A plan that is kept from when the log was short reads all of it until statistics are made.
+      METAMCP_RETURN_IF_ERROR(tx.Execute("SET LOCAL plan_cache_mode = force_custom_plan").status());
+    }
     METAMCP_ASSIGN_OR_RETURN(Head head, LockHead(tx, tenant, subjects_));
     METAMCP_ASSIGN_OR_RETURN(std::set<std::string> known, KnownIds(tx, tenant, events));
     scope = Subjects::Scope{tenant, head.lookup, head.epoch, {}};
