@@ -14,11 +14,15 @@
 #include "common/telemetry/log.h"
 #include "gateway/admin/admin_edge.h"
 #include "gateway/admin/header_responder.h"
+#include "gateway/admin/metrics.h"
 #include "gateway/admin/problem.h"
 #include "gateway/app_options.h"
 #include "gateway/audit/gateway_audit.h"
 #include "gateway/calls_service.h"
+#include "gateway/guard/detector_stage.h"
+#include "gateway/guard/taint_stage.h"
 #include "gateway/hook_edge.h"
+#include "gateway/limits/gateway_limits.h"
 #include "gateway/login/login_edge.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/results.h"
@@ -76,6 +80,15 @@ std::vector<auth::StaticKey> KeysOf(const config::Config& config) {
   return keys;
 }
 
+GatewayLimits::Options LimitsOptions(const GatewayDeps& deps) {
+  GatewayLimits::Options options;
+  options.catalog = deps.quotas;
+  options.shared = deps.peers != nullptr && deps.peers->clustered();
+  options.gateway = deps.peers != nullptr ? deps.peers->self() : HexEncode(RandomBytes(6));
+  options.members = deps.gateways;
+  return options;
+}
+
 absl::Status CheckReach(const config::Config& config, const std::string& host) {
   if (!config.auth.keys.empty() || IsLoopbackHost(host)) return absl::OkStatus();
   return MakeError("CONFIG_INVALID", "gateway",
@@ -99,6 +112,9 @@ class GatewayAppImpl final : public GatewayApp {
         providers_(deps_),
         tool_search_(deps_.catalog, deps_.ai),
         chain_(providers_, deps_.keys, ChainOptions(config)),
+        limits_(executor, config, LimitsOptions(deps_)),
+        detectors_(config.detectors),
+        taint_(config.taint),
         sessions_(executor, deps_.keys, SessionOptions(config, deps_.peers)),
         upkeep_(sessions_, deps_.peers),
         hub_(executor, mirror_, providers_),
@@ -125,7 +141,7 @@ class GatewayAppImpl final : public GatewayApp {
   // Before Start. Errors: a service whose http options make no sense.
   absl::Status MakeAdmin(const config::Config& config) {
     admin::AdminOptions options;
-    options.services = {&deps_.catalog, &deps_.connector, &calls_};
+    options.services = {&deps_.catalog, &deps_.connector, &calls_, &limits_};
     options.services.insert(options.services.end(), deps_.services.begin(), deps_.services.end());
     options.catalog = &deps_.catalog;
     options.reload = deps_.reload;
@@ -140,6 +156,7 @@ class GatewayAppImpl final : public GatewayApp {
       METAMCP_ASSIGN_OR_RETURN(config::CounterRule rule, config::ParseCounterRule(text));
       options.counters.push_back(std::move(rule));
     }
+    options.measure = [this](admin::Gauges& gauges) { Measure(gauges); };
     options.public_url = config.gateway.public_url;
     options.needs_key = [this] { return authenticator_->has_keys(); };
     options.keep_alive = milliseconds(config.gateway.sse_keep_alive_ms);
@@ -151,6 +168,12 @@ class GatewayAppImpl final : public GatewayApp {
       audit_ = std::make_unique<GatewayAudit>(*deps_.audit, AuditOptions(config), chain_,
                                               *authenticator_);
     }
+    chain_.AddStage(&limits_.stage());
+    chain_.AddStage(&taint_);
+    chain_.AddStage(&detectors_);
+    mirror_.SetInspector([this](const std::string& name, const std::string& definition) {
+      return detectors_.Inspect(name, definition);
+    });
     chain_.SetBuiltins(&tool_search_);
     return absl::OkStatus();
   }
@@ -158,6 +181,7 @@ class GatewayAppImpl final : public GatewayApp {
   Awaitable<absl::Status> Start(std::chrono::steady_clock::duration limit) override {
     tasks_.Spawn("catalog-watch", WatchCatalog());
     tasks_.Spawn("keep-alive", keep_alive_.Run());
+    tasks_.Spawn("limits", limits_.Run());
     auto upkeep = upkeep_.Start(tasks_);
     co_await std::move(upkeep);
     if (!mirror_.ready()) {
@@ -193,6 +217,7 @@ class GatewayAppImpl final : public GatewayApp {
     tasks_.CancelAll();
     co_await hub_.Stop();
     co_await tasks_.Join(std::chrono::seconds(5));
+    co_await limits_.Stop();
   }
 
   absl::Status SetKeys(const config::Config& config) override {
@@ -212,6 +237,12 @@ class GatewayAppImpl final : public GatewayApp {
       Log(LogLevel::kInfo, "auth.key_gone", {{"subject", principal->subject}});
     }
     return absl::OkStatus();
+  }
+
+  void SetGuards(const config::Config& config) override {
+    limits_.SetConfig(config);
+    taint_.SetConfig(config.taint);
+    if (detectors_.SetConfig(config.detectors)) mirror_.InspectAgain();
   }
 
   absl::StatusOr<std::shared_ptr<DuplexConnection>> OpenLocal(std::string transport) override {
@@ -240,6 +271,18 @@ class GatewayAppImpl final : public GatewayApp {
     front.ask_timeout = milliseconds(config.connector.question_timeout_ms);
     front.request_timeout = milliseconds(config.gateway.request_timeout_ms);
     return front;
+  }
+
+  void Measure(admin::Gauges& gauges) const {
+    limits_.ForEachRefusal([&gauges](const auto& rule, limits::Refusal why, uint64_t count) {
+      gauges.limits.push_back({rule.name, std::string(limits::ScopeName(rule.scope)),
+                               std::string(limits::RefusalName(why)), count});
+    });
+    gauges.limit_keys = limits_.keys();
+    detectors_.ForEachFinding([&gauges](detect::Kind kind, Place place, auto action, auto count) {
+      gauges.findings.push_back({std::string(detect::KindName(kind)), std::string(PlaceName(place)),
+                                 std::string(action), count});
+    });
   }
 
   Awaitable<void> WatchCatalog() {
@@ -346,6 +389,11 @@ class GatewayAppImpl final : public GatewayApp {
       co_await Refuse(request, responder, principal.status());
       co_return;
     }
+    const AdmittedRequest admitted(limits_, **principal);
+    if (!admitted.status().ok()) {
+      co_await Refuse(request, responder, admitted.status());
+      co_return;
+    }
     if (audit_) {
       co_await audit_->Admin(*admin_, request, responder, *std::move(principal));
     } else {
@@ -387,6 +435,9 @@ class GatewayAppImpl final : public GatewayApp {
   CatalogMirror mirror_;
   ToolSearch tool_search_;
   CallChain chain_;
+  GatewayLimits limits_;
+  DetectorStage detectors_;
+  TaintStage taint_;
   SessionRegistry sessions_;
   SessionUpkeep upkeep_;
   SubscriptionHub hub_;

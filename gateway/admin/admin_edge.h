@@ -27,6 +27,8 @@ class CatalogService;
 
 namespace metamcp::gateway::admin {
 
+struct Gauges;
+
 struct AdminOptions {
   // Shown through REST by their http options; must outlive the edge.
   std::vector<rpc::Service*> services;
@@ -39,6 +41,8 @@ struct AdminOptions {
   std::function<size_t()> sessions;
   std::function<Gauges::Audit()> audit;  // empty: this gateway records nothing
   std::vector<config::CounterRule> counters;
+  // Adds what other parts of the gateway measure. May be empty.
+  std::function<void(Gauges&)> measure;
   std::string public_url;
   std::function<bool()> needs_key;  // clients must send a key
   std::chrono::milliseconds keep_alive = std::chrono::seconds(15);
