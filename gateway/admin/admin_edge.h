@@ -27,8 +27,6 @@ class CatalogService;
 
 namespace metamcp::gateway::admin {
 
-struct Gauges;
-
 struct AdminOptions {
   // Shown through REST by their http options; must outlive the edge.
   std::vector<rpc::Service*> services;

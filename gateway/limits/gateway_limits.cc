@@ -85,11 +85,13 @@ absl::Status GatewayLimits::Admit(const Principal& principal, limits::Ticket& ti
 }
 
 Awaitable<void> GatewayLimits::Run() {
-  for (;;) {
+  for (bool said = false;; said = true) {
     auto loading = exchange_.Load();
     const absl::Status loaded = co_await std::move(loading);
     if (loaded.ok()) break;
-    Log(LogLevel::kWarning, "limits.not_loaded", {{"error", std::string(loaded.message())}});
+    if (!said) {
+      Log(LogLevel::kWarning, "limits.not_loaded", {{"error", std::string(loaded.message())}});
+    }
     const bool slept = co_await Sleep(kLoadRetry);
     if (!slept) co_return;
   }

@@ -57,7 +57,7 @@ describe('a rug pull', () => {
     annotations: push({ annotations: { readOnlyHint: true } }),
   };
 
-  test('is detected exactly, quarantined, shown and approved (M-B4)', { timeout: 120000 }, async () => {
+  test('is detected exactly, quarantined, shown and approved', { timeout: 120000 }, async () => {
     const gateway = await start(
       { git: { tools: [push()] } },
       { catalog: { pins: 'quarantine' } },
