@@ -19,10 +19,8 @@
 #include "gateway/app_options.h"
 #include "gateway/audit/gateway_audit.h"
 #include "gateway/calls_service.h"
-#include "gateway/guard/detector_stage.h"
-#include "gateway/guard/taint_stage.h"
+#include "gateway/gateway_guards.h"
 #include "gateway/hook_edge.h"
-#include "gateway/limits/gateway_limits.h"
 #include "gateway/login/login_edge.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/results.h"
@@ -80,15 +78,6 @@ std::vector<auth::StaticKey> KeysOf(const config::Config& config) {
   return keys;
 }
 
-GatewayLimits::Options LimitsOptions(const GatewayDeps& deps) {
-  GatewayLimits::Options options;
-  options.catalog = deps.quotas;
-  options.shared = deps.peers != nullptr && deps.peers->clustered();
-  options.gateway = deps.peers != nullptr ? deps.peers->self() : HexEncode(RandomBytes(6));
-  options.members = deps.gateways;
-  return options;
-}
-
 absl::Status CheckReach(const config::Config& config, const std::string& host) {
   if (!config.auth.keys.empty() || IsLoopbackHost(host)) return absl::OkStatus();
   return MakeError("CONFIG_INVALID", "gateway",
@@ -112,9 +101,7 @@ class GatewayAppImpl final : public GatewayApp {
         providers_(deps_),
         tool_search_(deps_.catalog, deps_.ai),
         chain_(providers_, deps_.keys, ChainOptions(config)),
-        limits_(executor, config, LimitsOptions(deps_)),
-        detectors_(config.detectors),
-        taint_(config.taint),
+        guards_(executor, config, deps_),
         sessions_(executor, deps_.keys, SessionOptions(config, deps_.peers)),
         upkeep_(sessions_, deps_.peers),
         hub_(executor, mirror_, providers_),
@@ -141,7 +128,7 @@ class GatewayAppImpl final : public GatewayApp {
   // Before Start. Errors: a service whose http options make no sense.
   absl::Status MakeAdmin(const config::Config& config) {
     admin::AdminOptions options;
-    options.services = {&deps_.catalog, &deps_.connector, &calls_, &limits_};
+    options.services = {&deps_.catalog, &deps_.connector, &calls_, &guards_.limits()};
     options.services.insert(options.services.end(), deps_.services.begin(), deps_.services.end());
     options.catalog = &deps_.catalog;
     options.reload = deps_.reload;
@@ -156,7 +143,7 @@ class GatewayAppImpl final : public GatewayApp {
       METAMCP_ASSIGN_OR_RETURN(config::CounterRule rule, config::ParseCounterRule(text));
       options.counters.push_back(std::move(rule));
     }
-    options.measure = [this](admin::Gauges& gauges) { Measure(gauges); };
+    options.measure = [this](admin::Gauges& gauges) { guards_.Measure(gauges); };
     options.public_url = config.gateway.public_url;
     options.needs_key = [this] { return authenticator_->has_keys(); };
     options.keep_alive = milliseconds(config.gateway.sse_keep_alive_ms);
@@ -168,12 +155,7 @@ class GatewayAppImpl final : public GatewayApp {
       audit_ = std::make_unique<GatewayAudit>(*deps_.audit, AuditOptions(config), chain_,
                                               *authenticator_);
     }
-    chain_.AddStage(&limits_.stage());
-    chain_.AddStage(&taint_);
-    chain_.AddStage(&detectors_);
-    mirror_.SetInspector([this](const std::string& name, const std::string& definition) {
-      return detectors_.Inspect(name, definition);
-    });
+    guards_.Join(chain_, mirror_);
     chain_.SetBuiltins(&tool_search_);
     return absl::OkStatus();
   }
@@ -181,7 +163,7 @@ class GatewayAppImpl final : public GatewayApp {
   Awaitable<absl::Status> Start(std::chrono::steady_clock::duration limit) override {
     tasks_.Spawn("catalog-watch", WatchCatalog());
     tasks_.Spawn("keep-alive", keep_alive_.Run());
-    tasks_.Spawn("limits", limits_.Run());
+    tasks_.Spawn("limits", guards_.limits().Run());
     auto upkeep = upkeep_.Start(tasks_);
     co_await std::move(upkeep);
     if (!mirror_.ready()) {
@@ -217,7 +199,7 @@ class GatewayAppImpl final : public GatewayApp {
     tasks_.CancelAll();
     co_await hub_.Stop();
     co_await tasks_.Join(std::chrono::seconds(5));
-    co_await limits_.Stop();
+    co_await guards_.limits().Stop();
   }
 
   absl::Status SetKeys(const config::Config& config) override {
@@ -239,11 +221,7 @@ class GatewayAppImpl final : public GatewayApp {
     return absl::OkStatus();
   }
 
-  void SetGuards(const config::Config& config) override {
-    limits_.SetConfig(config);
-    taint_.SetConfig(config.taint);
-    if (detectors_.SetConfig(config.detectors)) mirror_.InspectAgain();
-  }
+  void SetGuards(const config::Config& config) override { guards_.SetConfig(config); }
 
   absl::StatusOr<std::shared_ptr<DuplexConnection>> OpenLocal(std::string transport) override {
     auth::Credentials own;
@@ -271,18 +249,6 @@ class GatewayAppImpl final : public GatewayApp {
     front.ask_timeout = milliseconds(config.connector.question_timeout_ms);
     front.request_timeout = milliseconds(config.gateway.request_timeout_ms);
     return front;
-  }
-
-  void Measure(admin::Gauges& gauges) const {
-    limits_.ForEachRefusal([&gauges](const auto& rule, limits::Refusal why, uint64_t count) {
-      gauges.limits.push_back({rule.name, std::string(limits::ScopeName(rule.scope)),
-                               std::string(limits::RefusalName(why)), count});
-    });
-    gauges.limit_keys = limits_.keys();
-    detectors_.ForEachFinding([&gauges](detect::Kind kind, Place place, auto action, auto count) {
-      gauges.findings.push_back({std::string(detect::KindName(kind)), std::string(PlaceName(place)),
-                                 std::string(action), count});
-    });
   }
 
   Awaitable<void> WatchCatalog() {
@@ -389,7 +355,7 @@ class GatewayAppImpl final : public GatewayApp {
       co_await Refuse(request, responder, principal.status());
       co_return;
     }
-    const AdmittedRequest admitted(limits_, **principal);
+    const AdmittedRequest admitted(guards_.limits(), **principal);
     if (!admitted.status().ok()) {
       co_await Refuse(request, responder, admitted.status());
       co_return;
@@ -435,9 +401,7 @@ class GatewayAppImpl final : public GatewayApp {
   CatalogMirror mirror_;
   ToolSearch tool_search_;
   CallChain chain_;
-  GatewayLimits limits_;
-  DetectorStage detectors_;
-  TaintStage taint_;
+  GatewayGuards guards_;
   SessionRegistry sessions_;
   SessionUpkeep upkeep_;
   SubscriptionHub hub_;
