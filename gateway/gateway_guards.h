@@ -14,8 +14,8 @@ namespace metamcp::gateway {
 
 struct GatewayDeps;
 
-// Limits, taint and detectors of one gateway: the stages of its call chain that need nobody's answer.
-// Thread: the io thread.
+// Limits, taint and detectors of one gateway: the stages of its call chain that need nobody's
+// answer. Thread: the io thread.
 class GatewayGuards {
  public:
   GatewayGuards(boost::asio::any_io_executor executor, const config::Config& config,
