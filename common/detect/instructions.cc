@@ -2,6 +2,7 @@
 // few others between them; each is tried only where its first word stands.
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <string>
 #include <unordered_map>
 
@@ -16,10 +17,16 @@ struct Word {
   std::string_view text;  // lower case, in Words::lower
 };
 
-bool IsWordChar(char c) {
-  return IsAlnum(c) || c == '_' || c == '\'' || c == '/' || c == '.' || c == '~' || c == '-' ||
-         static_cast<unsigned char>(c) >= 0x80;
-}
+constexpr std::array<bool, 256> kWordChars = [] {
+  std::array<bool, 256> out{};
+  for (int i = 0; i < 256; ++i) {
+    const char c = static_cast<char>(i);
+    out[static_cast<size_t>(i)] = IsAlnum(c) || c == '_' || c == '\'' || c == '/' || c == '.' ||
+                                  c == '~' || c == '-' || i >= 0x80;
+  }
+  return out;
+}();
+bool IsWordChar(char c) { return kWordChars[static_cast<unsigned char>(c)]; }
 
 // One step of a pattern: one of `words` (separated by spaces), at most `gap` others before it.
 struct Step {
@@ -91,12 +98,26 @@ constexpr Pattern kPatterns[] = {
 
 // Marks that only prompts have.
 constexpr std::string_view kMarks[] = {
-    "<important>",  "<system>",     "</system>",  "<system_prompt>", "<instructions>",
-    "<secret>",     "<|im_start|>", "<|system|>", "<|endoftext|>",   "[inst]",
-    "[/inst]",      "[system]",     "<<sys>>",    "### system:",     "### instruction:",
-    "begin system", "<admin>",      "<hidden>",   "<assistant>"};
+    "<important>", "<system>",     "</system>",  "<system_prompt>", "<instructions>",
+    "<secret>",    "<|im_start|>", "<|system|>", "<|endoftext|>",   "[inst]",
+    "[/inst]",     "[system]",     "<<sys>>",    "### system:",     "### instruction:",
+    "<admin>",     "<hidden>",     "<assistant>"};
 
-using FirstWords = std::unordered_map<std::string_view, std::vector<const Pattern*>>;
+struct FirstWords {
+  std::unordered_map<std::string_view, std::vector<const Pattern*>> patterns;
+  std::bitset<26 * 26> pairs;  // first two letters of the words: most others are left out by these
+
+  static int PairOf(std::string_view word) {
+    if (word.size() < 2 || !IsLower(word[0]) || !IsLower(word[1])) return -1;
+    return (word[0] - 'a') * 26 + (word[1] - 'a');
+  }
+  const std::vector<const Pattern*>* Find(std::string_view word) const {
+    const int pair = PairOf(word);
+    if (pair < 0 || !pairs[static_cast<size_t>(pair)]) return nullptr;
+    const auto it = patterns.find(word);
+    return it == patterns.end() ? nullptr : &it->second;
+  }
+};
 
 template <typename Fn>
 void ForEachWord(std::string_view words, const Fn& fn) {
@@ -111,8 +132,10 @@ const FirstWords& Firsts() {
   static const FirstWords kFirsts = [] {
     FirstWords out;
     for (const Pattern& pattern : kPatterns) {
-      ForEachWord(pattern.steps[0].words,
-                  [&](std::string_view word) { out[word].push_back(&pattern); });
+      ForEachWord(pattern.steps[0].words, [&](std::string_view word) {
+        out.patterns[word].push_back(&pattern);
+        out.pairs.set(static_cast<size_t>(FirstWords::PairOf(word)));
+      });
     }
     return out;
   }();
@@ -150,6 +173,7 @@ std::vector<Word> Split(std::string_view text, std::string& lower) {
   lower.resize(text.size());
   for (size_t i = 0; i < text.size(); ++i) lower[i] = Lower(text[i]);
   std::vector<Word> words;
+  words.reserve(text.size() / 5);
   for (size_t at = 0; at < text.size();) {
     if (!IsWordChar(lower[at])) {
       ++at;
@@ -178,9 +202,9 @@ void FindInstructions(std::string_view text, std::vector<Finding>& out) {
   const std::vector<Word> words = Split(text, lower);
   const FirstWords& firsts = Firsts();
   for (size_t i = 0; i < words.size(); ++i) {
-    const auto first = firsts.find(words[i].text);
-    if (first == firsts.end()) continue;
-    for (const Pattern* pattern : first->second) {
+    const auto* patterns = firsts.Find(words[i].text);
+    if (patterns == nullptr) continue;
+    for (const Pattern* pattern : *patterns) {
       const size_t end = Match(*pattern, words, i);
       if (end == 0) continue;
       const Word& last = words[end - 1];
@@ -192,7 +216,7 @@ void FindInstructions(std::string_view text, std::vector<Finding>& out) {
   }
   for (size_t at = 0; at < lower.size(); ++at) {
     const char c = lower[at];
-    if (c != '<' && c != '[' && c != '#' && c != 'b') continue;
+    if (c != '<' && c != '[' && c != '#') continue;
     for (const std::string_view mark : kMarks) {
       if (mark[0] != c || !HasAt(lower, at, mark)) continue;
       Note(out, Kind::kInstructions, "prompt-mark", at, mark.size());

@@ -14,11 +14,11 @@ void FindExfiltration(std::string_view text, std::vector<Finding>& out);
 void FindSecrets(std::string_view text, std::vector<Finding>& out);
 void FindPersonal(std::string_view text, std::vector<Finding>& out);
 
-inline bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-inline bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }
-inline bool IsLower(char c) { return c >= 'a' && c <= 'z'; }
-inline bool IsAlnum(char c) { return IsDigit(c) || IsUpper(c) || IsLower(c); }
-inline char Lower(char c) { return IsUpper(c) ? static_cast<char>(c + 32) : c; }
+constexpr bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+constexpr bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }
+constexpr bool IsLower(char c) { return c >= 'a' && c <= 'z'; }
+constexpr bool IsAlnum(char c) { return IsDigit(c) || IsUpper(c) || IsLower(c); }
+constexpr char Lower(char c) { return IsUpper(c) ? static_cast<char>(c + 32) : c; }
 
 // Whether `text` has `word`, which is lower case, at `at`, in whatever case.
 inline bool HasAt(std::string_view text, size_t at, std::string_view word) {

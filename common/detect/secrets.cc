@@ -1,6 +1,10 @@
 // Keys and tokens by the prefixes that their makers gave them, and values of telling names that are
 // too random for words.
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <iterator>
+#include <vector>
 
 #include "common/detect/rules.h"
 
@@ -69,6 +73,21 @@ constexpr std::string_view kNames[] = {
     "clientsecret", "api_key",   "apikey",        "api-key",     "access_token", "accesstoken",
     "auth_token",   "authtoken", "refresh_token", "private_key", "secret_key",   "access_key",
     "secretkey",    "accesskey", "accountkey",    "token",       "credentials",  "encryption_key"};
+
+// The members of a list by their first character, so that few are tried in each place.
+class ByFirst {
+ public:
+  template <typename List, typename TextOf>
+  ByFirst(const List& list, const TextOf& text_of) {
+    for (size_t i = 0; i < std::size(list); ++i) {
+      by_[static_cast<unsigned char>(text_of(list[i])[0])].push_back(static_cast<uint8_t>(i));
+    }
+  }
+  const std::vector<uint8_t>& At(char c) const { return by_[static_cast<unsigned char>(c)]; }
+
+ private:
+  std::array<std::vector<uint8_t>, 256> by_;
+};
 
 // Values that stand for one.
 constexpr std::string_view kPlaceholders[] = {
@@ -187,6 +206,8 @@ void FindSecrets(std::string_view text, std::vector<Finding>& out) {
     Note(out, Kind::kSecrets, finding.rule, finding.begin, finding.size);
     at = finding.begin + finding.size;
   };
+  static const ByFirst kPrefixesAt(kPrefixes, [](const Prefix& prefix) { return prefix.text; });
+  static const ByFirst kNamesAt(kNames, [](std::string_view name) { return name; });
   Runs runs(text);
   for (size_t at = 0; at < text.size();) {
     const char c = text[at];
@@ -204,8 +225,9 @@ void FindSecrets(std::string_view text, std::vector<Finding>& out) {
     } else if (starts && IsAlnum(c)) {
       size_t taken = 0;
       std::string_view rule;
-      for (const Prefix& prefix : kPrefixes) {
-        if (prefix.text[0] != c || text.substr(at, prefix.text.size()) != prefix.text) continue;
+      for (const uint8_t i : kPrefixesAt.At(c)) {
+        const Prefix& prefix = kPrefixes[i];
+        if (text.substr(at, prefix.text.size()) != prefix.text) continue;
         const size_t run = runs.At(at + prefix.text.size(), prefix.set);
         if (run < prefix.min) continue;
         taken = prefix.text.size() + run;
@@ -225,7 +247,8 @@ void FindSecrets(std::string_view text, std::vector<Finding>& out) {
                                              (IsUpper(c) && IsLower(text[at - 1]))));
     if (named && (IsLower(c) || IsUpper(c))) {
       Finding found;
-      for (const std::string_view name : kNames) {
+      for (const uint8_t i : kNamesAt.At(Lower(c))) {
+        const std::string_view name = kNames[i];
         if (!HasAt(text, at, name)) continue;
         found = ValueBehind(text, at + name.size());
         if (found.size > 0 && LooksRandom(text.substr(found.begin, found.size))) break;
