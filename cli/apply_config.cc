@@ -51,6 +51,7 @@ void FillUpstream(const std::string& key, const config::ServerConfig& from,
   spec.set_ca_file(from.tls.ca);
   spec.set_allow_plain_http(from.allow_plain_http);
   for (const auto& fallback : from.fallbacks) spec.add_fallbacks(Slug(fallback));
+  spec.set_untrusted(!from.trusted);
   spec.set_concurrency(static_cast<int32_t>(from.concurrency));
   if (from.auth != config::ServerAuthConfig()) FillAuth(from.auth, *spec.mutable_auth());
 }

@@ -38,6 +38,7 @@ void AddCommands(CommandTree& tree) {
   AddLogCommands(root);
   AddSuggestCommand(root);
   AddAiCommands(root);
+  AddLimitsCommand(root);
   AddSessionCommands(root);
   AddCertCommands(root);
   AddDoctorCommand(root);

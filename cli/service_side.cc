@@ -36,6 +36,8 @@ rpc::Callers CallersOfServices() {
       {"metamcp.catalog.v1.DirectoryService", {"gateway"}},
       {"/metamcp.catalog.v1.DirectoryService/Announce", {"gateway", "connector", "workflow", "ai"}},
       {"/metamcp.catalog.v1.DirectoryService/TakeUpstreams", {"connector"}},
+      {"metamcp.catalog.v1.QuotaService", {"gateway"}},
+      {"metamcp.catalog.v1.PinService", {"gateway"}},
       {"metamcp.provider.v1.ProviderService", {"gateway"}},
       {"metamcp.connector.v1.ConnectorService", {"gateway"}},
       {"metamcp.gateway.v1.CallsService", {"gateway", "workflow"}},

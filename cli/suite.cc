@@ -97,11 +97,15 @@ Awaitable<absl::Status> Suite::StartCatalog() {
     auto channel = side_.Dial("catalog", ground_.loaded.config.services.catalog.address);
     if (!channel.ok()) co_return channel.status();
     catalog_ = catalog::v1::MakeCatalogServiceClient(*channel);
-    directory_ = catalog::v1::MakeDirectoryServiceClient(*std::move(channel));
+    directory_ = catalog::v1::MakeDirectoryServiceClient(*channel);
+    quotas_ = catalog::v1::MakeQuotaServiceClient(*channel);
+    pins_ = catalog::v1::MakePinServiceClient(*std::move(channel));
     co_return absl::OkStatus();
   }
   // Named first: GCC 12 frees a default argument of a co_await expression twice.
   catalog::RegistryOptions options;
+  const config::CatalogConfig& config = ground_.loaded.config.catalog;
+  options.pins = catalog::MakePinPolicy(config.pins, config.new_tools);
   // Only such a database has other writers.
   if (ground_.database->backend() == db::Backend::kPostgres) {
     options.follow = std::chrono::seconds(1);
@@ -113,6 +117,8 @@ Awaitable<absl::Status> Suite::StartCatalog() {
   catalog_app_ = *std::move(app);
   catalog_ = catalog::v1::MakeCatalogServiceDirect(catalog_app_->service());
   directory_ = catalog::v1::MakeDirectoryServiceDirect(catalog_app_->directory());
+  quotas_ = catalog::v1::MakeQuotaServiceDirect(catalog_app_->quotas());
+  pins_ = catalog::v1::MakePinServiceDirect(catalog_app_->pins());
   auto apply = ApplyConfig(ground_.loaded.config, TraceContext());
   co_return co_await std::move(apply);
 }
@@ -193,6 +199,9 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   }
   gateway::GatewayDeps deps(*catalog_, *provider, *connector, *ground_.keys);
   deps.peers = &cluster_->edge_peers();
+  deps.quotas = quotas_.get();
+  deps.services.push_back(pins_.get());
+  deps.gateways = [this] { return cluster_->members().With("gateway").size(); };
   deps.reload = [this](TraceContext trace) { return Reload(std::move(trace)); };
   if (workflow_) {
     deps.services.push_back(workflow_.get());
@@ -228,7 +237,10 @@ absl::Status Suite::StartGrpc() {
                      "a process without the gateway needs services.listen (host:port)");
   }
   std::vector<rpc::Service*> catalog, connector, gateway, workflow, audit, ai;
-  if (catalog_app_) catalog = {&catalog_app_->service(), &catalog_app_->directory()};
+  if (catalog_app_) {
+    catalog = {&catalog_app_->service(), &catalog_app_->directory(), &catalog_app_->quotas(),
+               &catalog_app_->pins()};
+  }
   if (connector_app_) connector = {&connector_app_->provider(), &connector_app_->connector()};
   if (gateway_) gateway = {&gateway_->calls(), &gateway_->edge_peer()};
   if (audit_app_) audit = {&audit_app_->service()};
@@ -503,6 +515,16 @@ void Suite::ApplySettings(const config::Config& config) {
   now.telemetry.log_level = config.telemetry.log_level;
   now.gateway.name_separator = config.gateway.name_separator;
   now.limits.servers_max = config.limits.servers_max;
+  now.catalog.pins = config.catalog.pins;
+  now.catalog.new_tools = config.catalog.new_tools;
+  if (catalog_app_) {
+    catalog_app_->SetPinPolicy(
+        catalog::MakePinPolicy(config.catalog.pins, config.catalog.new_tools));
+  }
+  now.limits.rules = config.limits.rules;
+  now.detectors = config.detectors;
+  now.taint = config.taint;
+  if (gateway_) gateway_->SetGuards(config);
   now.auth.keys = config.auth.keys;
   now.auth.anonymous_loopback = config.auth.anonymous_loopback;
   LogLevel level = LogLevel::kInfo;

@@ -16,6 +16,7 @@
 #include "gateway/audit/recorder.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
+#include "metamcp/catalog/v1/pin_service.metamcp.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
 #include "services/ai/app.h"
 #include "services/audit/app.h"
@@ -104,6 +105,8 @@ class Suite {
   std::unique_ptr<catalog::CatalogApp> catalog_app_;
   std::unique_ptr<catalog::v1::CatalogService> catalog_;
   std::unique_ptr<catalog::v1::DirectoryService> directory_;
+  std::unique_ptr<catalog::v1::QuotaService> quotas_;
+  std::unique_ptr<catalog::v1::PinService> pins_;
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<http::HttpClient> http_client_;
   std::unique_ptr<connector::App> connector_app_;

@@ -171,6 +171,7 @@ void AddToolCommands(Command& root) {
   scope(why);
   why.Argument("NAME", &s->name, "exposed, original or qualified name");
   why.Run([&ctx, s] { return Why(ctx, *s); });
+  AddPinCommands(group);
 }
 
 }  // namespace metamcp::cli

@@ -14,10 +14,12 @@
 #include "common/telemetry/log.h"
 #include "gateway/admin/admin_edge.h"
 #include "gateway/admin/header_responder.h"
+#include "gateway/admin/metrics.h"
 #include "gateway/admin/problem.h"
 #include "gateway/app_options.h"
 #include "gateway/audit/gateway_audit.h"
 #include "gateway/calls_service.h"
+#include "gateway/gateway_guards.h"
 #include "gateway/hook_edge.h"
 #include "gateway/login/login_edge.h"
 #include "gateway/protocol/error_map.h"
@@ -99,6 +101,7 @@ class GatewayAppImpl final : public GatewayApp {
         providers_(deps_),
         tool_search_(deps_.catalog, deps_.ai),
         chain_(providers_, deps_.keys, ChainOptions(config)),
+        guards_(executor, config, deps_),
         sessions_(executor, deps_.keys, SessionOptions(config, deps_.peers)),
         upkeep_(sessions_, deps_.peers),
         hub_(executor, mirror_, providers_),
@@ -125,7 +128,7 @@ class GatewayAppImpl final : public GatewayApp {
   // Before Start. Errors: a service whose http options make no sense.
   absl::Status MakeAdmin(const config::Config& config) {
     admin::AdminOptions options;
-    options.services = {&deps_.catalog, &deps_.connector, &calls_};
+    options.services = {&deps_.catalog, &deps_.connector, &calls_, &guards_.limits()};
     options.services.insert(options.services.end(), deps_.services.begin(), deps_.services.end());
     options.catalog = &deps_.catalog;
     options.reload = deps_.reload;
@@ -140,6 +143,7 @@ class GatewayAppImpl final : public GatewayApp {
       METAMCP_ASSIGN_OR_RETURN(config::CounterRule rule, config::ParseCounterRule(text));
       options.counters.push_back(std::move(rule));
     }
+    options.measure = [this](admin::Gauges& gauges) { guards_.Measure(gauges); };
     options.public_url = config.gateway.public_url;
     options.needs_key = [this] { return authenticator_->has_keys(); };
     options.keep_alive = milliseconds(config.gateway.sse_keep_alive_ms);
@@ -151,6 +155,7 @@ class GatewayAppImpl final : public GatewayApp {
       audit_ = std::make_unique<GatewayAudit>(*deps_.audit, AuditOptions(config), chain_,
                                               *authenticator_);
     }
+    guards_.Join(chain_, mirror_);
     chain_.SetBuiltins(&tool_search_);
     return absl::OkStatus();
   }
@@ -158,6 +163,7 @@ class GatewayAppImpl final : public GatewayApp {
   Awaitable<absl::Status> Start(std::chrono::steady_clock::duration limit) override {
     tasks_.Spawn("catalog-watch", WatchCatalog());
     tasks_.Spawn("keep-alive", keep_alive_.Run());
+    tasks_.Spawn("limits", guards_.limits().Run());
     auto upkeep = upkeep_.Start(tasks_);
     co_await std::move(upkeep);
     if (!mirror_.ready()) {
@@ -193,6 +199,7 @@ class GatewayAppImpl final : public GatewayApp {
     tasks_.CancelAll();
     co_await hub_.Stop();
     co_await tasks_.Join(std::chrono::seconds(5));
+    co_await guards_.limits().Stop();
   }
 
   absl::Status SetKeys(const config::Config& config) override {
@@ -213,6 +220,8 @@ class GatewayAppImpl final : public GatewayApp {
     }
     return absl::OkStatus();
   }
+
+  void SetGuards(const config::Config& config) override { guards_.SetConfig(config); }
 
   absl::StatusOr<std::shared_ptr<DuplexConnection>> OpenLocal(std::string transport) override {
     auth::Credentials own;
@@ -346,6 +355,11 @@ class GatewayAppImpl final : public GatewayApp {
       co_await Refuse(request, responder, principal.status());
       co_return;
     }
+    const AdmittedRequest admitted(guards_.limits(), **principal);
+    if (!admitted.status().ok()) {
+      co_await Refuse(request, responder, admitted.status());
+      co_return;
+    }
     if (audit_) {
       co_await audit_->Admin(*admin_, request, responder, *std::move(principal));
     } else {
@@ -387,6 +401,7 @@ class GatewayAppImpl final : public GatewayApp {
   CatalogMirror mirror_;
   ToolSearch tool_search_;
   CallChain chain_;
+  GatewayGuards guards_;
   SessionRegistry sessions_;
   SessionUpkeep upkeep_;
   SubscriptionHub hub_;

@@ -17,6 +17,7 @@
 #include "gateway/transport/duplex_connection.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
+#include "metamcp/catalog/v1/quota_service.metamcp.h"
 #include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "metamcp/gateway/v1/calls_service.metamcp.h"
 #include "metamcp/provider/v1/provider_service.metamcp.h"
@@ -58,6 +59,10 @@ struct GatewayDeps {
   // For suggest_workflow; null: there is none.
   ai::v1::AiService* ai = nullptr;
   EdgeOptions edge;
+  // Keeps what gateways share of the limits, and daily quotas; null: nothing is shared or kept.
+  catalog::v1::QuotaService* quotas = nullptr;
+  // Gateways that are alive, this one included. May be empty: one.
+  std::function<size_t()> gateways;
   // Where everything is recorded; null: nothing is. Must outlive the app.
   AuditRecorder* audit = nullptr;
 };
@@ -90,6 +95,9 @@ class GatewayApp {
   // Takes auth.keys and auth.anonymousLoopback anew. Whoever has no valid key any more loses what
   // it holds open: connections, streams, sessions. Errors: as Create; then nothing has changed.
   virtual absl::Status SetKeys(const config::Config& config) = 0;
+
+  // Takes limits.rules, detectors.* and taint.* anew, for the next call on.
+  virtual void SetGuards(const config::Config& config) = 0;
 
   // A connection of whoever runs this process to the virtual server "default". Its messages are
   // carried by the caller, which ends it with Gone. Errors: as DuplexFront::Open.

@@ -85,6 +85,7 @@ struct ServerConfig {
   int64_t concurrency = 0;  // 0: connector.concurrency
   std::vector<std::string> fallbacks;
   std::vector<std::string> tags;
+  bool trusted = true;
   TlsConfig tls;
   bool allow_plain_http = false;
   ServerAuthConfig auth;
@@ -152,7 +153,23 @@ struct AuthConfig {
   bool operator==(const AuthConfig&) const = default;
 };
 
+// How much of something may be used. One bucket for each value of `scope` (and of `per`) that
+// `match` fits.
+struct LimitRuleConfig {
+  std::string name;   // empty: made of the others
+  std::string scope;  // global, tenant, principal, team, client, upstream or tool
+  std::string match = "*";
+  std::string per;                // another scope, or empty
+  std::string surface = "calls";  // calls or admin
+  std::string rate;               // "100/minute", or empty
+  int64_t burst = 0;              // 0: as many as the rate names
+  int64_t concurrency = 0;        // 0: no limit
+  int64_t daily_quota = 0;        // 0: no limit
+  bool operator==(const LimitRuleConfig&) const = default;
+};
+
 struct LimitsConfig {
+  std::vector<LimitRuleConfig> rules;
   int64_t body_bytes_max = 8 << 20;
   int64_t header_bytes_max = 32 << 10;
   int64_t json_depth_max = 64;
@@ -271,6 +288,8 @@ struct ServicesConfig {
 struct CatalogConfig {
   int64_t refresh_ms = 300'000;
   int64_t list_timeout_ms = 30'000;
+  std::string pins = "off";          // off, warn or quarantine
+  std::string new_tools = "accept";  // accept or quarantine
   bool operator==(const CatalogConfig&) const = default;
 };
 
@@ -308,6 +327,23 @@ struct TracesConfig {
   bool operator==(const TracesConfig&) const = default;
 };
 
+// What is looked for in definitions, arguments and results, and what is done where it is found:
+// off, log, mask or block.
+struct DetectorsConfig {
+  std::string hidden_unicode = "off";
+  std::string instructions = "off";
+  std::string exfiltration = "off";
+  std::string secrets = "off";
+  std::string personal_data = "off";
+  bool operator==(const DetectorsConfig&) const = default;
+};
+
+struct TaintConfig {
+  std::string mode = "off";  // off or refuse
+  int64_t ttl_ms = 3'600'000;
+  bool operator==(const TaintConfig&) const = default;
+};
+
 struct TelemetryConfig {
   TracesConfig traces;
   std::string log_level = "info";
@@ -335,6 +371,8 @@ struct Config {
   WorkflowConfig workflow;
   AuditConfig audit;
   AiConfig ai;
+  DetectorsConfig detectors;
+  TaintConfig taint;
   TelemetryConfig telemetry;
   bool operator==(const Config&) const = default;
 };

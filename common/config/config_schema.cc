@@ -277,6 +277,13 @@ std::string GenerateConfigSchema() {
   AddMember(&key_schema, "required", std::move(required));
   AddMember(&keys, "items", std::move(key_schema));
   AddProperty(&root, "auth.keys", std::move(keys));
+  JsonNode rules = TypeNode("array");
+  JsonNode rule_schema = ObjectSchema(LimitRuleFields(), true);
+  JsonNode rule_required = ArrayNode();
+  rule_required.items.push_back(StringNode("scope"));
+  AddMember(&rule_schema, "required", std::move(rule_required));
+  AddMember(&rules, "items", std::move(rule_schema));
+  AddProperty(&root, "limits.rules", std::move(rules));
   AddProperty(&root, "ai.providers", MapSchema(ObjectSchema(AiProviderFields(), true)));
   AddProperty(&root, "mcpServers", MapSchema(std::move(server_schema)));
   AddProperty(&root, "virtualServers", MapSchema(std::move(virtual_schema)));
@@ -301,7 +308,10 @@ std::string GenerateConfigDocs() {
       "\nAn argument of an override:\n", FieldsTable(ArgumentFields()),
       "\n## Keys\n\nEntries of the list `auth.keys`:\n", FieldsTable(KeyFields()),
       "\n## Models\n\nEntries of `ai.providers`, by a name of your own ([AI](ai.md)):\n",
-      FieldsTable(AiProviderFields()), "\n## Settings\n", SettingsTables(), "\nThe sections ",
+      FieldsTable(AiProviderFields()),
+      "\n## Limits\n\nEntries of the list `limits.rules`; a change takes effect at once "
+      "([security](security.md#how-much)):\n",
+      FieldsTable(LimitRuleFields()), "\n## Settings\n", SettingsTables(), "\nThe sections ",
       future, " are reserved; a file that uses one of them is refused by this version.\n");
 }
 

@@ -64,6 +64,14 @@ ConfigDiff Diff(const Config& before, const Config& after) {
     change.restart = setting.restart;
     out.settings.push_back(std::move(change));
   }
+  if (before.limits.rules != after.limits.rules) {
+    SettingChange change;
+    change.path = "limits.rules";
+    change.before = StrCat(before.limits.rules.size(), " rules");
+    change.after = StrCat(after.limits.rules.size(), " rules");
+    change.restart = false;
+    out.settings.push_back(std::move(change));
+  }
   if (before.ai.providers != after.ai.providers) {
     // Their members are secret in part: only that they differ is said.
     SettingChange change;

@@ -102,6 +102,9 @@ constexpr Field kServer[] = {
     Filled(
         Bounded(Make("tags", FieldType::kStrings, SLOT(ServerConfig, tags), "Words to find it by."),
                 128, 64)),
+    Make("trusted", FieldType::kBoolean, SLOT(ServerConfig, trusted),
+         "false: what the server answers is not to lead to destructive or open-world calls "
+         "(taint)."),
     Choice("tls.min", SLOT(ServerConfig, tls.min), "1.2|1.3",
            "Lowest TLS version; 1.2 is logged as an exception."),
     Make("tls.ca", FieldType::kString, SLOT(ServerConfig, tls.ca),
@@ -239,6 +242,33 @@ constexpr Field kAiProvider[] = {
     Number("outputCents", SLOT(AiProviderConfig, output_cents), 0, 10'000'000, "",
            "Price of a million tokens out."),
 };
+constexpr Field kLimitRule[] = {
+    Bounded(Make("name", FieldType::kString, SLOT(LimitRuleConfig, name),
+                 "What errors, metrics and the command line call it; empty: made of the others."),
+            64),
+    Choice("scope", SLOT(LimitRuleConfig, scope),
+           "global|tenant|principal|team|client|upstream|tool",
+           "What is limited. Each value has its own allowance: every principal, every tool. A "
+           "client is called what it calls itself."),
+    Bounded(Make("match", FieldType::kString, SLOT(LimitRuleConfig, match),
+                 "Glob over the values, * for all: subjects, slugs, tools by qualified or exposed "
+                 "name."),
+            256),
+    Choice("per", SLOT(LimitRuleConfig, per), "tenant|principal|team|client|upstream|tool",
+           "A second scope: each pair of values has its own allowance."),
+    Choice("surface", SLOT(LimitRuleConfig, surface), "calls|admin",
+           "calls: tools, prompts, resources, completions; admin: requests to the REST API, where "
+           "scope is global, tenant, principal or team."),
+    Bounded(Make("rate", FieldType::kString, SLOT(LimitRuleConfig, rate),
+                 "So many in the long run, as 10/second, 100/minute or 1000/hour."),
+            32),
+    Number("burst", SLOT(LimitRuleConfig, burst), 0, 1'000'000'000, "",
+           "So many at once after a time of rest; 0: as many as the rate names."),
+    Number("concurrency", SLOT(LimitRuleConfig, concurrency), 0, 1'000'000, "",
+           "So many at the same time; 0: any number."),
+    Number("dailyQuota", SLOT(LimitRuleConfig, daily_quota), 0, 1'000'000'000'000, "",
+           "So many in one day of UTC; 0: any number. Survives restarts."),
+};
 #undef SLOT
 
 std::string SlotText(const Slot& slot) {
@@ -257,6 +287,7 @@ std::string SlotText(const Slot& slot) {
 
 }  // namespace
 
+std::span<const Field> LimitRuleFields() { return kLimitRule; }
 std::span<const Field> ServerFields() { return kServer; }
 std::span<const Field> VirtualServerFields() { return kVirtual; }
 std::span<const Field> OverrideFields() { return kOverride; }

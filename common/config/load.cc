@@ -53,7 +53,8 @@ class RootReader {
       if (!IsServersKey(member.key)) ExpandTree(context_, &member.value);
     }
     ObjectReader reader(context_, Settings(), &context_.config());
-    reader.more_keys = {"mcpServers", "virtualServers", "auth.keys", "ai.providers"};
+    reader.more_keys = {"mcpServers", "virtualServers", "auth.keys", "ai.providers",
+                        "limits.rules"};
     reader.extra = [this](const std::string& path, const JsonMember& member) {
       return ReadExtra(path, member);
     };
@@ -87,6 +88,8 @@ class RootReader {
       ReadKeys(context_, member.value);
     } else if (key == "ai.providers") {
       ReadAiProviders(context_, member.value);
+    } else if (key == "limits.rules") {
+      ReadLimitRules(context_, member.value);
     } else if (key == "inputs") {
       context_.Note(member.at, "inputs is ignored: nobody can be asked at start",
                     "write ${VAR} instead of ${input:...} and set the variable");

@@ -278,6 +278,48 @@ TEST(LoadTest, TakesFilesOfOtherClientsAsTheyAre) {
   EXPECT_EQ(r.notes.size(), 6u) << FormatErrors(r.notes);
 }
 
+TEST(LoadTest, ReadsLimitRules) {
+  RecordProperty("req", "P1-Rate-1");
+  const LoadResult r = Good(R"({"limits":{"callsMax":5,"rules":[
+      {"name":"users","scope":"principal","rate":"100/minute","burst":20,"dailyQuota":1000},
+      {"scope":"tool","match":"git.*","per":"principal","concurrency":3},
+      {"scope":"global","surface":"admin","rate":"5/second"}]}})");
+  ASSERT_EQ(r.config.limits.rules.size(), 3u);
+  EXPECT_EQ(r.config.limits.calls_max, 5);
+  EXPECT_EQ(r.config.limits.rules[0].daily_quota, 1000);
+  EXPECT_EQ(r.config.limits.rules[1].name, "tool+principal:git.*");
+  EXPECT_EQ(r.config.limits.rules[2].name, "admin:global");
+}
+
+TEST(LoadTest, LimitRulesThatMakeNoSenseAreNamed) {
+  const auto rule = [](std::string_view text) {
+    return Errors(StrCat(R"({"limits":{"rules":[)", text, "]}}"));
+  };
+  EXPECT_THAT(rule(R"({"rate":"1/second"})"), HasSubstr("no scope in limits.rules[0]"));
+  EXPECT_THAT(rule(R"({"scope":"users","rate":"1/second"})"), HasSubstr("principal"));
+  EXPECT_THAT(rule(R"({"scope":"tool"})"), HasSubstr("nothing that limits.rules[0] limits"));
+  for (const char* rate : {"1", "0/second", "1/day", "x/hour", "1.5/second", "-1/hour", "1 /hour",
+                           "1000000001/second", "/second"}) {
+    EXPECT_THAT(rule(StrCat(R"({"scope":"tool","rate":")", rate, "\"}")),
+                HasSubstr("expected as \"100/minute\""))
+        << rate;
+  }
+  EXPECT_THAT(rule(R"({"scope":"tool","burst":2,"concurrency":1})"),
+              HasSubstr("burst without rate"));
+  EXPECT_THAT(rule(R"({"scope":"tool","surface":"admin","concurrency":1})"),
+              HasSubstr("REST API do not have"));
+  EXPECT_THAT(rule(R"({"scope":"tool","per":"tool","concurrency":1})"), HasSubstr("the same"));
+  EXPECT_THAT(rule(R"({"scope":"tool","concurrency":1},{"scope":"tool","concurrency":2})"),
+              HasSubstr("twice"));
+  EXPECT_THAT(rule(R"({"scope":"tool","concurency":1})"), HasSubstr("concurrency"));
+  EXPECT_THAT(Errors(R"({"limits":{"rules":{}}})"), HasSubstr("expected an array"));
+  std::string many;
+  for (int i = 0; i < 65; ++i) {
+    many += StrCat(i > 0 ? "," : "", R"({"name":"r)", i, R"(","scope":"tool","concurrency":1})");
+  }
+  EXPECT_THAT(rule(many), HasSubstr("65 elements"));
+}
+
 TEST(LoadTest, ReadsOverrides) {
   const LoadResult r = Good(R"({"virtualServers": {"v": {"overrides": {"git.log": {
     "name": "history", "annotations": {"readOnlyHint": true},

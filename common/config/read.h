@@ -66,6 +66,7 @@ void CheckServerLinks(ReadContext& context, const JsonNode& node);
 void ReadVirtualServers(ReadContext& context, const JsonNode& node);
 void ReadKeys(ReadContext& context, const JsonNode& node);
 void ReadAiProviders(ReadContext& context, const JsonNode& node);
+void ReadLimitRules(ReadContext& context, const JsonNode& node);
 // After all settings are known: ai.order.
 void CheckAiOrder(ReadContext& context, const JsonNode& root);
 

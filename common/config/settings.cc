@@ -189,6 +189,14 @@ constexpr Field kSettings[] = {
          "Time between refreshes of an upstream's lists that it did not announce."),
     Time("catalog.listTimeoutMs", SLOT(catalog.list_timeout_ms), 100, kHour,
          "Longest time for one upstream to list its items."),
+    Live(
+        Choice("catalog.pins", SLOT(catalog.pins), "off|warn|quarantine",
+               "What happens to a tool whose definition is not the approved one any more: nothing; "
+               "clients go on seeing the approved one, and the log warns; or nobody sees or calls "
+               "it until it is approved (security.md).")),
+    Live(Choice("catalog.newTools", SLOT(catalog.new_tools), "accept|quarantine",
+                "With catalog.pins: a tool that was never seen is approved as it is, or waits for "
+                "an approval.")),
     // connector
     Time("connector.connectTimeoutMs", SLOT(connector.connect_timeout_ms), 100, kHour,
          "Longest time from start to ready; package runners may download first."),
@@ -286,6 +294,26 @@ constexpr Field kSettings[] = {
     Count("ai.cacheEntries", SLOT(ai.cache_entries), 0, 1'000'000,
           "Answers of models that are kept; 0: none."),
     Time("ai.cacheTtlMs", SLOT(ai.cache_ttl_ms), 0, kDay, "How long they are kept."),
+    // detectors
+    Live(Choice("detectors.hiddenUnicode", SLOT(detectors.hidden_unicode), "off|log|mask|block",
+                "Characters that nobody sees: tags, directions of writing, zero width. Found in "
+                "definitions of tools, arguments and results (security.md).")),
+    Live(Choice("detectors.instructions", SLOT(detectors.instructions), "off|log|mask|block",
+                "Text that speaks to the model, in definitions and results.")),
+    Live(Choice("detectors.exfiltration", SLOT(detectors.exfiltration), "off|log|mask|block",
+                "Addresses that would carry data away when they are shown or opened, in "
+                "definitions and results.")),
+    Live(Choice("detectors.secrets", SLOT(detectors.secrets), "off|log|mask|block",
+                "Keys, tokens and passwords, in arguments and results.")),
+    Live(Choice("detectors.personalData", SLOT(detectors.personal_data), "off|log|mask|block",
+                "Mail addresses, telephone numbers, cards and bank accounts, in arguments and "
+                "results.")),
+    // taint
+    Live(Choice("taint.mode", SLOT(taint.mode), "off|refuse",
+                "What happens to a call of a destructive or open-world tool after a server that "
+                "is not trusted answered in the same scope (security.md).")),
+    Live(Time("taint.ttlMs", SLOT(taint.ttl_ms), 1000, 30 * kDay,
+              "How long that scope stays so after the last such answer.")),
     // telemetry
     WithFlag(Live(Choice("telemetry.logLevel", SLOT(telemetry.log_level),
                          "debug|info|warning|error", "Least important lines that are written.")),

@@ -212,6 +212,7 @@ class AdminEdgeImpl final : public AdminEdge {
     gauges.sessions = options_.sessions();
     gauges.event_streams = watch_.subscribers();
     if (options_.audit) gauges.audit = options_.audit();
+    if (options_.measure) options_.measure(gauges);
     return gauges;
   }
 

@@ -39,6 +39,8 @@ struct AdminOptions {
   std::function<size_t()> sessions;
   std::function<Gauges::Audit()> audit;  // empty: this gateway records nothing
   std::vector<config::CounterRule> counters;
+  // Adds what other parts of the gateway measure. May be empty.
+  std::function<void(Gauges&)> measure;
   std::string public_url;
   std::function<bool()> needs_key;  // clients must send a key
   std::chrono::milliseconds keep_alive = std::chrono::seconds(15);

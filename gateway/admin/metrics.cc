@@ -48,6 +48,28 @@ std::string ItemOf(std::string_view params) {
   return name.has_value() ? *name : view->String("uri").value_or("");
 }
 
+void AddGuards(const Gauges& gauges, std::vector<MetricFamily>& out) {
+  constexpr auto kCounter = prometheus::MetricType::Counter;
+  MetricFamily refused =
+      Family("metamcp_limit_refusals_total", "Calls and requests that a limit refused.", kCounter);
+  for (const auto& limit : gauges.limits) {
+    Add(refused, static_cast<double>(limit.refused),
+        {{"rule", limit.rule}, {"scope", limit.scope}, {"kind", limit.kind}});
+  }
+  MetricFamily found = Family("metamcp_detector_findings_total", "What detectors found.", kCounter);
+  for (const auto& finding : gauges.findings) {
+    Add(found, static_cast<double>(finding.count),
+        {{"detector", finding.detector}, {"place", finding.place}, {"action", finding.action}});
+  }
+  for (MetricFamily* family : {&refused, &found}) {
+    if (!family->metric.empty()) out.push_back(std::move(*family));
+  }
+  if (!gauges.limits.empty()) {
+    out.push_back(exposition::Single("metamcp_limit_keys", "Allowances of limits in memory.",
+                                     static_cast<double>(gauges.limit_keys)));
+  }
+}
+
 }  // namespace
 
 struct Metrics::Series {
@@ -164,6 +186,7 @@ std::string Metrics::Text(const Gauges& gauges) const {
                               "Calls that fit the counter of this name in telemetry.counters.",
                               static_cast<double>(counter.count), prometheus::MetricType::Counter));
   }
+  AddGuards(gauges, families);
   exposition::AddProcess(families, std::string(kProgramVersion));
   return exposition::Text(families);
 }

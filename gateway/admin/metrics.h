@@ -19,7 +19,24 @@ struct Gauges {
     bool enabled = false;
     bool reachable = false;
   };
+  // Of one limit (limits.rules): what it refused, by kind.
+  struct Limit {
+    std::string rule;
+    std::string scope;
+    std::string kind;
+    uint64_t refused = 0;
+  };
   std::vector<Upstream> upstreams;
+  std::vector<Limit> limits;
+  size_t limit_keys = 0;
+  // What the detectors found, by detector, place and action.
+  struct Finding {
+    std::string detector;
+    std::string place;
+    std::string action;
+    uint64_t count = 0;
+  };
+  std::vector<Finding> findings;
   size_t connections = 0;
   size_t sessions = 0;
   size_t event_streams = 0;

@@ -11,6 +11,8 @@
 #include "gateway/admin/admin_test_support.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
+#include "metamcp/catalog/v1/pin_service.metamcp.h"
+#include "metamcp/gateway/v1/limits_service.metamcp.h"
 #include "metamcp/telemetry/v1/telemetry_service.metamcp.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
 
@@ -27,8 +29,10 @@ struct Services {
   FakeService audit{audit::v1::AuditService::Info()};
   FakeService telemetry{telemetry::v1::TelemetryService::Info()};
   FakeService ai{ai::v1::AiService::Info()};
-  std::unique_ptr<RouteTable> table =
-      *RouteTable::Create({&catalog, &connector, &calls, &workflow, &audit, &ai, &telemetry});
+  FakeService pins{catalog::v1::PinService::Info()};
+  FakeService limits{v1::LimitsService::Info()};
+  std::unique_ptr<RouteTable> table = *RouteTable::Create(
+      {&catalog, &connector, &calls, &workflow, &audit, &ai, &telemetry, &pins, &limits});
 };
 
 std::string Lower(std::string text) {

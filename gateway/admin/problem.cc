@@ -3,6 +3,7 @@
 #include "common/json/scan.h"
 #include "common/json/splice.h"
 #include "gateway/protocol/error_map.h"
+#include "gateway/protocol/retry_headers.h"
 
 namespace metamcp::gateway::admin {
 
@@ -39,6 +40,11 @@ http::HttpResponse MakeProblem(const absl::Status& status) {
   http::HttpResponse response(ProblemStatus(status), "application/json", ProblemBody(status));
   if (response.status == 401) {
     response.headers.Add("WWW-Authenticate", "Bearer realm=\"meta-mcp\"");
+  }
+  if (IsLimit(status)) {
+    AddRetryHeaders(status, response.status, [&response](auto name, const auto& value) {
+      response.headers.Add(name, value);
+    });
   }
   return response;
 }

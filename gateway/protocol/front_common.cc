@@ -8,6 +8,7 @@
 #include "common/mcp/convert.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/results.h"
+#include "gateway/protocol/retry_headers.h"
 
 namespace metamcp::gateway {
 
@@ -52,7 +53,19 @@ Awaitable<void> RespondError(Reply& reply, const jsonrpc::Id& id, const absl::St
   if (reply.span() != nullptr) reply.span()->Fail(status);
   const WireError wire = ToWireError(status, era);
   std::string message = jsonrpc::MakeErrorResponse(id, wire.error);
-  (void)co_await reply.Respond(HttpStatusOf(wire, era), std::move(message));
+  int http = HttpStatusOf(wire, era);
+  if (IsLimit(status)) {
+    http = wire.http;
+    const AddHeader add = [&reply](auto name, const auto& value) { reply.SetHeader(name, value); };
+    AddRetryHeaders(status, http, add);
+  }
+  (void)co_await reply.Respond(http, std::move(message));
+}
+
+void TellAllowance(Reply& reply, const absl::StatusOr<CallOutcome>& outcome) {
+  if (!outcome.ok() || outcome->allowance.limit == 0) return;
+  const AddHeader add = [&reply](auto name, const auto& value) { reply.SetHeader(name, value); };
+  AddAllowanceHeaders(outcome->allowance, add);
 }
 
 absl::Status CheckModernVersion(const mcp::RequestMeta& meta) {

@@ -18,6 +18,10 @@ absl::Status CheckModernVersion(const mcp::RequestMeta& meta);
 // The kind that a list method lists, if it is one.
 std::optional<ItemKind> ListKind(std::string_view method);
 
+// Tells the client in headers what the limits leave it, where the answer has begun with nothing
+// yet.
+void TellAllowance(Reply& reply, const absl::StatusOr<CallOutcome>& outcome);
+
 // A raw object of the further members of `_meta` that travel to the upstream; empty for none.
 std::string ForwardedMeta(const mcp::RequestMeta& meta);
 

@@ -228,6 +228,7 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
   auto guarded = RunWhileConnected(reply, false, register_cancel, std::move(op));
   absl::StatusOr<CallOutcome> outcome = co_await std::move(guarded);
   NoteOutcome(reply, outcome);
+  TellAllowance(reply, outcome);
   session->in_flight.erase(id);
   if (cancelled) {
     // A cancelled request has no response.

@@ -253,6 +253,7 @@ Awaitable<void> ModernFront::HandleCall(Incoming in, mcp::RequestMeta meta, Repl
   auto guarded = RunWhileConnected(reply, true, nullptr, std::move(run));
   absl::StatusOr<CallOutcome> outcome = co_await std::move(guarded);
   NoteOutcome(reply, outcome);
+  TellAllowance(reply, outcome);
   if (!outcome.ok()) {
     co_await RespondError(reply, id, outcome.status(), kModern);
     co_return;

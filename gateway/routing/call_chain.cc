@@ -252,8 +252,8 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& c
   inner.hops.push_back(options_.gateway_id);
   METAMCP_CO_ASSIGN_OR_RETURN(Target target, Resolve(ctx, spec));
   METAMCP_CO_RETURN_IF_ERROR(OpenState(ctx, spec, target));
-  StagePass pass(
-      stages_, {ctx, spec, target.entry.get(), target.name, target.routes, spec.has_request_state});
+  StagePass pass(stages_, {ctx, spec, target.entry.get(), target.name, target.routes,
+                           spec.has_request_state, &target.arguments});
   METAMCP_CO_RETURN_IF_ERROR(pass.Begin());
   if (target.login) {
     METAMCP_CO_ASSIGN_OR_RETURN(std::optional<CallOutcome> ended, TakeLoginAnswer(spec, target));

@@ -60,6 +60,13 @@ struct TaskHandle {
   std::string instance;  // the session that runs it
 };
 
+// How much of the nearest limit a call left, for its client (gateway/limits).
+struct Allowance {
+  int64_t limit = 0;  // 0: nothing is said
+  int64_t remaining = 0;
+  int64_t reset_ms = 0;
+};
+
 // What a call ended with: a result in the shape of 2026-07-28 (with resultType), or the JSON-RPC
 // error that the upstream answered (codes of 2026-07-28).
 struct CallOutcome {
@@ -71,6 +78,7 @@ struct CallOutcome {
   bool wraps_output = false;  // of a tool: see ExposedEntry
   std::string owner;          // of an unfinished call: the instance that holds it, or empty
   std::string instance;       // of a task, before its id is sealed
+  Allowance allowance;
 };
 
 // Where the events of a running call go.

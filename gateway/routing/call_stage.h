@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,6 +22,10 @@ struct StageCall {
   std::string_view name;                       // as the client wrote it
   std::span<const catalog::v1::Route> routes;  // that may serve it
   bool resumed;                                // goes on from an earlier request of the same call
+  // What is sent in place of the client's arguments; null where a call has none. Empty: nothing is
+  // put in their place. A stage may write a JSON object here, out of what is here or else of the
+  // client's.
+  std::string* arguments = nullptr;
 };
 
 // One check that every call passes before it is routed, in the order in which they were added

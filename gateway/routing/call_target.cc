@@ -36,6 +36,11 @@ bool IsRepeatable(const std::string& definition) {
 // Why nothing has that name: it may be what a server that is not connected yet will offer.
 absl::Status NoSuchItem(const ServerView& view, ItemKind kind, const std::string& name,
                         std::string_view reason) {
+  const std::string* why = kind == ITEM_KIND_TOOL ? view.FindQuarantined(name) : nullptr;
+  if (why != nullptr) {
+    return MakeError("TOOL_QUARANTINED", "policy",
+                     StrCat("the tool \"", name, "\" is quarantined: ", *why));
+  }
   const std::string what = StrCat(kind == ITEM_KIND_TOOL ? "no tool" : "no prompt", " \"", name,
                                   "\" on \"", view.name(), "\"");
   for (const auto& upstream : view.upstreams()) {
@@ -154,6 +159,10 @@ absl::StatusOr<provider::v1::CallRequest> CallChain::MakeRequest(
     splicer.SetString(is_read ? "uri" : member, original);
   }
   std::string arguments(target.params.Raw("arguments"));
+  if (!target.arguments.empty()) {
+    arguments = target.arguments;
+    splicer.Set("arguments", arguments);
+  }
   if (target.entry && !target.entry->arguments.empty()) {
     if (spec.method == "completion/complete") {
       METAMCP_RETURN_IF_ERROR(MapCompletion(target.entry->arguments, target.params, splicer));

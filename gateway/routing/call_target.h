@@ -17,6 +17,7 @@ struct CallChain::Target {
   std::span<const catalog::v1::Route> routes;
   std::vector<catalog::v1::Route> guessed;
   json::ObjectView params;
+  std::string arguments;       // that a stage has put in place of the client's, or empty
   std::string original_uri;    // of a resource, as its upstream knows it
   std::string ref_member;      // of completion: "name" or "uri"
   std::string provider_state;  // of a resumed call

@@ -78,6 +78,7 @@ std::shared_ptr<const UpstreamInfo> MakeUpstream(const catalog::v1::Upstream& up
   info->reachable = upstream.status().reachable();
   const auto& status = upstream.status();
   info->has_items = status.tools() + status.resources() + status.templates() + status.prompts() > 0;
+  info->trusted = !upstream.spec().untrusted();
   info->listed = upstream.status().listed();
   info->attempts = upstream.status().attempts();
   info->seen_at = before ? before->seen_at : std::chrono::steady_clock::now();
@@ -152,7 +153,14 @@ void CatalogMirror::Apply(const catalog::v1::WatchCatalogResponse& message) {
   Rebuild(message.revision());
 }
 
-EntryPtr CatalogMirror::MakeEntry(const catalog::v1::ExposedItem& exposed) const {
+void CatalogMirror::InspectAgain() {
+  // While a batch is under way its end does it.
+  const bool between = batch_views_.empty() && ready_ && !full_;
+  full_ = full_ || between;
+  if (between) Rebuild(snapshot_->revision);
+}
+
+EntryPtr CatalogMirror::MakeEntry(const catalog::v1::ExposedItem& exposed, std::string* why) const {
   const auto item = items_.find(exposed.item_id());
   if (item == items_.end() || exposed.routes().empty()) return nullptr;
   auto entry = std::make_shared<ExposedEntry>();
@@ -160,8 +168,14 @@ EntryPtr CatalogMirror::MakeEntry(const catalog::v1::ExposedItem& exposed) const
   entry->name = exposed.name();
   entry->qualified_name = exposed.qualified_name();
   entry->routes.assign(exposed.routes().begin(), exposed.routes().end());
-  const std::string& base =
+  std::string base =
       exposed.definition().empty() ? item->second.definition() : exposed.definition();
+  if (inspector_) {
+    Inspected verdict = inspector_(exposed.qualified_name(), base);
+    *why = std::move(verdict.blocked);
+    if (!why->empty()) return nullptr;
+    if (!verdict.masked.empty()) base = std::move(verdict.masked);
+  }
   entry->definition = WithExposedName(exposed.kind(), base, exposed.name());
   for (const auto& [name, rule] : exposed.arguments()) entry->arguments[name] = rule;
   if (exposed.kind() == catalog::v1::ITEM_KIND_TOOL) {
@@ -220,6 +234,13 @@ std::shared_ptr<const ServerView> CatalogMirror::MakeView(
   parts.resources_exclude.assign(view.resources().exclude().begin(),
                                  view.resources().exclude().end());
   parts.disabled_items.insert(view.disabled_items().begin(), view.disabled_items().end());
+  for (const auto& hidden : view.quarantined()) {
+    const std::string why =
+        StrCat(hidden.detail(), "; 'meta-mcp tool diff ", hidden.qualified_name(),
+               "' shows it, 'meta-mcp tool approve ", hidden.qualified_name(), "' lets it through");
+    parts.quarantined[hidden.qualified_name()] = why;
+    parts.quarantined[hidden.name()] = why;
+  }
   for (const auto& id : view.upstream_ids()) {
     const auto it = upstreams_.find(id);
     if (it == upstreams_.end()) continue;
@@ -245,7 +266,12 @@ std::shared_ptr<const ServerView> CatalogMirror::MakeView(
                    [](const auto& a, const auto& b) {
                      return a.item_id() == b.item_id() && a.fallback() == b.fallback();
                    });
-    if (!same_routes || !kept->ui_uri.empty()) kept = MakeEntry(exposed);
+    std::string why;
+    if (!same_routes || !kept->ui_uri.empty()) kept = MakeEntry(exposed, &why);
+    if (!why.empty()) {
+      parts.quarantined[exposed.name()] = why;
+      parts.quarantined[exposed.qualified_name()] = why;
+    }
     if (kept) parts.entries.push_back(std::move(kept));
   }
   ExposeUi(parts);

@@ -19,6 +19,12 @@ struct SnapshotChange {
   bool prompts = false;
 };
 
+// What somebody says of an item's definition before clients see it.
+struct Inspected {
+  std::string blocked;  // why nobody is to see it; empty: everybody may
+  std::string masked;   // what is to be shown in its place; empty: it as it is
+};
+
 // Follows WatchCatalog messages and makes an immutable snapshot of each complete batch. Views that
 // did not change are shared with the snapshot before. Single-threaded.
 class CatalogMirror {
@@ -37,10 +43,17 @@ class CatalogMirror {
   // The first batch has arrived.
   bool ready() const { return ready_; }
   void SetListener(Listener listener) { listener_ = std::move(listener); }
+  // Called once for each definition that is new or has changed. Names of items are not masked.
+  using Inspector =
+      std::function<Inspected(const std::string& qualified_name, const std::string& definition)>;
+  void SetInspector(Inspector inspector) { inspector_ = std::move(inspector); }
+  // Asks the inspector anew about everything.
+  void InspectAgain();
 
  private:
   void Rebuild(int64_t revision);
-  EntryPtr MakeEntry(const catalog::v1::ExposedItem& exposed) const;
+  // Null where the item is not to be seen; `why` says so where that is the inspector's will.
+  EntryPtr MakeEntry(const catalog::v1::ExposedItem& exposed, std::string* why) const;
   void ExposeUi(ServerView::Parts& parts) const;
   std::shared_ptr<const ServerView> MakeView(const catalog::v1::VirtualServerView& view) const;
 
@@ -56,6 +69,7 @@ class CatalogMirror {
   bool ready_ = false;
   std::shared_ptr<const Snapshot> snapshot_;
   Listener listener_;
+  Inspector inspector_;
 };
 
 }  // namespace metamcp::gateway

@@ -90,5 +90,51 @@ TEST(CatalogMirrorTest, AfterABrokenFullBatchEverythingIsAskedForAgain) {
   EXPECT_EQ(mirror.resume_revision(), 9);
 }
 
+TEST(CatalogMirrorTest, WhatWaitsForAnApprovalIsKnownByBothNames) {
+  CatalogMirror mirror;
+  mirror.Apply(FirstChunk(7, 1, 1, true));
+  catalog::v1::HiddenItem hidden;
+  hidden.set_name("up__push");
+  hidden.set_qualified_name("up.push");
+  hidden.set_detail("it changed");
+  // The head of a view, and with it what waits, comes with its first part.
+  WatchCatalogResponse first = FirstChunk(8, 1, 2, false);
+  *first.mutable_views(0)->add_quarantined() = hidden;
+  first.set_end(true);
+  mirror.Apply(LastChunk(7, 2, 2));
+  mirror.Apply(first);
+  const auto view = mirror.snapshot()->Find("default");
+  ASSERT_NE(view->FindQuarantined("up__push"), nullptr);
+  ASSERT_NE(view->FindQuarantined("up.push"), nullptr);
+  EXPECT_NE(view->FindQuarantined("up.push")->find("it changed"), std::string::npos);
+  EXPECT_EQ(view->FindQuarantined("t1"), nullptr);
+}
+
+TEST(CatalogMirrorTest, AnInspectorMasksAndBlocksDefinitionsAndIsAskedAgain) {
+  CatalogMirror mirror;
+  int asked = 0;
+  std::string blocked = "up.t2";
+  mirror.SetInspector([&](const std::string& name, const std::string&) {
+    ++asked;
+    Inspected verdict;
+    if (name == blocked) verdict.blocked = "no";
+    if (name == "up.t1") verdict.masked = R"({"name":"other","description":"masked"})";
+    return verdict;
+  });
+  mirror.Apply(FirstChunk(7, 1, 2, true));
+  mirror.Apply(LastChunk(7, 3, 3));
+  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(Tools(mirror), 2u);
+  auto view = mirror.snapshot()->Find("default");
+  EXPECT_EQ(view->Find(ITEM_KIND_TOOL, "t1")->definition,
+            R"({"name":"t1","description":"masked"})");
+  EXPECT_EQ(*view->FindQuarantined("t2"), "no");
+  blocked.clear();
+  mirror.InspectAgain();
+  EXPECT_EQ(Tools(mirror), 3u);
+  EXPECT_EQ(mirror.snapshot()->revision, 7);
+  EXPECT_EQ(mirror.snapshot()->Find("default")->FindQuarantined("t2"), nullptr);
+}
+
 }  // namespace
 }  // namespace metamcp::gateway

@@ -32,6 +32,7 @@ struct UpstreamInfo {
   std::string detail;
   bool enabled = true;
   bool reachable = false;
+  bool trusted = true;
   bool has_items = false;  // of any kind, known now or from before
   bool has_completions = false;
   bool has_subscribe = false;
@@ -82,6 +83,8 @@ class ServerView {
     // Rules for URIs that no item names: globs, and qualified names that are switched off.
     std::vector<std::string> resources_include, resources_exclude;
     std::set<std::string, std::less<>> disabled_items;
+    // Tools that wait for an approval, by exposed and by qualified name, with why.
+    std::map<std::string, std::string, std::less<>> quarantined;
     bool search = false;   // tools are found by search_tools, not listed
     bool suggest = false;  // suggest_workflow is listed
     size_t max_output = 0;
@@ -99,6 +102,12 @@ class ServerView {
 
   // The entry by exposed or qualified name (tools, prompts) or exact URI (resources).
   EntryPtr Find(ItemKind kind, std::string_view name) const;
+
+  // Why a tool of that name waits for an approval; null where none does.
+  const std::string* FindQuarantined(std::string_view name) const {
+    const auto it = parts_.quarantined.find(name);
+    return it == parts_.quarantined.end() ? nullptr : &it->second;
+  }
 
   // Where a resource URI is read: exact, else the template with the longest literal part. `entry`
   // is null where only an upstream could be guessed (the only one, or the only one that offers

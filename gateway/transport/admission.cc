@@ -3,6 +3,7 @@
 #include "common/base/error.h"
 #include "common/base/strings.h"
 #include "gateway/protocol/error_map.h"
+#include "gateway/protocol/retry_headers.h"
 
 namespace metamcp::gateway {
 
@@ -39,9 +40,9 @@ Awaitable<void> SendFailure(http::HttpResponder& responder, absl::Status status,
     response.headers.Add("WWW-Authenticate", "Bearer realm=\"meta-mcp\"");
   } else if (wire.http == 405) {
     response.headers.Add("Allow", "POST");
-  } else if (wire.http == 429 || wire.http == 503) {
-    response.headers.Add("Retry-After", "1");
   }
+  AddRetryHeaders(status, wire.http,
+                  [&response](auto name, const auto& value) { response.headers.Add(name, value); });
   (void)co_await responder.Send(std::move(response));
 }
 

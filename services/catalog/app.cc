@@ -9,6 +9,9 @@
 #include "services/catalog/db_persistence.h"
 #include "services/catalog/directory/directory_service.h"
 #include "services/catalog/directory/directory_store.h"
+#include "services/catalog/limits/quota_service.h"
+#include "services/catalog/limits/quota_store.h"
+#include "services/catalog/pins/pin_service.h"
 #include "services/catalog/sql_store.h"
 
 namespace metamcp::catalog {
@@ -20,12 +23,16 @@ struct CatalogApp::Parts {
         registry(executor, persistence, std::move(options)),
         service(registry),
         directory(database),
+        quotas(database),
+        pins(registry),
         tasks(executor) {}
 
   DbPersistence persistence;
   Registry registry;
   CatalogService service;
   DirectoryService directory;
+  QuotaService quotas;
+  PinService pins;
   TaskGroup tasks;
 };
 
@@ -34,7 +41,8 @@ CatalogApp::~CatalogApp() = default;
 
 absl::Status CatalogApp::MigrateBlocking(db::Database& database) {
   METAMCP_RETURN_IF_ERROR(SqlStore::MigrateBlocking(database));
-  return DirectoryStore::MigrateBlocking(database);
+  METAMCP_RETURN_IF_ERROR(DirectoryStore::MigrateBlocking(database));
+  return QuotaStore::MigrateBlocking(database);
 }
 
 Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> CatalogApp::Create(
@@ -54,6 +62,9 @@ Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> CatalogApp::Create(
 
 v1::CatalogService& CatalogApp::service() { return parts_->service; }
 v1::DirectoryService& CatalogApp::directory() { return parts_->directory; }
+v1::QuotaService& CatalogApp::quotas() { return parts_->quotas; }
+v1::PinService& CatalogApp::pins() { return parts_->pins; }
+void CatalogApp::SetPinPolicy(PinPolicy policy) { parts_->registry.SetPinPolicy(policy); }
 
 int64_t CatalogApp::revision() const { return parts_->registry.stored_head(); }
 size_t CatalogApp::pending() const { return parts_->registry.pending(); }

@@ -15,6 +15,8 @@ namespace metamcp::catalog {
 namespace v1 {
 class CatalogService;
 class DirectoryService;
+class PinService;
+class QuotaService;
 }  // namespace v1
 
 // The catalog service, wired. `SqlStore` migrations run in Create's caller:
@@ -39,6 +41,10 @@ class CatalogApp {
 
   v1::CatalogService& service();
   v1::DirectoryService& directory();
+  v1::QuotaService& quotas();
+  v1::PinService& pins();
+  // Takes effect at once.
+  void SetPinPolicy(PinPolicy policy);
 
   // The newest stored revision that is known here, and how many objects wait to be stored; for
   // metrics.

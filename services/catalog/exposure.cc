@@ -17,6 +17,9 @@ bool IsUriKind(pb::ItemKind kind) {
   return kind == pb::ITEM_KIND_RESOURCE || kind == pb::ITEM_KIND_TEMPLATE;
 }
 
+// Calls of further ones are told only that there is no such tool.
+constexpr int kQuarantinedMax = 2000;
+
 uint64_t Mix(uint64_t seed, uint64_t value) {
   return (seed ^ (value + 0x9e3779b97f4a7c15ull + (seed << 6) + (seed >> 2))) *
          0xff51afd7ed558ccdull;
@@ -45,6 +48,10 @@ Candidate MakeCandidate(const ViewSpec& spec, const Offer& offer, OfferedItem of
     hide(HiddenReason::kFiltered, std::move(why));
   } else if (out.change != nullptr && out.change->disabled()) {
     hide(HiddenReason::kDisabled, "an override of the virtual server disables it");
+  } else if (!offered.quarantine.empty()) {
+    hide(HiddenReason::kQuarantined, offered.quarantine == "new"
+                                         ? "nobody has approved it yet"
+                                         : "its definition differs from the approved one");
   } else if (out.change != nullptr && ChangesDefinition(*out.change, item.kind())) {
     auto derived = DeriveDefinition(*out.item, *out.change, out.name);
     if (derived.ok()) {
@@ -92,6 +99,8 @@ std::string_view HiddenReasonName(HiddenReason reason) {
       return "invalid-definition";
     case HiddenReason::kPolicy:
       return "policy";
+    case HiddenReason::kQuarantined:
+      return "quarantined";
   }
   return "";
 }
@@ -320,6 +329,17 @@ pb::VirtualServerView View::Head() const {
   *out.mutable_resources() = spec_->spec.resources();
   out.mutable_resources()->clear_annotations();  // asked of tools only
   for (const std::string& name : spec_->disabled) out.add_disabled_items(name);
+  for (const auto& from : contributions_) {
+    for (const Candidate& candidate : from->candidates) {
+      if (candidate.hidden != HiddenReason::kQuarantined) continue;
+      if (out.quarantined_size() >= kQuarantinedMax) return out;
+      pb::HiddenItem& item = *out.add_quarantined();
+      item.set_kind(candidate.item->item.kind());
+      item.set_name(candidate.name);
+      item.set_qualified_name(QualifiedName(from->slug, candidate.item->item.original_name()));
+      item.set_detail(candidate.detail);
+    }
+  }
   return out;
 }
 

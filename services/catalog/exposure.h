@@ -34,7 +34,8 @@ enum class HiddenReason : uint8_t {
   kFiltered,
   kConflict,
   kInvalidDefinition,
-  kPolicy
+  kPolicy,
+  kQuarantined
 };
 // "upstream-down", "disabled", ...; empty for kNone.
 std::string_view HiddenReasonName(HiddenReason reason);
@@ -89,6 +90,7 @@ using ContributionPtr = std::shared_ptr<const Contribution>;
 // The input of a contribution.
 struct OfferedItem {
   ItemPtr item;
+  std::string_view quarantine;  // "changed" or "new" where it waits for an approval; else empty
   std::vector<pb::Route> others;
 };
 struct Offer {

@@ -1,6 +1,7 @@
 #include "services/catalog/model.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/base/check.h"
 #include "services/catalog/convert.h"
@@ -115,6 +116,9 @@ void Model::RemoveUpstream(std::string_view name, int64_t revision) {
     RemoveItem(slug, it->second.items.begin()->first, revision);
   }
   AddTombstone({revision, ObjectType::kUpstream, it->second.id()});
+  std::erase_if(pins_, [&id = it->second.id()](const auto& each) {
+    return each.second->approved->item.upstream_id() == id;
+  });
   upstream_names_.erase(it->second.id());
   upstreams_.erase(it);
 }
@@ -190,6 +194,48 @@ const GoneItem* Model::FindGone(const std::string& item_id) const {
   const auto it = gone_.find(item_id);
   return it == gone_.end() ? nullptr : &it->second.item;
 }
+
+PinPtr Model::FindPin(const std::string& item_id) const {
+  const auto it = pins_.find(item_id);
+  return it == pins_.end() ? nullptr : it->second;
+}
+
+ShownItem Model::Shown(const UpstreamSlot& upstream, const ItemSlot& item) const {
+  // What our own services offer changes with what their users make.
+  const bool own = !upstream.record->upstream.spec().service().empty();
+  if (own || pin_policy_.mode == PinMode::kOff) return {item.entry, PinState::kNone, false};
+  return ShowItem(item.entry, FindPin(item.entry->item.id()), pin_policy_);
+}
+
+void Model::SetPinPolicy(PinPolicy policy) {
+  const PinPolicy before = std::exchange(pin_policy_, policy);
+  for (auto& [name, slot] : upstreams_) {
+    for (auto& [key, item] : slot.items) {
+      const ShownItem now = Shown(slot, item);
+      pin_policy_ = before;
+      const ShownItem was = Shown(slot, item);
+      pin_policy_ = policy;
+      if (now.item == was.item && now.quarantined == was.quarantined) continue;
+      item.revision = kPending;
+      touched_.insert(name);
+    }
+  }
+}
+
+void Model::PutPin(const std::string& item_id, PinPtr pin, int64_t revision) {
+  const std::string upstream_id = pin->approved->item.upstream_id();
+  const ItemKey key(pin->approved->item.kind(), pin->approved->item.original_name());
+  pins_[item_id] = pin;
+  const auto name = upstream_names_.find(upstream_id);
+  if (name == upstream_names_.end()) return;
+  UpstreamSlot& slot = upstreams_.at(name->second);
+  const auto item = slot.items.find(key);
+  if (item == slot.items.end()) return;
+  item->second.revision = revision;
+  touched_.insert(name->second);
+}
+
+void Model::RemovePin(const std::string& item_id) { pins_.erase(item_id); }
 
 void Model::AddTombstone(Tombstone tombstone) {
   ++added_;

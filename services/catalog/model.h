@@ -16,6 +16,7 @@
 
 #include "services/catalog/exposure.h"
 #include "services/catalog/item.h"
+#include "services/catalog/pins/pin.h"
 #include "services/catalog/search_index.h"
 
 namespace metamcp::catalog {
@@ -120,6 +121,12 @@ class Model {
   const std::map<std::string, ServerSlot, std::less<>>& servers() const { return servers_; }
   const SearchIndex& index() const { return index_; }
   const std::deque<Tombstone>& tombstones() const { return tombstones_; }
+  const PinPolicy& pin_policy() const { return pin_policy_; }
+  // Null where no definition of this item was approved.
+  PinPtr FindPin(const std::string& item_id) const;
+  const std::unordered_map<std::string, PinPtr>& pins() const { return pins_; }
+  // What clients see of one item of `upstream`.
+  ShownItem Shown(const UpstreamSlot& upstream, const ItemSlot& item) const;
   // What a vanished item was; null if nothing is remembered of it.
   const GoneItem* FindGone(const std::string& item_id) const;
   // By name or id; null if there is none.
@@ -142,6 +149,10 @@ class Model {
   void RemoveItem(std::string_view upstream, ItemKey key, int64_t revision);
   void PutServer(VirtualServerPtr record, int64_t revision);
   void RemoveServer(std::string_view name, int64_t revision);
+  // Everything that it shows otherwise becomes pending.
+  void SetPinPolicy(PinPolicy policy);
+  void PutPin(const std::string& item_id, PinPtr pin, int64_t revision);
+  void RemovePin(const std::string& item_id);
   void SetSeparator(std::string separator);
   void SetHead(int64_t revision) { head_ = revision; }
   void SetFloor(int64_t revision) { floor_ = revision; }
@@ -180,6 +191,8 @@ class Model {
   };
   std::unordered_map<std::string, Remembered> gone_;  // by item id
   uint64_t added_ = 0;                                // tombstones so far
+  PinPolicy pin_policy_;
+  std::unordered_map<std::string, PinPtr> pins_;  // by item id
   std::string separator_ = "__";
   int64_t head_ = 0;
   int64_t floor_ = 0;

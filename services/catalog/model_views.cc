@@ -124,11 +124,14 @@ Offer Model::MakeOffer(const UpstreamSlot& upstream) const {
   const auto targets = RouteTargets(upstream, &equivalents);
   for (const auto& [key, slot] : upstream.items) {
     OfferedItem item;
-    item.item = slot.entry;
+    const ShownItem shown = Shown(upstream, slot);
+    item.item = shown.item;
+    if (shown.quarantined) item.quarantine = PinStateName(shown.state);
     for (size_t i = 0; i < targets.size(); ++i) {
       const auto other = targets[i]->items.find(key);
       if (other == targets[i]->items.end()) continue;
       if (!Interchangeable(*slot.entry, *other->second.entry)) continue;
+      if (Shown(*targets[i], other->second).quarantined) continue;
       pb::Route route;
       route.set_upstream_id(targets[i]->id());
       route.set_item_id(other->second.entry->item.id());

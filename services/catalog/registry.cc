@@ -33,8 +33,8 @@ bool SurelyNotWritten(const absl::Status& status) {
 
 bool ChangeSet::empty() const {
   return put_upstreams.empty() && remove_upstream_ids.empty() && put_items.empty() &&
-         remove_item_ids.empty() && put_servers.empty() && remove_server_ids.empty() &&
-         !separator.has_value() && !request.has_value();
+         remove_item_ids.empty() && put_pins.empty() && put_servers.empty() &&
+         remove_server_ids.empty() && !separator.has_value() && !request.has_value();
 }
 
 Registry::Registry(boost::asio::any_io_executor executor, Persistence& persistence,
@@ -47,12 +47,20 @@ Registry::Registry(boost::asio::any_io_executor executor, Persistence& persisten
       work_signal_(executor),
       publication_(executor) {
   if (!options_.now_us) options_.now_us = NowMicros;
+  model_.SetPinPolicy(options_.pins);
 }
 
 Awaitable<absl::Status> Registry::Load() {
   auto stored = co_await persistence_.Load();
   if (!stored.ok()) co_return stored.status();
+  const bool first = !loaded_;
   Install(*std::move(stored));
+  if (first) {
+    std::vector<std::string> names;
+    for (const auto& [name, slot] : model_.upstreams()) names.push_back(name);
+    for (const std::string& name : names) PinFirstSights(name);
+    if (!pending_pins_.empty()) Changed();
+  }
   co_return absl::OkStatus();
 }
 
@@ -63,6 +71,7 @@ void Registry::Install(StoredCatalog stored) {
   InstallUpstreams(std::move(stored.upstreams));
   InstallItems(std::move(stored.items));
   InstallServers(std::move(stored.servers));
+  InstallPins(std::move(stored.pins), loaded_ ? kPending : stored.revision);
   if (!std::exchange(loaded_, true)) {
     for (Tombstone& t : stored.tombstones) model_.AddTombstone(std::move(t));
     model_.SetFloor(std::max(model_.floor(), stored.floor));
@@ -199,6 +208,7 @@ ChangeSet Registry::TakePending() {
     const GoneItem* gone = model_.FindGone(id);
     changes.tombstones.push_back({0, ObjectType::kItem, id, gone == nullptr ? GoneItem() : *gone});
   }
+  TakePendingPins(&changes);
   pending_upstreams_.clear();
   pending_items_.clear();
   return changes;
@@ -215,6 +225,7 @@ void Registry::ReturnPending(const ChangeSet& changes) {
     }
   }
   for (const std::string& id : changes.remove_item_ids) pending_items_.emplace(id, nullptr);
+  for (const StoredPin& pin : changes.put_pins) pending_pins_.insert(pin.item_id);
 }
 
 Awaitable<absl::Status> Registry::FlushLocked() {

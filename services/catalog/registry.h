@@ -29,6 +29,23 @@ struct RegistryOptions {
   // How often Follow looks whether another process has written; 0: never.
   std::chrono::milliseconds follow{0};
   std::function<int64_t()> now_us;  // NowMicros if empty
+  PinPolicy pins;
+};
+
+// Whose definitions are approved: those of qualified names, or all.
+struct ApproveOptions {
+  std::vector<std::string> names;
+  bool all = false;
+  std::string fingerprint;  // that the one name must have now; empty: any
+};
+
+// A tool whose definition is watched.
+struct PinnedItem {
+  std::string name;  // qualified
+  std::string upstream;
+  ItemPtr now;
+  PinPtr pin;  // null: nobody has approved any definition
+  ShownItem shown;
 };
 
 // The writing side of the catalog: checks a change, stores it, then shows it. What operators and
@@ -97,6 +114,16 @@ class Registry {
   // name that an object of another origin has.
   Awaitable<absl::StatusOr<pb::ApplyConfigResponse>> ApplyConfig(pb::ApplyConfigRequest request);
 
+  // --- Approved definitions (pins/registry_pins.cc). The policy takes effect at once; what is new
+  // then is approved at first sight where the policy says so.
+  void SetPinPolicy(PinPolicy policy);
+  // Ordered by name; empty where nothing is watched.
+  std::vector<PinnedItem> ListPins() const;
+  // Approves what is not approved yet and returns the names. Errors: NOT_FOUND, ABORTED
+  // ETAG_MISMATCH, INVALID_ARGUMENT, the store's.
+  Awaitable<absl::StatusOr<std::vector<std::string>>> ApprovePins(ApproveOptions wanted,
+                                                                  Actor actor);
+
   // --- Providers. Errors: NOT_FOUND; INVALID_ARGUMENT for an unknown kind.
   Awaitable<absl::StatusOr<int64_t>> Report(pb::ReportRequest request);
 
@@ -121,6 +148,11 @@ class Registry {
   void Install(StoredCatalog stored);
   void InstallUpstreams(std::vector<StoredCatalog::At<UpstreamPtr>> stored);
   void InstallItems(std::vector<StoredCatalog::At<AnalyzedItem>> stored);
+  void InstallPins(std::vector<StoredPin> stored, int64_t revision);
+  void PinFirstSights(const std::string& upstream);
+  void WarnOfChange(const std::string& upstream, const ItemEntry& entry) const;
+  void TakePendingPins(ChangeSet* changes);
+  absl::StatusOr<std::vector<ItemPtr>> FindPinned(const ApproveOptions& wanted) const;
   void InstallServers(std::vector<StoredCatalog::At<VirtualServerPtr>> stored);
   Awaitable<absl::Status> Settle();
   Awaitable<absl::StatusOr<int64_t>> Commit(ChangeSet changes);
@@ -177,6 +209,7 @@ class Registry {
   // Shown but not stored yet.
   std::set<std::string> pending_upstreams_;       // names
   std::map<std::string, ItemPtr> pending_items_;  // by id; null: removed
+  std::set<std::string> pending_pins_;            // ids of items
   std::vector<std::pair<std::string, std::string>>
       requests_;  // request id, object id; oldest first
 };

@@ -143,9 +143,11 @@ Awaitable<absl::StatusOr<Registry::ReportPlan>> Registry::PlanReport(
 bool Registry::ApplyItems(const std::string& upstream, ReportPlan plan) {
   bool changed = !plan.changed.empty();
   for (AnalyzedItem& item : plan.changed) {
+    WarnOfChange(upstream, *item.entry);
     pending_items_[item.entry->item.id()] = item.entry;
     model_.PutItem(upstream, std::move(item.entry), item.doc, kPending);
   }
+  PinFirstSights(upstream);
   std::vector<std::pair<int, std::string>> gone;
   for (const auto& [key, item] : model_.FindUpstream(upstream)->items) {
     const auto kept = plan.kept.find(static_cast<pb::ItemKind>(key.first));

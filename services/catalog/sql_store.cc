@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "migrations/catalog.h"
+#include "migrations/pins.h"
 #include "services/catalog/convert.h"
 
 namespace metamcp::catalog {
@@ -101,6 +102,16 @@ absl::Status PutItem(Transaction& tx, std::string_view tenant, const ItemEntry& 
                     {"revision", revision}});
 }
 
+absl::Status PutPin(Transaction& tx, std::string_view tenant, const StoredPin& pin) {
+  return tx.Upsert("catalog_pins", {{"tenant_id", tenant}, {"item_id", pin.item_id}},
+                   {{"upstream_id", pin.upstream_id},
+                    {"original_name", pin.original_name},
+                    {"fingerprint", pin.fingerprint},
+                    {"definition", pin.definition},
+                    {"approved_by", pin.by},
+                    {"approved_us", pin.at_us}});
+}
+
 absl::Status PutServer(Transaction& tx, std::string_view tenant, const VirtualServerRecord& record,
                        int64_t revision) {
   const pb::VirtualServer& server = record.server;
@@ -123,6 +134,9 @@ absl::Status WriteRemovals(Transaction& tx, std::string_view tenant, const Chang
   for (const std::string& id : changes.remove_upstream_ids) {
     METAMCP_RETURN_IF_ERROR(
         Delete(tx, "DELETE FROM catalog_items WHERE tenant_id = :tenant AND upstream_id = :id",
+               tenant, id));
+    METAMCP_RETURN_IF_ERROR(
+        Delete(tx, "DELETE FROM catalog_pins WHERE tenant_id = :tenant AND upstream_id = :id",
                tenant, id));
     METAMCP_RETURN_IF_ERROR(Delete(
         tx, "DELETE FROM catalog_upstreams WHERE tenant_id = :tenant AND id = :id", tenant, id));
@@ -149,6 +163,9 @@ absl::Status WriteObjects(Transaction& tx, std::string_view tenant, const Change
   }
   for (const auto& record : changes.put_servers) {
     METAMCP_RETURN_IF_ERROR(PutServer(tx, tenant, *record, revision));
+  }
+  for (const StoredPin& pin : changes.put_pins) {
+    METAMCP_RETURN_IF_ERROR(PutPin(tx, tenant, pin));
   }
   if (!changes.separator) return absl::OkStatus();
   return tx
@@ -307,6 +324,26 @@ absl::Status ReadServers(Transaction& tx, std::string_view tenant, StoredCatalog
   return absl::OkStatus();
 }
 
+absl::Status ReadPins(Transaction& tx, std::string_view tenant, StoredCatalog* out) {
+  METAMCP_ASSIGN_OR_RETURN(
+      const db::Rows rows,
+      tx.Query("SELECT item_id, upstream_id, original_name, fingerprint, definition, approved_by, "
+               "approved_us FROM catalog_pins WHERE tenant_id = :tenant",
+               {{"tenant", tenant}}));
+  for (const Row& row : rows) {
+    StoredPin pin;
+    METAMCP_ASSIGN_OR_RETURN(pin.item_id, row.Get<std::string>("item_id"));
+    METAMCP_ASSIGN_OR_RETURN(pin.upstream_id, row.Get<std::string>("upstream_id"));
+    METAMCP_ASSIGN_OR_RETURN(pin.original_name, row.Get<std::string>("original_name"));
+    METAMCP_ASSIGN_OR_RETURN(pin.fingerprint, row.Get<std::string>("fingerprint"));
+    METAMCP_ASSIGN_OR_RETURN(pin.definition, row.Get<std::string>("definition"));
+    METAMCP_ASSIGN_OR_RETURN(pin.by, row.Get<std::string>("approved_by"));
+    METAMCP_ASSIGN_OR_RETURN(pin.at_us, row.Get<int64_t>("approved_us"));
+    out->pins.push_back(std::move(pin));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadHistory(Transaction& tx, std::string_view tenant, StoredCatalog* out) {
   METAMCP_ASSIGN_OR_RETURN(const db::Rows removed,
                            tx.Query("SELECT object_type, object_key, revision, version, "
@@ -340,7 +377,8 @@ absl::Status ReadHistory(Transaction& tx, std::string_view tenant, StoredCatalog
 }  // namespace
 
 absl::Status SqlStore::MigrateBlocking(db::Database& database) {
-  return db::MigrateBlocking(database, "catalog", Migrations()).status();
+  METAMCP_RETURN_IF_ERROR(db::MigrateBlocking(database, "catalog", Migrations()).status());
+  return db::MigrateBlocking(database, "pins", pins::Migrations()).status();
 }
 
 absl::StatusOr<StoredCatalog> SqlStore::Load(std::string_view tenant) {
@@ -350,6 +388,7 @@ absl::StatusOr<StoredCatalog> SqlStore::Load(std::string_view tenant) {
     METAMCP_RETURN_IF_ERROR(ReadUpstreams(tx, tenant, &out));
     METAMCP_RETURN_IF_ERROR(ReadItems(tx, tenant, &out));
     METAMCP_RETURN_IF_ERROR(ReadServers(tx, tenant, &out));
+    METAMCP_RETURN_IF_ERROR(ReadPins(tx, tenant, &out));
     METAMCP_RETURN_IF_ERROR(ReadHistory(tx, tenant, &out));
     return out;
   });

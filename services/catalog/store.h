@@ -17,10 +17,22 @@ struct CreateRequest {
   std::string object_id;
 };
 
+// A pin by the id of its item, as it is stored.
+struct StoredPin {
+  std::string item_id;
+  std::string upstream_id;
+  std::string original_name;
+  std::string fingerprint;
+  std::string definition;
+  std::string by;
+  int64_t at_us = 0;
+};
+
 // Everything that one transaction writes.
 struct ChangeSet {
   std::vector<UpstreamPtr> put_upstreams;
-  std::vector<std::string> remove_upstream_ids;  // with their items
+  std::vector<std::string> remove_upstream_ids;  // with their items and pins
+  std::vector<StoredPin> put_pins;
   std::vector<ItemPtr> put_items;
   std::vector<std::string> remove_item_ids;
   std::vector<VirtualServerPtr> put_servers;
@@ -48,6 +60,7 @@ struct StoredCatalog {
   std::vector<At<UpstreamPtr>> upstreams;
   std::vector<At<AnalyzedItem>> items;
   std::vector<At<VirtualServerPtr>> servers;
+  std::vector<StoredPin> pins;
   std::vector<Tombstone> tombstones;    // oldest first
   std::vector<CreateRequest> requests;  // oldest first
 };

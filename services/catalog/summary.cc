@@ -43,6 +43,8 @@ std::string Mend(HiddenReason reason, std::string_view view, std::string_view sl
       return "rename one of the two with an override";
     case HiddenReason::kInvalidDefinition:
       return StrCat("correct it in the server ", slug, "; see 'meta-mcp server logs ", slug, "'");
+    case HiddenReason::kQuarantined:
+      return "look at it: 'meta-mcp tool diff NAME', then 'meta-mcp tool approve NAME'";
     default:
       return "";
   }

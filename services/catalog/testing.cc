@@ -29,6 +29,7 @@ Awaitable<absl::StatusOr<StoredCatalog>> MemoryPersistence::Load() {
     out.items.push_back(std::move(row));
   }
   for (const auto& [id, at] : servers) out.servers.push_back(at);
+  for (const auto& [id, pin] : pins) out.pins.push_back(pin);
   out.tombstones = tombstones;
   out.requests = requests;
   co_return out;
@@ -45,6 +46,10 @@ void MemoryPersistence::Write(const ChangeSet& changes) {
   for (const std::string& id : changes.remove_server_ids) servers.erase(id);
   for (const auto& r : changes.put_upstreams) upstreams[r->upstream.meta().id()] = {r, revision};
   for (const auto& e : changes.put_items) items[e->item.id()] = {e, revision};
+  for (const StoredPin& pin : changes.put_pins) pins[pin.item_id] = pin;
+  for (const std::string& id : changes.remove_upstream_ids) {
+    std::erase_if(pins, [&id](const auto& each) { return each.second.upstream_id == id; });
+  }
   for (const auto& r : changes.put_servers) servers[r->server.meta().id()] = {r, revision};
   for (Tombstone t : changes.tombstones) {
     t.revision = revision;

@@ -38,6 +38,7 @@ class MemoryPersistence final : public Persistence {
   std::map<std::string, StoredCatalog::At<UpstreamPtr>> upstreams;  // by id
   std::map<std::string, StoredCatalog::At<ItemPtr>> items;          // by id
   std::map<std::string, StoredCatalog::At<VirtualServerPtr>> servers;
+  std::map<std::string, StoredPin> pins;  // by item id
   std::vector<Tombstone> tombstones;
   std::vector<CreateRequest> requests;
 

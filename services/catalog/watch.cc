@@ -63,8 +63,11 @@ Batch Collect(Model& model, int64_t since) {
   for (const auto& [name, slot] : model.upstreams()) {
     if (slot.revision > from) batch.upstreams.push_back(slot.record);
     for (const auto& [key, item] : slot.items) {
-      if (item.revision > from && item.entry->invalid.empty()) batch.items.push_back(item.entry);
-      if (item.revision > from && !item.entry->invalid.empty()) {
+      if (item.revision <= from) continue;
+      const ShownItem shown = model.Shown(slot, item);
+      if (shown.item->invalid.empty() && !shown.quarantined) {
+        batch.items.push_back(shown.item);
+      } else {
         batch.removed_items.push_back(item.entry->item.id());
       }
     }
