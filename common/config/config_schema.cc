@@ -234,6 +234,7 @@ Strings in the file may hold references:
 | `${NAME}`, `${env:NAME}` | the environment variable |
 | `${NAME:-text}` | the variable, or `text` when it is not set or empty |
 | `${file:/path}` | the content of the file, without the line break at its end |
+| `${secret:NAME}` | in `mcpServers`: a value of the vault ([secrets](security/secrets.md)) |
 | `$${` | a literal `${` |
 
 A variable that is missing is an error, except in `mcpServers`: there that one server stays
@@ -278,6 +279,7 @@ std::string GenerateConfigSchema() {
   AddMember(&keys, "items", std::move(key_schema));
   AddProperty(&root, "auth.keys", std::move(keys));
   AddProperty(&root, "ai.providers", MapSchema(ObjectSchema(AiProviderFields(), true)));
+  AddProperty(&root, "sandbox.profiles", MapSchema(ObjectSchema(SandboxFields(), true)));
   AddProperty(&root, "mcpServers", MapSchema(std::move(server_schema)));
   AddProperty(&root, "virtualServers", MapSchema(std::move(virtual_schema)));
   AddProperty(&root, "$schema", TypeNode("string"));
@@ -301,8 +303,13 @@ std::string GenerateConfigDocs() {
       "\nAn argument of an override:\n", FieldsTable(ArgumentFields()),
       "\n## Keys\n\nEntries of the list `auth.keys`:\n", FieldsTable(KeyFields()),
       "\n## Models\n\nEntries of `ai.providers`, by a name of your own ([AI](ai.md)):\n",
-      FieldsTable(AiProviderFields()), "\n## Settings\n", SettingsTables(), "\nThe sections ",
-      future, " are reserved; a file that uses one of them is refused by this version.\n");
+      FieldsTable(AiProviderFields()),
+      "\n## Sandbox profiles\n\nEntries of `sandbox.profiles`, by a name of your own "
+      "([what a server may touch](security/sandbox.md)):\n",
+      FieldsTable(SandboxFields()), "\n## Settings\n", SettingsTables(),
+      "\nReserved, and "
+      "refused by this version: ",
+      future, ".\n");
 }
 
 }  // namespace metamcp::config

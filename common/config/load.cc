@@ -53,7 +53,8 @@ class RootReader {
       if (!IsServersKey(member.key)) ExpandTree(context_, &member.value);
     }
     ObjectReader reader(context_, Settings(), &context_.config());
-    reader.more_keys = {"mcpServers", "virtualServers", "auth.keys", "ai.providers"};
+    reader.more_keys = {"mcpServers", "virtualServers", "auth.keys", "ai.providers",
+                        "sandbox.profiles"};
     reader.extra = [this](const std::string& path, const JsonMember& member) {
       return ReadExtra(path, member);
     };
@@ -68,6 +69,7 @@ class RootReader {
     }
     if (virtual_ != nullptr) ReadVirtualServers(context_, *virtual_);
     CheckAiOrder(context_, *root);
+    CheckSandboxLinks(context_, *root);
     CheckAcross(*root);
   }
 
@@ -87,6 +89,8 @@ class RootReader {
       ReadKeys(context_, member.value);
     } else if (key == "ai.providers") {
       ReadAiProviders(context_, member.value);
+    } else if (key == "sandbox.profiles") {
+      ReadSandboxProfiles(context_, member.value);
     } else if (key == "inputs") {
       context_.Note(member.at, "inputs is ignored: nobody can be asked at start",
                     "write ${VAR} instead of ${input:...} and set the variable");
