@@ -27,7 +27,7 @@ const skip = !existsSync(PYTHON) ? 'no python3' : !bwrap ? 'no bubblewrap' : fal
 const REAL = ['write outside', 'symlink out', 'loopback of the machine', '4 GiB'];
 // Only root sees into a process that is not dumpable.
 const REAL_AS_ROOT = ['see the gateway', 'environment of the parent', 'shadow'];
-const NOT_AN_ESCAPE = ['proxy to the allowed place', 'daemon'];
+const NOT_AN_ESCAPE = ['proxy to the allowed place', 'plain request to the allowed place', 'daemon'];
 
 const callTool = (gateway, name, args) =>
   modernRequest(gateway.mcpUrl, 'tools/call', { name, arguments: args });
@@ -141,8 +141,11 @@ function suite(title, uid) {
     }
 
     test('the allow-list lets through what it names', async () => {
-      const { escaped, detail } = await attempt('listed', 'proxy to the allowed place');
-      assert.ok(escaped, detail);
+      for (const way of ['proxy to the allowed place', 'plain request to the allowed place']) {
+        const { escaped, detail } = await attempt('listed', way);
+        assert.ok(escaped, `${way}: ${detail}`);
+        assert.equal((await attempt('strict', way)).escaped, false, way);
+      }
     });
 
     test('a line of 1 GiB ends the server alone', async () => {
