@@ -23,6 +23,9 @@ namespace {
 
 constexpr size_t kLinksMax = 256;
 constexpr int kLoggedMax = 50;  // refusals of one child
+// Names are looked up one after the other in this process: a server must not fill the queue.
+constexpr int kLookupsMax = 4;
+constexpr std::chrono::milliseconds kLookupWait(10);
 constexpr std::chrono::seconds kHeadTime(10);
 constexpr std::chrono::seconds kConnectTime(20);
 
@@ -177,9 +180,17 @@ Awaitable<bool> EgressProxy::Open(std::shared_ptr<Link> link, std::string host, 
     why += " is not in the network rules of this server's sandbox";
   } else {
     link->CloseAfter(kConnectTime, link);
+    boost::asio::steady_timer turn(executor_);
+    while (lookups_ >= kLookupsMax) {
+      turn.expires_after(kLookupWait);
+      co_await turn.async_wait(Tuple());
+      if (closed_ || !link->inner.is_open()) co_return false;
+    }
     Tcp::resolver resolver(executor_);
     const std::string service = std::to_string(port);
+    ++lookups_;
     auto [error, found] = co_await resolver.async_resolve(host, service, Tuple());
+    --lookups_;
     bool forbidden = false;
     if (!error) {
       for (const auto& one : found) {

@@ -71,6 +71,7 @@ class EgressProxy : public std::enable_shared_from_this<EgressProxy> {
   Local::acceptor acceptor_;
   std::set<std::shared_ptr<Link>> links_;
   int logged_ = 0;
+  int lookups_ = 0;  // under way
   bool closed_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <boost/asio/io_context.hpp>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -14,6 +15,7 @@
 #include "services/connector/sandbox/plan.h"
 #include "services/connector/sandbox/profile.h"
 #include "services/connector/sandbox/proxy_request.h"
+#include "services/connector/sandbox/runner.h"
 
 namespace metamcp::connector::sandbox {
 namespace {
@@ -293,6 +295,89 @@ TEST(SandboxMachine, SaysWhatItEnforces) {
   const std::string said = Describe(machine);
   EXPECT_EQ(machine.confines, said.find("none: ") != 0) << said;
   EXPECT_EQ(machine.confines, machine.why.empty()) << machine.why;
+}
+
+class RunnerTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<Runner> Make(config::SandboxConfig settings, Machine machine) {
+    return std::make_unique<Runner>(io_.get_executor(), tasks_, std::move(settings),
+                                    std::move(machine));
+  }
+  static UpstreamSandbox Named(const std::string& profile) {
+    UpstreamSandbox spec;
+    spec.set_profile(profile);
+    return spec;
+  }
+  static SpawnOptions Command(const std::string& command, std::vector<std::string> args = {}) {
+    SpawnOptions options;
+    options.command = command;
+    options.args = std::move(args);
+    return options;
+  }
+  boost::asio::io_context io_{1};
+  TaskGroup tasks_{io_.get_executor()};
+};
+
+TEST_F(RunnerTest, WhatCannotBeEnforcedDoesNotStart) {
+  RecordProperty("req", "NFR-004");
+  Machine machine;
+  machine.why = "no user name spaces";
+  const auto careful = Make({}, machine);
+  const auto refused = careful->Plan("a", Command("/bin/true"), Named("strict"));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("no user name spaces"));
+  EXPECT_TRUE(careful->Plan("a", Command("/bin/true"), Named("none")).ok());
+  EXPECT_EQ(careful->Shown(Named("none")), "none");
+  config::SandboxConfig settings;
+  settings.unsafe = true;
+  const auto careless = Make(settings, machine);
+  EXPECT_TRUE(careless->Plan("a", Command("/bin/true"), Named("strict")).ok());
+  EXPECT_THAT(careless->Shown(Named("strict")), HasSubstr("unsafe: strict is not enforced"));
+}
+
+TEST_F(RunnerTest, ALimitThatNobodyEnforcesIsSaid) {
+  Machine machine;
+  machine.bwrap = "/usr/bin/bwrap";
+  machine.confines = true;
+  const auto runner = Make({}, machine);
+  const auto refused = runner->Plan("a", Command("/bin/true"), Named("strict"));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("no limit of processes"));
+}
+
+TEST_F(RunnerTest, ProductionWantsASandboxAndExactVersions) {
+  config::SandboxConfig settings;
+  settings.production = true;
+  Machine machine;
+  machine.bwrap = "/usr/bin/bwrap";
+  machine.confines = machine.limits_processes = true;
+  const auto runner = Make(settings, machine);
+  EXPECT_THAT(
+      std::string(runner->Plan("a", Command("/bin/true"), Named("none")).status().message()),
+      HasSubstr("without a sandbox"));
+  EXPECT_THAT(std::string(runner->Plan("a", Command("npx", {"-y", "x@latest"}), Named("strict"))
+                              .status()
+                              .message()),
+              HasSubstr("x@1.2.3"));
+  EXPECT_TRUE(runner->Plan("a", Command("/bin/true"), Named("strict")).ok());
+  EXPECT_FALSE(runner->Plan("a", Command("/no/such/program"), Named("strict")).ok());
+}
+
+TEST_F(RunnerTest, SecretsAreNoVariables) {
+  Machine machine;
+  machine.bwrap = "/usr/bin/bwrap";
+  machine.confines = machine.limits_processes = true;
+  const config::Environment environment = {{"secret:TOK", "planted"}, {"SEEN", "value"}};
+  const auto runner = Make({}, machine);
+  runner->UseEnvironment(environment);
+  UpstreamSandbox spec = Named("strict");
+  spec.add_env("secret:TOK");
+  spec.add_env("SEEN");
+  const auto plan = runner->Plan("a", Command("/bin/true"), spec);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  std::string orders(64 << 10, '\0');
+  const ssize_t n = ::pread(plan->fds[1], orders.data(), orders.size(), 0);
+  orders.resize(static_cast<size_t>(n));
+  EXPECT_THAT(orders, HasSubstr("ESEEN=value"));
+  EXPECT_THAT(orders, Not(HasSubstr("planted")));
 }
 
 }  // namespace
