@@ -1,6 +1,6 @@
 # The thin front: every target calls a script or a CMake preset, which also work on their own.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run cluster test check chaos rolling soak packaging bench fuzz coverage format lint clean distclean
+.PHONY: help setup build run cluster test check attacks chaos rolling soak packaging bench fuzz coverage format lint clean distclean
 
 help:
 	@echo "Meta-MCP"
@@ -22,6 +22,7 @@ help:
 	@echo "  make rolling    restart and upgrade of a cluster under 500 calls a second"
 	@echo "  make soak       10,000 clients and 1,667 calls a second for SOAK_SECONDS (600)"
 	@echo "  make packaging  images, chart, compose, units, tarball, backup and restore"
+	@echo "  make attacks    attacks on running gateways, each with its outcome (docs/attacks.md)"
 	@echo "  make fuzz       each fuzz target for FUZZ_SECONDS (60)"
 	@echo "  make coverage   lines covered by the unit tests"
 	@echo "  make bench      latency, throughput, CPU and memory"
@@ -48,6 +49,10 @@ test:
 
 check:
 	@scripts/check
+
+attacks:
+	@scripts/build dev meta-mcp
+	@METAMCP_BIN=$$PWD/build/dev/bin/meta-mcp .cache/node/node_modules/node-linux-*/bin/node tests/attacks/run.mjs
 
 chaos:
 	@scripts/chaos

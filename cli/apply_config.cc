@@ -22,6 +22,19 @@ void FillAuth(const config::ServerAuthConfig& from, catalog::v1::UpstreamAuth& t
   to.set_identity_client_secret(from.identity_client_secret);
 }
 
+void FillSandbox(const config::SandboxRules& from, catalog::v1::UpstreamSandbox& to) {
+  to.set_profile(from.profile);
+  to.mutable_read()->Assign(from.read.begin(), from.read.end());
+  to.mutable_write()->Assign(from.write.begin(), from.write.end());
+  to.mutable_network()->Assign(from.network.begin(), from.network.end());
+  to.mutable_env()->Assign(from.env.begin(), from.env.end());
+  to.set_memory_bytes(from.memory_bytes);
+  to.set_processes(static_cast<int32_t>(from.processes));
+  to.set_cpu_s(from.cpu_s);
+  to.set_files(static_cast<int32_t>(from.files));
+  to.set_file_bytes(from.file_bytes);
+}
+
 void FillUpstream(const std::string& key, const config::ServerConfig& from,
                   catalog::v1::Upstream& to) {
   auto& meta = *to.mutable_meta();
@@ -54,6 +67,7 @@ void FillUpstream(const std::string& key, const config::ServerConfig& from,
   spec.set_untrusted(!from.trusted);
   spec.set_concurrency(static_cast<int32_t>(from.concurrency));
   if (from.auth != config::ServerAuthConfig()) FillAuth(from.auth, *spec.mutable_auth());
+  if (from.sandbox != config::SandboxRules()) FillSandbox(from.sandbox, *spec.mutable_sandbox());
 }
 
 void FillSelector(const config::SelectorConfig& from, catalog::v1::Selector& to) {

@@ -32,6 +32,7 @@ void AddCommands(CommandTree& tree) {
   AddResourceCommands(root);
   AddPromptCommands(root);
   AddVirtualCommands(root);
+  AddSecretCommands(root);
   AddWorkflowCommands(root);
   AddAuditCommands(root);
   AddInsightCommands(root);

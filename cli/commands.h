@@ -8,6 +8,7 @@ namespace metamcp::cli {
 void AddServerCommands(Command& root);
 void AddServerEditCommands(Command& group);
 void AddLoginCommands(Command& group);
+void AddSecretCommands(Command& root);
 void AddToolCommands(Command& root);
 void AddCallCommand(Command& group);
 void AddPinCommands(Command& group);

@@ -72,6 +72,9 @@ class CommandContext {
   std::function<int(const ServeOptions&)> run_migrate;        // cli/serve.h
   std::function<int(const TranslateOptions&)> run_translate;  // cli/translate.h
   std::function<int(const EvalOptions&)> run_ai_eval;         // cli/ai_eval.h
+  // What this machine can enforce for programs that it starts, or "none: " and why not;
+  // cli/serve.h.
+  std::function<std::string()> describe_sandbox;
   // Starts a gateway on this machine that ends when it is not used; empty: commands do not.
   std::function<absl::Status(const CommandContext&)> start_gateway;
   std::string program = "meta-mcp";  // how to start this program again

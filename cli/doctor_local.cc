@@ -69,6 +69,15 @@ bool Findings::failed() const {
 void CheckInstallation(CommandContext& ctx, Findings* findings) {
   const std::string area(kInstallation);
   findings->Ok(area, "version", StrCat("meta-mcp ", METAMCP_VERSION, " at ", ctx.program));
+  if (ctx.describe_sandbox) {
+    const std::string sandbox = ctx.describe_sandbox();
+    if (sandbox.rfind("none: ", 0) == 0) {
+      findings->Warn(area, "sandbox", sandbox,
+                     "Servers run with your rights; see docs/security/sandbox.md.", "spawn.md");
+    } else {
+      findings->Ok(area, "sandbox", sandbox);
+    }
+  }
   const std::string folder = ctx.DataDir();
   struct stat info {};
   if (::stat(folder.c_str(), &info) != 0) {

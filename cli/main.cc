@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   context.run_serve = metamcp::cli::RunServe;
   context.run_migrate = metamcp::cli::RunMigrate;
   context.run_translate = metamcp::cli::RunTranslate;
+  context.describe_sandbox = metamcp::cli::DescribeSandbox;
   context.run_ai_eval = metamcp::cli::RunAiEval;
   context.start_gateway = metamcp::cli::StartOnDemandBlocking;
   const int code =

@@ -150,4 +150,8 @@ int RunServe(const ServeOptions& options) {
   return code;
 }
 
+std::string DescribeSandbox() {
+  return Describe(connector::sandbox::ProbeBlocking(connector::sandbox::CgroupUse::kLook));
+}
+
 }  // namespace metamcp::cli

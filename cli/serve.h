@@ -24,6 +24,10 @@ struct ServeOptions {
 // code: 0, 1 failed, 2 configuration.
 int RunServe(const ServeOptions& options);
 
+// What this machine can enforce for programs that are started here, or "none: " and why not.
+// Blocks some 20 ms.
+std::string DescribeSandbox();
+
 // Brings the tables of `options.services` up to date, says so on stdout and ends.
 // Blocks. Returns the exit code: 0, 1 failed, 2 configuration.
 int RunMigrate(const ServeOptions& options);

@@ -62,6 +62,7 @@ void PrintServer(CommandContext& ctx, const nlohmann::json& upstream,
   row("state", StateText(upstream));
   row("detail", TextOf(status, "detail"));
   row("since", TimeText(NumberOf(status, "sinceUs")));
+  row("sandbox", TextOf(status, "sandbox"));
   row("era", TextOf(status, "era"));
   row("protocol", TextOf(status, "protocolVersion"));
   const nlohmann::json& info = ObjectOf(status, "serverInfo");

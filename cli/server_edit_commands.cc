@@ -19,7 +19,7 @@ namespace metamcp::cli {
 namespace {
 
 struct AddOptions {
-  std::string name, url, type, cwd, era = "auto";
+  std::string name, url, type, cwd, era = "auto", sandbox;
   std::vector<std::string> command, env, headers, tags;
   int64_t timeout_ms = 0;
   int64_t priority = 0;
@@ -67,6 +67,7 @@ absl::StatusOr<config::ServerConfig> ServerOf(const AddOptions& o) {
   server.tags = o.tags;
   server.disabled = o.disabled;
   server.allow_plain_http = o.allow_plain_http;
+  server.sandbox.profile = o.sandbox;
   server.display_name = o.name;
   METAMCP_RETURN_IF_ERROR(SplitPairs(o.env, '=', "--env", &server.env));
   METAMCP_RETURN_IF_ERROR(SplitPairs(o.headers, ':', "--header", &server.headers));
@@ -86,6 +87,7 @@ std::string UpstreamBody(const config::ServerConfig& server) {
   spec["era"] = server.era;
   if (server.timeout_ms > 0) spec["timeoutMs"] = server.timeout_ms;
   if (server.priority != 0) spec["priority"] = server.priority;
+  if (!server.sandbox.profile.empty()) spec["sandbox"] = {{"profile", server.sandbox.profile}};
   if (server.allow_plain_http) spec["allowPlainHttp"] = true;
   nlohmann::ordered_json meta;
   meta["name"] = Slug(server.display_name);
@@ -159,6 +161,8 @@ void AddServerEditCommands(Command& group) {
       .List("-e,--env", &o->env, "a variable of its process; ${VAR} is looked up at connect",
             "NAME=VALUE")
       .List("-H,--header", &o->headers, "a header of every request to it", "NAME:VALUE")
+      .Option("--sandbox", &o->sandbox,
+              "what it may touch: none, default, strict or your own profile", "PROFILE")
       .Option("--cwd", &o->cwd, "folder it runs in", "FOLDER")
       .Choice("--era", &o->era, {"auto", "legacy", "modern"}, "protocol era, where it must be set")
       .Integer("--timeout", &o->timeout_ms, 1, 86'400'000, "of one call", "MS")

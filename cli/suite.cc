@@ -158,6 +158,10 @@ absl::Status Suite::StartConnector() {
   http_client_ = http::NewHttpClient(io_.get_executor(), client);
   connector::AppOptions app;
   app.connector = config.connector;
+  app.sandbox = config.sandbox;
+  app.machine = connector::sandbox::ProbeBlocking(connector::sandbox::CgroupUse::kUse);
+  Log(LogLevel::kInfo, "sandbox.probed",
+      {{"profile", config.sandbox.profile}, {"enforces", Describe(app.machine)}});
   app.catalog = config.catalog;
   app.environment = ground_.load_options.env;
   app.result_bytes_max = static_cast<size_t>(config.limits.result_bytes_max);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/kdf.h>
@@ -17,6 +18,7 @@
 #include "absl/strings/escaping.h"
 #include "common/base/check.h"
 #include "common/base/ids.h"
+#include "common/base/locked_bytes.h"
 #include "common/base/strings.h"
 
 namespace metamcp {
@@ -121,8 +123,13 @@ absl::StatusOr<std::vector<KeyRing::Key>> ParseKeyFile(const std::string& path,
 
 struct KeyRing::Derived {
   std::string kid;
-  std::array<std::string, kPurposes> subkeys;
-  bool operator==(const Derived&) const = default;
+  std::shared_ptr<const LockedBytes> bytes;  // one subkey of kKeyBytes for each purpose
+  std::string_view subkey(SealPurpose purpose) const {
+    return bytes->view().substr(static_cast<size_t>(purpose) * kKeyBytes, kKeyBytes);
+  }
+  bool operator==(const Derived& other) const {
+    return kid == other.kid && bytes->view() == other.bytes->view();
+  }
 };
 
 KeyRing::KeyRing(std::shared_ptr<const Keys> keys) : keys_(std::move(keys)) {}
@@ -140,6 +147,12 @@ bool KeyRing::Replace(const KeyRing& other) {
 }
 
 absl::StatusOr<KeyRing> KeyRing::Create(std::vector<Key> keys) {
+  struct Wipe {
+    std::vector<Key>* keys;
+    ~Wipe() {
+      for (Key& key : *keys) OPENSSL_cleanse(key.secret.data(), key.secret.size());
+    }
+  } wipe{&keys};
   if (keys.empty()) return absl::InvalidArgumentError("a key ring needs at least one key");
   auto derived = std::make_shared<Keys>();
   std::set<std::string> kids;
@@ -157,7 +170,14 @@ absl::StatusOr<KeyRing> KeyRing::Create(std::vector<Key> keys) {
     }
     Derived d;
     d.kid = key.kid;
-    for (int i = 0; i < kPurposes; ++i) d.subkeys[i] = DeriveKey(key.secret, kPurposeNames[i]);
+    std::string subkeys;
+    for (int i = 0; i < kPurposes; ++i) {
+      std::string subkey = DeriveKey(key.secret, kPurposeNames[i]);
+      subkeys += subkey;
+      OPENSSL_cleanse(subkey.data(), subkey.size());
+    }
+    d.bytes = std::make_shared<LockedBytes>(subkeys);
+    OPENSSL_cleanse(subkeys.data(), subkeys.size());
     derived->push_back(std::move(d));
   }
   return KeyRing(std::move(derived));
@@ -197,6 +217,7 @@ absl::StatusOr<KeyRing> KeyRing::LoadBlocking(const std::string& path, unsigned 
   }
   if (!text.ok()) return text.status();
   auto keys = ParseKeyFile(path, *text);
+  OPENSSL_cleanse(text->data(), text->size());
   if (!keys.ok()) return keys.status();
   return Create(*std::move(keys));
 }
@@ -215,7 +236,7 @@ std::string KeyRing::Seal(SealPurpose purpose, std::string_view plain,
   Cipher cipher;
   std::string body(plain.size() + kTagBytes, '\0');
   int n = 0;
-  const std::string& subkey = key.subkeys[static_cast<int>(purpose)];
+  const std::string_view subkey = key.subkey(purpose);
   METAMCP_CHECK(EVP_EncryptInit_ex(cipher.ctx, EVP_aes_256_gcm(), nullptr, U(subkey), U(nonce)) ==
                 1);
   METAMCP_CHECK(EVP_EncryptUpdate(cipher.ctx, nullptr, &n, U(aad), static_cast<int>(aad.size())) ==
@@ -246,7 +267,7 @@ std::optional<std::string> KeyRing::Open(SealPurpose purpose, std::string_view s
     std::string plain(size, '\0');
     Cipher cipher;
     int n = 0;
-    const std::string& subkey = key.subkeys[static_cast<int>(purpose)];
+    const std::string_view subkey = key.subkey(purpose);
     const bool ok =
         EVP_DecryptInit_ex(cipher.ctx, EVP_aes_256_gcm(), nullptr, U(subkey), U(nonce)) == 1 &&
         EVP_DecryptUpdate(cipher.ctx, nullptr, &n, U(aad), static_cast<int>(aad.size())) == 1 &&
@@ -261,7 +282,7 @@ std::optional<std::string> KeyRing::Open(SealPurpose purpose, std::string_view s
 
 std::string KeyRing::Mac(SealPurpose purpose, std::string_view data) const {
   const auto ring = keys();
-  const std::string& key = ring->front().subkeys[static_cast<int>(purpose)];
+  const std::string_view key = ring->front().subkey(purpose);
   std::string out(EVP_MAX_MD_SIZE, '\0');
   unsigned int size = 0;
   METAMCP_CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), U(data), data.size(),

@@ -64,6 +64,34 @@ struct ServerAuthConfig {
   bool operator==(const ServerAuthConfig&) const = default;
 };
 
+// What a server over stdio may touch. Empty and 0: as the profile says that this one is based on.
+struct SandboxRules {
+  std::string profile;               // none, default, strict or a name of sandbox.profiles
+  std::vector<std::string> read;     // paths that can be read, beside the system's programs
+  std::vector<std::string> write;    // paths that can be changed
+  std::vector<std::string> network;  // none, host, public, or host:port
+  std::vector<std::string> env;      // variables of ours that it sees
+  int64_t memory_bytes = 0;
+  int64_t processes = 0;
+  int64_t cpu_s = 0;  // of each process
+  int64_t files = 0;  // open ones, of each process
+  int64_t file_bytes = 0;
+  bool operator==(const SandboxRules&) const = default;
+};
+
+struct SandboxConfig {
+  std::string profile = "none";  // of servers that name none
+  std::map<std::string, SandboxRules> profiles;
+  bool unsafe = false;
+  bool production = false;
+  bool operator==(const SandboxConfig&) const = default;
+};
+
+struct SecretsConfig {
+  bool dumps = false;
+  bool operator==(const SecretsConfig&) const = default;
+};
+
 // One upstream. command, args, env, url and headers hold ${VAR} references unexpanded: the
 // connector expands them when it connects (expand.h).
 struct ServerConfig {
@@ -89,6 +117,7 @@ struct ServerConfig {
   TlsConfig tls;
   bool allow_plain_http = false;
   ServerAuthConfig auth;
+  SandboxRules sandbox;
   bool operator==(const ServerConfig&) const = default;
 };
 
@@ -364,6 +393,8 @@ struct Config {
   std::map<std::string, VirtualServerConfig> virtual_servers;  // by name (a slug)
   AuthConfig auth;
   LimitsConfig limits;
+  SandboxConfig sandbox;
+  SecretsConfig secrets;
   DatabaseConfig database;
   ServicesConfig services;
   CatalogConfig catalog;

@@ -234,6 +234,7 @@ Strings in the file may hold references:
 | `${NAME}`, `${env:NAME}` | the environment variable |
 | `${NAME:-text}` | the variable, or `text` when it is not set or empty |
 | `${file:/path}` | the content of the file, without the line break at its end |
+| `${secret:NAME}` | in `mcpServers`: a value of the vault ([secrets](security/secrets.md)) |
 | `$${` | a literal `${` |
 
 A variable that is missing is an error, except in `mcpServers`: there that one server stays
@@ -285,6 +286,7 @@ std::string GenerateConfigSchema() {
   AddMember(&rules, "items", std::move(rule_schema));
   AddProperty(&root, "limits.rules", std::move(rules));
   AddProperty(&root, "ai.providers", MapSchema(ObjectSchema(AiProviderFields(), true)));
+  AddProperty(&root, "sandbox.profiles", MapSchema(ObjectSchema(SandboxFields(), true)));
   AddProperty(&root, "mcpServers", MapSchema(std::move(server_schema)));
   AddProperty(&root, "virtualServers", MapSchema(std::move(virtual_schema)));
   AddProperty(&root, "$schema", TypeNode("string"));
@@ -311,8 +313,13 @@ std::string GenerateConfigDocs() {
       FieldsTable(AiProviderFields()),
       "\n## Limits\n\nEntries of the list `limits.rules`; a change takes effect at once "
       "([security](security.md#how-much)):\n",
-      FieldsTable(LimitRuleFields()), "\n## Settings\n", SettingsTables(), "\nThe sections ",
-      future, " are reserved; a file that uses one of them is refused by this version.\n");
+      FieldsTable(LimitRuleFields()),
+      "\n## Sandbox profiles\n\nEntries of `sandbox.profiles`, by a name of your own "
+      "([what a server may touch](security/sandbox.md)):\n",
+      FieldsTable(SandboxFields()), "\n## Settings\n", SettingsTables(),
+      "\nReserved, and "
+      "refused by this version: ",
+      future, ".\n");
 }
 
 }  // namespace metamcp::config

@@ -81,6 +81,14 @@ ConfigDiff Diff(const Config& before, const Config& after) {
     change.restart = true;
     out.settings.push_back(std::move(change));
   }
+  if (before.sandbox.profiles != after.sandbox.profiles) {
+    SettingChange change;
+    change.path = "sandbox.profiles";
+    change.before = "as before";
+    change.after = "changed";
+    change.restart = true;
+    out.settings.push_back(std::move(change));
+  }
   return out;
 }
 

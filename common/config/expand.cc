@@ -31,10 +31,11 @@ bool IsName(std::string_view s) {
 }
 
 absl::Status Malformed(std::string_view what) {
-  return MakeError("CONFIG_INVALID", kDomain,
-                   StrCat(what,
-                          "; write ${NAME}, ${NAME:-default}, ${env:NAME} or ${file:/path}, "
-                          "and $${ for a literal ${"));
+  return MakeError(
+      "CONFIG_INVALID", kDomain,
+      StrCat(what,
+             "; write ${NAME}, ${NAME:-default}, ${env:NAME}, ${file:/path} or ${secret:NAME}, "
+             "and $${ for a literal ${"));
 }
 
 // Takes apart the reference that starts at text[start] == '$', text[start + 1] == '{'.
@@ -58,6 +59,14 @@ absl::StatusOr<Parts> Split(std::string_view text, size_t start) {
     parts.reference.name = std::string(body.substr(5));
     if (parts.reference.name.empty() || parts.reference.name[0] != '/') {
       return Malformed("a ${file:...} reference has no absolute path");
+    }
+    return parts;
+  }
+  if (body.substr(0, 7) == "secret:") {
+    parts.reference.kind = Reference::Kind::kSecret;
+    parts.reference.name = std::string(body.substr(7));
+    if (!IsName(parts.reference.name)) {
+      return Malformed(StrCat("'", body.substr(0, 64), "' is no secret's name"));
     }
     return parts;
   }
@@ -110,6 +119,17 @@ absl::Status ExpandInto(std::string_view text, const Environment& env, const Exp
       METAMCP_ASSIGN_OR_RETURN(const std::string content,
                                ReadSecretFile(parts.reference.name, options));
       *out += content;
+      continue;
+    }
+    if (parts.reference.kind == Reference::Kind::kSecret) {
+      const auto secret = env.find(StrCat("secret:", parts.reference.name));
+      if (secret == env.end()) {
+        return MakeError("NOT_FOUND", kDomain,
+                         StrCat("the vault has no secret ", parts.reference.name,
+                                "; meta-mcp secret set ", parts.reference.name, " adds it"),
+                         {{"secret", parts.reference.name}});
+      }
+      *out += secret->second;
       continue;
     }
     const auto found = env.find(parts.reference.name);

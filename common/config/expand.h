@@ -26,6 +26,7 @@ struct ExpandOptions {
 //   ${VAR}, ${env:VAR}      the variable; an error when it is not set
 //   ${VAR:-text}            `text` (which may hold references) when VAR is not set or empty
 //   ${file:/absolute/path}  the content of the file, without one newline at its end
+//   ${secret:NAME}          the entry "secret:NAME" of `env`, which the vault's owner puts there
 //   $${                     a literal ${
 // A '$' before anything else is itself. Blocks only for ${file:...}. The value of a variable is not
 // searched for references again.
@@ -35,9 +36,9 @@ absl::StatusOr<std::string> Expand(std::string_view text, const Environment& env
                                    const ExpandOptions& options = {});
 
 struct Reference {
-  enum class Kind { kVariable, kFile };
+  enum class Kind { kVariable, kFile, kSecret };
   Kind kind = Kind::kVariable;
-  std::string name;  // the variable, or the path
+  std::string name;  // the variable, the path, or the secret
   bool has_default = false;
 };
 

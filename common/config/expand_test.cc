@@ -11,11 +11,26 @@
 namespace metamcp::config {
 namespace {
 
-const Environment kEnv = {{"A", "one"}, {"EMPTY", ""}, {"REF", "${A}"}};
+const Environment kEnv = {
+    {"A", "one"}, {"EMPTY", ""}, {"REF", "${A}"}, {"secret:TOK", "sealed ${A}"}};
 
 std::string Ok(std::string_view text) {
   const auto result = Expand(text, kEnv);
   return result.ok() ? *result : StrCat("ERROR ", Sv(result.status().message()));
+}
+
+TEST(ExpandTest, SecretsComeFromTheVaultOnly) {
+  EXPECT_EQ(Ok("a ${secret:TOK} b"), "a sealed ${A} b");
+  EXPECT_EQ(Ok("${NONE:-${secret:TOK}}"), "sealed ${A}");
+  const auto missing = Expand("${secret:A}", kEnv);
+  EXPECT_EQ(GetErrorInfo(missing.status())->metadata.at("secret"), "A");
+  for (const char* bad : {"${secret:}", "${secret:a b}", "${secret:A:-x}", "${secret:../x}"}) {
+    EXPECT_EQ(Ok(bad).substr(0, 6), "ERROR ") << bad;
+  }
+  const auto references = References("${secret:TOK}");
+  ASSERT_EQ(references.size(), 1u);
+  EXPECT_EQ(references[0].kind, Reference::Kind::kSecret);
+  EXPECT_EQ(references[0].name, "TOK");
 }
 
 TEST(ExpandTest, ReplacesEveryDocumentedForm) {

@@ -10,6 +10,27 @@ namespace {
 Slot NoSlot(void*) { return std::monostate(); }
 
 constexpr int64_t kDayMs = 86'400'000;
+constexpr int64_t kYearS = 366 * 86'400;
+constexpr int64_t kTiB = int64_t{1} << 40;
+
+// Rules of a sandbox, which a server and an own profile share.
+constexpr std::string_view kSandboxRead =
+    "Paths it can read, beside the system's programs and what its command needs.";
+constexpr std::string_view kSandboxWrite = "Paths it can change.";
+constexpr std::string_view kSandboxNetwork =
+    "none; or host, this machine's network as it is; or what the filtering proxy lets through: "
+    "public for all public addresses on ports 80 and 443, and entries host:port or *.domain:port.";
+constexpr std::string_view kSandboxEnv =
+    "Variables of the gateway's environment that it sees, beside what env gives it.";
+constexpr std::string_view kSandboxMemory =
+    "Memory of all its processes together where there are cgroups, else of each; 0 keeps the "
+    "profile's.";
+constexpr std::string_view kSandboxProcesses =
+    "Processes and threads at once; 0 keeps the profile's.";
+constexpr std::string_view kSandboxCpu =
+    "Processor time of each of its processes; 0 keeps the profile's.";
+constexpr std::string_view kSandboxFiles = "Open files of each process; 0 keeps the profile's.";
+constexpr std::string_view kSandboxFileBytes = "Largest file it writes; 0 keeps the profile's.";
 
 constexpr Field Make(std::string_view path, FieldType type, Slot (*slot)(void*),
                      std::string_view description) {
@@ -140,6 +161,37 @@ constexpr Field kServer[] = {
          "Our client there."),
     Secret(Make("auth.identityClientSecret", FieldType::kString,
                 SLOT(ServerConfig, auth.identity_client_secret), "Its secret.")),
+    Make("sandbox.profile", FieldType::kString, SLOT(ServerConfig, sandbox.profile),
+         "What a program on this machine may touch: none, default, strict, or a name of "
+         "sandbox.profiles; empty is sandbox.profile. \"sandbox\": \"strict\" is short for it. The "
+         "keys that follow change single rules, as they do in sandbox.profiles."),
+    Make("sandbox.read", FieldType::kStrings, SLOT(ServerConfig, sandbox.read), kSandboxRead),
+    Make("sandbox.write", FieldType::kStrings, SLOT(ServerConfig, sandbox.write), kSandboxWrite),
+    Make("sandbox.network", FieldType::kStrings, SLOT(ServerConfig, sandbox.network),
+         kSandboxNetwork),
+    Make("sandbox.env", FieldType::kStrings, SLOT(ServerConfig, sandbox.env), kSandboxEnv),
+    Number("sandbox.memoryBytes", SLOT(ServerConfig, sandbox.memory_bytes), 0, kTiB, "bytes",
+           kSandboxMemory),
+    Number("sandbox.processes", SLOT(ServerConfig, sandbox.processes), 0, 1'000'000, "",
+           kSandboxProcesses),
+    Number("sandbox.cpuS", SLOT(ServerConfig, sandbox.cpu_s), 0, kYearS, "s", kSandboxCpu),
+    Number("sandbox.files", SLOT(ServerConfig, sandbox.files), 0, 1'000'000, "", kSandboxFiles),
+    Number("sandbox.fileBytes", SLOT(ServerConfig, sandbox.file_bytes), 0, kTiB, "bytes",
+           kSandboxFileBytes),
+};
+
+constexpr Field kSandbox[] = {
+    Make("profile", FieldType::kString, SLOT(SandboxRules, profile),
+         "The profile that this one is based on: default or strict; empty is strict."),
+    Make("read", FieldType::kStrings, SLOT(SandboxRules, read), kSandboxRead),
+    Make("write", FieldType::kStrings, SLOT(SandboxRules, write), kSandboxWrite),
+    Make("network", FieldType::kStrings, SLOT(SandboxRules, network), kSandboxNetwork),
+    Make("env", FieldType::kStrings, SLOT(SandboxRules, env), kSandboxEnv),
+    Number("memoryBytes", SLOT(SandboxRules, memory_bytes), 0, kTiB, "bytes", kSandboxMemory),
+    Number("processes", SLOT(SandboxRules, processes), 0, 1'000'000, "", kSandboxProcesses),
+    Number("cpuS", SLOT(SandboxRules, cpu_s), 0, kYearS, "s", kSandboxCpu),
+    Number("files", SLOT(SandboxRules, files), 0, 1'000'000, "", kSandboxFiles),
+    Number("fileBytes", SLOT(SandboxRules, file_bytes), 0, kTiB, "bytes", kSandboxFileBytes),
 };
 
 constexpr Field kVirtual[] = {
@@ -293,6 +345,7 @@ std::span<const Field> VirtualServerFields() { return kVirtual; }
 std::span<const Field> OverrideFields() { return kOverride; }
 std::span<const Field> ArgumentFields() { return kArgument; }
 std::span<const Field> KeyFields() { return kKey; }
+std::span<const Field> SandboxFields() { return kSandbox; }
 std::span<const Field> AiProviderFields() { return kAiProvider; }
 
 const Field* FindField(std::span<const Field> fields, std::string_view path) {

@@ -54,7 +54,7 @@ class RootReader {
     }
     ObjectReader reader(context_, Settings(), &context_.config());
     reader.more_keys = {"mcpServers", "virtualServers", "auth.keys", "ai.providers",
-                        "limits.rules"};
+                        "limits.rules", "sandbox.profiles"};
     reader.extra = [this](const std::string& path, const JsonMember& member) {
       return ReadExtra(path, member);
     };
@@ -69,6 +69,7 @@ class RootReader {
     }
     if (virtual_ != nullptr) ReadVirtualServers(context_, *virtual_);
     CheckAiOrder(context_, *root);
+    CheckSandboxLinks(context_, *root);
     CheckAcross(*root);
   }
 
@@ -90,6 +91,8 @@ class RootReader {
       ReadAiProviders(context_, member.value);
     } else if (key == "limits.rules") {
       ReadLimitRules(context_, member.value);
+    } else if (key == "sandbox.profiles") {
+      ReadSandboxProfiles(context_, member.value);
     } else if (key == "inputs") {
       context_.Note(member.at, "inputs is ignored: nobody can be asked at start",
                     "write ${VAR} instead of ${input:...} and set the variable");

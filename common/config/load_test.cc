@@ -180,8 +180,9 @@ TEST(LoadTest, SaysWhereWhatAndHowToMend) {
        "\"fallbacks\": [\"dosc\"]}}}",
        "c.json:1:79: found \"dosc\" in mcpServers.b.fallbacks, expected the name of another "
        "server; did you mean \"docs\"?"},
-      {"{\"mcpServers\": {\"a\": {\"command\": \"x\", \"sandbox\": {}}}}",
-       "c.json:1:39: found mcpServers.a.sandbox, which is not in this version; remove it"},
+      {"{\"mcpServers\": {\"a\": {\"url\": \"https://x\", \"sandbox\": \"strict\"}}}",
+       "c.json:1:54: found mcpServers.a.sandbox for a server on another machine; remove it; only "
+       "programs that are started here have one"},
       {"{\"servers\": {}, \"mcpServers\": {}}",
        "c.json:1:17: found both mcpServers and servers, expected one of them; move all servers "
        "into mcpServers"},

@@ -67,6 +67,11 @@ void ReadVirtualServers(ReadContext& context, const JsonNode& node);
 void ReadKeys(ReadContext& context, const JsonNode& node);
 void ReadAiProviders(ReadContext& context, const JsonNode& node);
 void ReadLimitRules(ReadContext& context, const JsonNode& node);
+void ReadSandboxProfiles(ReadContext& context, const JsonNode& node);
+void CheckSandboxRules(ReadContext& context, const SandboxRules& rules, Position at,
+                       const std::string& where);
+// After all settings are known: names of profiles.
+void CheckSandboxLinks(ReadContext& context, const JsonNode& root);
 // After all settings are known: ai.order.
 void CheckAiOrder(ReadContext& context, const JsonNode& root);
 

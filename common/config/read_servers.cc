@@ -2,6 +2,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "common/base/error.h"
 #include "common/base/names.h"
 #include "common/base/strings.h"
 #include "common/config/expand.h"
@@ -118,9 +119,8 @@ class ServerReader {
       server_.disabled = !m.value.boolean;
       return true;
     }
-    if (m.key == "sandbox") {
-      context_.Error(m.at, StrCat("found ", where_, ".sandbox, which is not in this version"),
-                     "remove it");
+    if (m.key == "sandbox" && m.value.kind == JsonNode::Kind::kString) {
+      server_.sandbox.profile = m.value.text;
       return true;
     }
     const auto* foreign = std::find_if(std::begin(kForeign), std::end(kForeign),
@@ -202,6 +202,12 @@ class ServerReader {
       }
     }
     CheckAuth();
+    if (server_.type != "stdio" && server_.sandbox != SandboxRules()) {
+      context_.Error(PlaceOfKey("sandbox"),
+                     StrCat("found ", where_, ".sandbox for a server on another machine"),
+                     "remove it; only programs that are started here have one");
+    }
+    CheckSandboxRules(context_, server_.sandbox, PlaceOfKey("sandbox"), where_ + ".sandbox");
     const bool plain =
         absl::StartsWith(server_.url, "http://") || absl::StartsWith(server_.url, "ws://");
     if (plain && !server_.allow_plain_http && !IsLoopbackUrl(server_.url)) {
@@ -260,6 +266,8 @@ class ServerReader {
     if (node.kind != JsonNode::Kind::kString) return;
     const auto value = Expand(node.text, context_.options.env);
     if (value.ok()) return;
+    const auto info = GetErrorInfo(value.status());
+    if (info && info->metadata.count("secret") > 0) return;  // the vault is not read with the file
     std::string message = StrCat(where_, ": ", Sv(value.status().message()));
     if (context_.options.require_server_variables) {
       context_.Error(node.at, std::move(message), "set it, or give a default: ${NAME:-value}");

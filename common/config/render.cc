@@ -226,6 +226,14 @@ std::string ConfigToJson(const Config& config, const RenderOptions& options) {
     }
     AddAt(&root, "ai.providers", std::move(providers));
   }
+  if (!config.sandbox.profiles.empty()) {
+    const SandboxRules rule_defaults;
+    JsonNode profiles = ObjectNode();
+    for (const auto& [name, rules] : config.sandbox.profiles) {
+      AddMember(&profiles, name, StructNode(SandboxFields(), &rules, &rule_defaults, false, true));
+    }
+    AddAt(&root, "sandbox.profiles", std::move(profiles));
+  }
   JsonNode servers = ObjectNode();
   for (const auto& [name, server] : config.mcp_servers) {
     AddMember(&servers, name, ServerNodeHiding(name, server, true));

@@ -128,6 +128,20 @@ constexpr Field kSettings[] = {
     Live(Count("limits.serversMax", SLOT(limits.servers_max), 1, 100'000, "Upstreams.")),
     Count("limits.toolsPerServerMax", SLOT(limits.tools_per_server_max), 1, 20'000,
           "Tools, resources, templates or prompts of one upstream."),
+    // sandbox
+    Text("sandbox.profile", SLOT(sandbox.profile),
+         "What servers over stdio may touch that name no profile: none, default, strict, or a name "
+         "of sandbox.profiles (security/sandbox.md)."),
+    Flag("sandbox.unsafe", SLOT(sandbox.unsafe),
+         "Servers start although this machine cannot enforce their profile; each is logged and "
+         "shown as unsafe. Without it they do not start."),
+    Flag("sandbox.production", SLOT(sandbox.production),
+         "Servers over stdio do not start without a sandbox, nor by a package runner whose package "
+         "has no exact version."),
+    // secrets
+    Flag("secrets.dumps", SLOT(secrets.dumps),
+         "Core dumps and debuggers of the same user are let in, which shows them every secret in "
+         "memory."),
     // database
     WithFlag(Secret(Text("database.url", SLOT(database.url),
                          "postgresql://... or sqlite:PATH. Empty: storage.db in the data "
@@ -352,7 +366,7 @@ constexpr Field kSettings[] = {
 };
 #undef SLOT
 
-constexpr std::string_view kFuture[] = {"policy", "sandbox", "secrets"};
+constexpr std::string_view kFuture[] = {"policy"};
 
 }  // namespace
 

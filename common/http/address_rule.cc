@@ -37,7 +37,10 @@ bool In(uint32_t address, const Block& block) {
   return (address ^ block.network) >> (32 - block.bits) == 0;
 }
 
+constexpr Block kLinkLocal = {Ip(169, 254, 0, 0), 16};
+
 bool Allowed4(AddressRule rule, uint32_t address) {
+  if (rule == AddressRule::kNotLinkLocal) return !In(address, kLinkLocal);
   const bool loopback = address >> 24 == 127;
   if (loopback) return rule == AddressRule::kPublicOrLoopback;
   return std::none_of(std::begin(kSpecial), std::end(kSpecial),
@@ -57,9 +60,16 @@ bool StartsWith(const Bytes& bytes, std::initializer_list<uint8_t> prefix) {
 bool Allowed6(AddressRule rule, const Bytes& bytes) {
   Bytes loopback{};
   loopback[15] = 1;
-  if (bytes == loopback) return rule == AddressRule::kPublicOrLoopback;
+  if (bytes == loopback) {
+    return rule == AddressRule::kPublicOrLoopback || rule == AddressRule::kNotLinkLocal;
+  }
   if (StartsWith(bytes, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff})) {
     return Allowed4(rule, Embedded(bytes, 12));
+  }
+  if (rule == AddressRule::kNotLinkLocal) {
+    const bool link_local = bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+    // fd00:ec2::254, the metadata service of one cloud by its second protocol.
+    return !link_local && !StartsWith(bytes, {0xfd, 0x00, 0x0e, 0xc2});
   }
   if (StartsWith(bytes, {0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0})) {
     return Allowed4(AddressRule::kPublic, Embedded(bytes, 12));

@@ -11,6 +11,7 @@ enum class AddressRule {
   kAny,
   kPublic,            // globally reachable unicast only
   kPublicOrLoopback,  // and this machine
+  kNotLinkLocal,      // any but link-local ones, where clouds keep a machine's credentials
 };
 
 // Whether `address`, in the usual text form of IPv4 or IPv6, may be connected to. Text that is no

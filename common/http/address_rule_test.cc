@@ -33,6 +33,17 @@ TEST(AddressRuleTest, LetsOnlyPublicAddressesPass) {
   }
 }
 
+TEST(AddressRuleTest, NotLinkLocalIsAllButMetadataServices) {
+  for (const char* address : {"10.1.2.3", "127.0.0.1", "::1", "8.8.8.8", "fd12::1", "169.253.1.1",
+                              "::ffff:10.0.0.1", "2606:2800:220:1::1"}) {
+    EXPECT_TRUE(AddressAllowed(AddressRule::kNotLinkLocal, address)) << address;
+  }
+  for (const char* address : {"169.254.169.254", "169.254.170.2", "::ffff:169.254.169.254",
+                              "fe80::1", "febf::1", "fd00:ec2::254", "name"}) {
+    EXPECT_FALSE(AddressAllowed(AddressRule::kNotLinkLocal, address)) << address;
+  }
+}
+
 TEST(AddressRuleTest, TellsThisMachineApart) {
   for (const char* address : {"127.0.0.1", "127.255.0.3", "::1", "::ffff:127.0.0.1"}) {
     EXPECT_FALSE(AddressAllowed(AddressRule::kPublic, address)) << address;

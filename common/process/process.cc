@@ -19,6 +19,7 @@
 
 #include "common/async/run.h"
 #include "common/base/error.h"
+#include "common/base/locked_bytes.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/db/open_database.h"
@@ -100,6 +101,7 @@ absl::StatusOr<Ground> OpenGroundBlocking(const StartOptions& options) {
                            config::LoadConfigBlocking(ground.config_path, ground.load_options));
   const config::Config& config = ground.loaded.config;
   METAMCP_RETURN_IF_ERROR(SetUpLogging(config.telemetry));
+  if (!config.secrets.dumps) KeepMemoryPrivate();
   for (const auto& note : ground.loaded.notes) {
     Log(LogLevel::kWarning, "config.note", {{"note", config::FormatProblem(note)}});
   }

@@ -63,6 +63,18 @@ class FakeConnector final : public pb::ConnectorService {
                                                        pb::LogoutRequest) override {
     co_return absl::UnimplementedError("not asked for here");
   }
+  Awaitable<absl::StatusOr<pb::SetSecretResponse>> SetSecret(const CallContext&,
+                                                             pb::SetSecretRequest) override {
+    co_return absl::UnimplementedError("not asked for here");
+  }
+  Awaitable<absl::StatusOr<pb::ListSecretsResponse>> ListSecrets(const CallContext&,
+                                                                 pb::ListSecretsRequest) override {
+    co_return absl::UnimplementedError("not asked for here");
+  }
+  Awaitable<absl::StatusOr<pb::RemoveSecretResponse>> RemoveSecret(
+      const CallContext&, pb::RemoveSecretRequest) override {
+    co_return absl::UnimplementedError("not asked for here");
+  }
   std::vector<pb::BeginLoginRequest> begun;
   std::vector<pb::FinishLoginRequest> finished;
   absl::Status refuse;

@@ -320,4 +320,31 @@ Awaitable<absl::StatusOr<connector::v1::LogoutResponse>> Connectors::Logout(
   co_return co_await std::move(asking);
 }
 
+Awaitable<absl::StatusOr<connector::v1::SetSecretResponse>> Connectors::SetSecret(
+    const CallContext& ctx, connector::v1::SetSecretRequest request) {
+  auto ask = [&ctx, &request](connector::v1::ConnectorService& one) {
+    return one.SetSecret(ctx, request);
+  };
+  auto asking = FirstThatKnows<connector::v1::SetSecretResponse>(ask);
+  co_return co_await std::move(asking);
+}
+
+Awaitable<absl::StatusOr<connector::v1::ListSecretsResponse>> Connectors::ListSecrets(
+    const CallContext& ctx, connector::v1::ListSecretsRequest request) {
+  auto ask = [&ctx, &request](connector::v1::ConnectorService& one) {
+    return one.ListSecrets(ctx, request);
+  };
+  auto asking = FirstThatKnows<connector::v1::ListSecretsResponse>(ask);
+  co_return co_await std::move(asking);
+}
+
+Awaitable<absl::StatusOr<connector::v1::RemoveSecretResponse>> Connectors::RemoveSecret(
+    const CallContext& ctx, connector::v1::RemoveSecretRequest request) {
+  auto ask = [&ctx, &request](connector::v1::ConnectorService& one) {
+    return one.RemoveSecret(ctx, request);
+  };
+  auto asking = FirstThatKnows<connector::v1::RemoveSecretResponse>(ask);
+  co_return co_await std::move(asking);
+}
+
 }  // namespace metamcp::gateway

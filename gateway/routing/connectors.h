@@ -55,6 +55,12 @@ class Connectors final : public provider::v1::ProviderService,
       const CallContext& ctx, connector::v1::FinishLoginRequest request) override;
   Awaitable<absl::StatusOr<connector::v1::LogoutResponse>> Logout(
       const CallContext& ctx, connector::v1::LogoutRequest request) override;
+  Awaitable<absl::StatusOr<connector::v1::SetSecretResponse>> SetSecret(
+      const CallContext& ctx, connector::v1::SetSecretRequest request) override;
+  Awaitable<absl::StatusOr<connector::v1::ListSecretsResponse>> ListSecrets(
+      const CallContext& ctx, connector::v1::ListSecretsRequest request) override;
+  Awaitable<absl::StatusOr<connector::v1::RemoveSecretResponse>> RemoveSecret(
+      const CallContext& ctx, connector::v1::RemoveSecretRequest request) override;
 
  private:
   struct Choice {

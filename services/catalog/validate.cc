@@ -112,6 +112,25 @@ absl::Status CheckTransport(const v1::UpstreamSpec& spec) {
   return CheckText("spec.cwd", spec.cwd());
 }
 
+// Sizes only: what the rules mean is the connector's to judge, on its machine.
+absl::Status CheckSandbox(const v1::UpstreamSpec& spec) {
+  if (!spec.has_sandbox()) return absl::OkStatus();
+  if (spec.type() != "stdio") return Invalid("spec.sandbox is for type stdio");
+  const v1::UpstreamSandbox& sandbox = spec.sandbox();
+  METAMCP_RETURN_IF_ERROR(CheckText("spec.sandbox.profile", sandbox.profile(), 128));
+  for (const auto* list : {&sandbox.read(), &sandbox.write(), &sandbox.network(), &sandbox.env()}) {
+    if (list->size() > 256) return Invalid("spec.sandbox has a list of more than 256 elements");
+    for (const std::string& text : *list) {
+      METAMCP_RETURN_IF_ERROR(CheckText("spec.sandbox", text, 4096));
+    }
+  }
+  if (sandbox.memory_bytes() < 0 || sandbox.processes() < 0 || sandbox.cpu_s() < 0 ||
+      sandbox.files() < 0 || sandbox.file_bytes() < 0) {
+    return Invalid("spec.sandbox has a negative number");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckMeta(const common::v1::ObjectMeta& meta) {
   METAMCP_RETURN_IF_ERROR(CheckText("meta.displayName", meta.display_name(), 256));
   if (meta.tags_size() > 64) return Invalid("meta.tags has more than 64 elements");
@@ -154,6 +173,7 @@ absl::Status CheckUpstream(const v1::Upstream& upstream) {
   METAMCP_RETURN_IF_ERROR(CheckOneOf("spec.era", spec.era(), {"auto", "legacy", "modern"}));
   METAMCP_RETURN_IF_ERROR(
       CheckOneOf("spec.isolation", spec.isolation(), {"shared", "principal", "session", "call"}));
+  METAMCP_RETURN_IF_ERROR(CheckSandbox(spec));
   METAMCP_RETURN_IF_ERROR(CheckTimeout("spec.timeoutMs", spec.timeout_ms()));
   for (const auto& [tool, ms] : spec.tool_timeouts_ms()) {
     METAMCP_RETURN_IF_ERROR(CheckTimeout(StrCat("spec.toolTimeoutsMs.", tool), ms));

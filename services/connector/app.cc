@@ -18,8 +18,9 @@ namespace {
 constexpr std::chrono::seconds kChildren(10);
 constexpr std::chrono::seconds kJoin(5);
 
-DialerOptions MakeDialerOptions(const AppOptions& options) {
+DialerOptions MakeDialerOptions(const AppOptions& options, sandbox::Runner& sandboxes) {
   DialerOptions out;
+  out.sandboxes = &sandboxes;
   out.client_info = options.client_info;
   out.times.connect = std::chrono::milliseconds(options.connector.connect_timeout_ms);
   out.times.stop_grace = std::chrono::milliseconds(options.connector.stop_grace_ms);
@@ -53,18 +54,21 @@ struct App::Parts {
         secrets(MakeSecretStore(options.database)),
         vault(*secrets, keys),
         logins(executor, tasks, http, vault),
-        dialer(executor, tasks, budget, http, MakeDialerOptions(options)),
+        sandboxes(executor, tasks, options.sandbox, options.machine),
+        dialer(executor, tasks, budget, http, MakeDialerOptions(options, sandboxes)),
         core(executor, tasks, dialer, parked),
         leases(options.members, options.directory),
         manager(core, catalog, leases),
         provider(manager),
         diagnosis(core),
-        connector(manager, diagnosis, logins) {
+        vaulted(tasks, *secrets, keys, manager, core.environment),
+        connector(manager, diagnosis, logins, vaulted) {
     logins.client_metadata_url = options.client_metadata_url;
     core.logins = &logins;
     if (options.members != nullptr) FollowHolders(*options.members);
     core.config = options.connector;
     core.environment = options.environment;
+    sandboxes.UseEnvironment(core.environment);
     core.result_bytes_max = options.result_bytes_max;
     core.queued_calls_max = options.queued_calls_max;
     core.discovery.items_max = options.items_per_upstream_max;
@@ -94,12 +98,14 @@ struct App::Parts {
   std::unique_ptr<SecretStore> secrets;
   Vault vault;
   LoginCore logins;
+  sandbox::Runner sandboxes;
   Dialer dialer;
   Core core;
   Leases leases;
   Manager manager;
   ProviderServiceImpl provider;
   Diagnosis diagnosis;
+  Secrets vaulted;
   ConnectorServiceImpl connector;
 };
 
@@ -113,7 +119,10 @@ absl::Status App::MigrateBlocking(db::Database& database) {
   return SqlSecretStore::MigrateBlocking(database);
 }
 
-void App::Start() { parts_->manager.Start(); }
+void App::Start() {
+  parts_->vaulted.Start();
+  parts_->manager.Start();
+}
 
 bool App::ready() const { return parts_->manager.informed(); }
 

@@ -14,6 +14,7 @@
 #include "metamcp/catalog/v1/directory_service.metamcp.h"
 #include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "metamcp/provider/v1/provider_service.metamcp.h"
+#include "services/connector/sandbox/machine.h"
 
 namespace metamcp::http {
 class HttpClient;
@@ -36,6 +37,8 @@ struct AppOptions {
   size_t items_per_upstream_max = 20000;  // of one kind
   // Where logins are kept between starts; null: only as long as the process lives.
   db::DbExecutor* database = nullptr;
+  config::SandboxConfig sandbox;
+  sandbox::Machine machine;         // what ProbeBlocking found
   std::string client_metadata_url;  // of our Client ID Metadata Document; empty: none
 };
 

@@ -65,11 +65,15 @@ class FileActions {
  public:
   FileActions() { ::posix_spawn_file_actions_init(&actions_); }
   ~FileActions() { ::posix_spawn_file_actions_destroy(&actions_); }
-  int Prepare(const Pipe& in, const Pipe& out, const Pipe& err, const std::string& cwd) {
-    int rc = ::posix_spawn_file_actions_adddup2(&actions_, in.read.get(), 0);
-    if (rc == 0) rc = ::posix_spawn_file_actions_adddup2(&actions_, out.write.get(), 1);
-    if (rc == 0) rc = ::posix_spawn_file_actions_adddup2(&actions_, err.write.get(), 2);
-    if (rc == 0) rc = ::posix_spawn_file_actions_addclosefrom_np(&actions_, 3);
+  int Prepare(int in, int out, int err, const std::vector<int>& fds, const std::string& cwd) {
+    int rc = ::posix_spawn_file_actions_adddup2(&actions_, in, 0);
+    if (rc == 0) rc = ::posix_spawn_file_actions_adddup2(&actions_, out, 1);
+    if (rc == 0) rc = ::posix_spawn_file_actions_adddup2(&actions_, err, 2);
+    int next = 3;
+    for (const int fd : fds) {
+      if (rc == 0) rc = ::posix_spawn_file_actions_adddup2(&actions_, fd, next++);
+    }
+    if (rc == 0) rc = ::posix_spawn_file_actions_addclosefrom_np(&actions_, next);
     if (rc == 0 && !cwd.empty()) {
       rc = ::posix_spawn_file_actions_addchdir_np(&actions_, cwd.c_str());
     }
@@ -185,13 +189,7 @@ ChildProcess::ChildProcess(boost::asio::any_io_executor executor, int pid, int p
   ++budget_.running_;
 }
 
-absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(
-    boost::asio::any_io_executor executor, const SpawnOptions& options, ProcessBudget& budget) {
-  if (budget.running_ >= budget.max_) {
-    return MakeError("QUEUE_FULL", "connector",
-                     StrCat("the limit of ", budget.max_, " child processes is reached"));
-  }
-  IgnoreBrokenPipes();
+absl::StatusOr<SpawnPlan> PlainPlan(const SpawnOptions& options) {
   const auto environment = ChildEnvironment(options.env);
   auto path = ResolveCommand(options.command, environment.at("PATH"));
   if (!path.ok()) return path.status();
@@ -199,26 +197,54 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(
     return MakeError("UPSTREAM_UNAVAILABLE", "connector",
                      StrCat("the working directory '", options.cwd, "' is not a directory"));
   }
-  std::vector<std::string> argv{options.command};
-  argv.insert(argv.end(), options.args.begin(), options.args.end());
-  std::vector<std::string> envp;
-  for (const auto& [name, value] : environment) envp.push_back(StrCat(name, "=", value));
+  SpawnPlan plan;
+  plan.name = options.command;
+  plan.file = std::move(*path);
+  plan.args.push_back(options.command);
+  plan.args.insert(plan.args.end(), options.args.begin(), options.args.end());
+  for (const auto& [name, value] : environment) plan.env.push_back(StrCat(name, "=", value));
+  plan.cwd = options.cwd;
+  return plan;
+}
 
+absl::StatusOr<int> StartPlan(const SpawnPlan& plan, int in, int out, int err) {
+  FileActions actions;
+  if (const int rc = actions.Prepare(in, out, err, plan.fds, plan.cwd); rc != 0) {
+    return SystemError("cannot prepare the child's descriptors", rc);
+  }
+  const Attributes attributes;
+  std::vector<std::string> argv = plan.args, envp = plan.env;
+  pid_t pid = -1;
+  const int rc = ::posix_spawn(&pid, plan.file.c_str(), actions.get(), attributes.get(),
+                               Pointers(argv).data(), Pointers(envp).data());
+  if (rc != 0) return ExecError(plan.name, rc);
+  return pid;
+}
+
+absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(
+    boost::asio::any_io_executor executor, const SpawnOptions& options, ProcessBudget& budget) {
+  auto plan = PlainPlan(options);
+  if (!plan.ok()) return plan.status();
+  return Spawn(std::move(executor), std::move(*plan), budget);
+}
+
+absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(
+    boost::asio::any_io_executor executor, SpawnPlan plan, ProcessBudget& budget) {
+  if (budget.running_ >= budget.max_) {
+    return MakeError("QUEUE_FULL", "connector",
+                     StrCat("the limit of ", budget.max_, " child processes is reached"));
+  }
+  IgnoreBrokenPipes();
   std::array<Pipe, 3> pipes;
   for (Pipe& pipe : pipes) {
     auto made = MakePipe();
     if (!made.ok()) return made.status();
     pipe = std::move(*made);
   }
-  FileActions actions;
-  if (const int rc = actions.Prepare(pipes[0], pipes[1], pipes[2], options.cwd); rc != 0) {
-    return SystemError("cannot prepare the child's descriptors", rc);
-  }
-  const Attributes attributes;
-  pid_t pid = -1;
-  const int rc = ::posix_spawn(&pid, path->c_str(), actions.get(), attributes.get(),
-                               Pointers(argv).data(), Pointers(envp).data());
-  if (rc != 0) return ExecError(options.command, rc);
+  const auto started =
+      StartPlan(plan, pipes[0].read.get(), pipes[1].write.get(), pipes[2].write.get());
+  if (!started.ok()) return started.status();
+  const pid_t pid = *started;
   const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
   if (pidfd < 0) {
     const int error = errno;
@@ -227,6 +253,7 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(
     return SystemError("cannot watch the child", error);
   }
   std::unique_ptr<ChildProcess> child(new ChildProcess(executor, pid, pidfd, budget));
+  child->kept_ = std::move(plan.kept);
   child->in_.assign(pipes[0].write.release());
   child->out_.assign(pipes[1].read.release());
   child->err_.assign(pipes[2].read.release());

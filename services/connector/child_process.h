@@ -21,6 +21,20 @@ struct SpawnOptions {
   std::string cwd;  // empty: ours
 };
 
+// One start in full: nothing is added to it and nothing is looked up. `fds` become the child's
+// descriptors 3, 4, … and must be 64 or more; `held` keeps them until the child has started, `kept`
+// lives as long as the child.
+struct SpawnPlan {
+  std::string name;               // for messages
+  std::string file;               // to run
+  std::vector<std::string> args;  // the first is the program's name for itself
+  std::vector<std::string> env;   // NAME=value
+  std::string cwd;                // empty: ours
+  std::vector<int> fds;
+  std::shared_ptr<const void> held;
+  std::shared_ptr<const void> kept;
+};
+
 // How a child ended: exactly one of the two is meaningful.
 struct ExitStatus {
   int code = -1;
@@ -51,6 +65,14 @@ std::map<std::string, std::string> ChildEnvironment(
 // file on `path`. Errors: UPSTREAM_UNAVAILABLE that names the command and suggests a mend.
 absl::StatusOr<std::string> ResolveCommand(const std::string& command, const std::string& path);
 
+// The plan of a child that nothing confines: its environment is ChildEnvironment's.
+// Errors: UPSTREAM_UNAVAILABLE where the command or the working directory is not there.
+absl::StatusOr<SpawnPlan> PlainPlan(const SpawnOptions& options);
+
+// Starts `plan` with these standard streams and returns the process, a session's leader whom nobody
+// watches yet. Errors: UPSTREAM_UNAVAILABLE.
+absl::StatusOr<int> StartPlan(const SpawnPlan& plan, int in, int out, int err);
+
 // One child in a session (so also a process group) of its own, with pipes on its three standard
 // streams. Started by posix_spawn: nothing of ours runs in the child, no descriptor but the three
 // is inherited, signals have default dispositions.
@@ -68,6 +90,8 @@ class ChildProcess {
   static absl::StatusOr<std::unique_ptr<ChildProcess>> Spawn(boost::asio::any_io_executor executor,
                                                              const SpawnOptions& options,
                                                              ProcessBudget& budget);
+  static absl::StatusOr<std::unique_ptr<ChildProcess>> Spawn(boost::asio::any_io_executor executor,
+                                                             SpawnPlan plan, ProcessBudget& budget);
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
@@ -101,6 +125,7 @@ class ChildProcess {
   ExitStatus exit_;
   Descriptor pidfd_;
   Descriptor in_, out_, err_;
+  std::shared_ptr<const void> kept_;
 };
 
 }  // namespace metamcp::connector

@@ -3,14 +3,15 @@
 #include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "services/connector/diagnosis.h"
 #include "services/connector/manager.h"
+#include "services/connector/secrets.h"
 
 namespace metamcp::connector {
 
 // connector.v1 over the upstream actors.
 class ConnectorServiceImpl final : public metamcp::connector::v1::ConnectorService {
  public:
-  ConnectorServiceImpl(Manager& manager, Diagnosis& diagnosis, LoginCore& logins)
-      : manager_(manager), diagnosis_(diagnosis), logins_(logins) {}
+  ConnectorServiceImpl(Manager& manager, Diagnosis& diagnosis, LoginCore& logins, Secrets& secrets)
+      : manager_(manager), diagnosis_(diagnosis), logins_(logins), secrets_(secrets) {}
 
   Awaitable<absl::StatusOr<admin_pb::ListConnectionsResponse>> ListConnections(
       const CallContext& ctx, admin_pb::ListConnectionsRequest request) override;
@@ -28,6 +29,12 @@ class ConnectorServiceImpl final : public metamcp::connector::v1::ConnectorServi
       const CallContext& ctx, admin_pb::FinishLoginRequest request) override;
   Awaitable<absl::StatusOr<admin_pb::LogoutResponse>> Logout(
       const CallContext& ctx, admin_pb::LogoutRequest request) override;
+  Awaitable<absl::StatusOr<admin_pb::SetSecretResponse>> SetSecret(
+      const CallContext& ctx, admin_pb::SetSecretRequest request) override;
+  Awaitable<absl::StatusOr<admin_pb::ListSecretsResponse>> ListSecrets(
+      const CallContext& ctx, admin_pb::ListSecretsRequest request) override;
+  Awaitable<absl::StatusOr<admin_pb::RemoveSecretResponse>> RemoveSecret(
+      const CallContext& ctx, admin_pb::RemoveSecretRequest request) override;
 
  private:
   // For `subject`; empty: for everybody.
@@ -37,6 +44,7 @@ class ConnectorServiceImpl final : public metamcp::connector::v1::ConnectorServi
   Manager& manager_;
   Diagnosis& diagnosis_;
   LoginCore& logins_;
+  Secrets& secrets_;
 };
 
 }  // namespace metamcp::connector

@@ -9,6 +9,7 @@
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/strings.h"
+#include "common/http/address_rule.h"
 #include "common/http/url.h"
 #include "services/connector/login/authorized_client.h"
 
@@ -50,6 +51,14 @@ Awaitable<absl::Status> Resolve(std::string host, std::string port,
   tcp::resolver resolver(co_await boost::asio::this_coro::executor);
   auto [error, results] = co_await resolver.async_resolve(host, port, Tuple());
   if (error) co_return absl::UnavailableError(error.message());
+  // As the channels do (http_common.cc).
+  for (const auto& one : results) {
+    if (http::AddressAllowed(http::AddressRule::kNotLinkLocal,
+                             one.endpoint().address().to_string())) {
+      continue;
+    }
+    co_return absl::UnavailableError("a link-local address, where clouds keep credentials");
+  }
   *out = results;
   co_return absl::OkStatus();
 }
@@ -137,6 +146,7 @@ Awaitable<bool> Diagnosis::Network(const Target& target, http::HttpClient& http,
   for (const auto& [name, value] : target.headers) request.headers.Set(name, value);
   request.headers.Set("Accept", "text/event-stream");
   request.allow_plain_http = target.allow_plain_http;
+  request.addresses = http::AddressRule::kNotLinkLocal;
   request.allow_tls12 = target.allow_tls12;
   request.ca_file = target.ca_file;
   request.first_byte_timeout = kNetworkTimeout;

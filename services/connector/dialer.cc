@@ -53,7 +53,12 @@ Dialer::SessionOr Dialer::NewSession(const Request& request, bool http_sse,
                                      SessionObserver& observer) {
   std::shared_ptr<Channel> channel;
   if (request.target.type == "stdio") {
-    auto child = ChildProcess::Spawn(executor_, request.target.spawn, budget_);
+    const Target& target = request.target;
+    auto plan = options_.sandboxes == nullptr
+                    ? PlainPlan(target.spawn)
+                    : options_.sandboxes->Plan(target.slug, target.spawn, target.sandbox);
+    if (!plan.ok()) return plan.status();
+    auto child = ChildProcess::Spawn(executor_, std::move(*plan), budget_);
     if (!child.ok()) return child.status();
     StdioLimits limits;
     limits.line_bytes_max = options_.message_bytes_max;

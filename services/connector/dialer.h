@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "common/async/task_group.h"
 #include "common/http/http_client.h"
+#include "services/connector/sandbox/runner.h"
 #include "services/connector/session.h"
 #include "services/connector/stdio_channel.h"
 #include "services/connector/target.h"
@@ -34,6 +35,7 @@ struct DialerOptions {
   DialTimes times;
   std::string client_info;
   size_t message_bytes_max = 33u << 20;
+  sandbox::Runner* sandboxes = nullptr;  // null: programs are started as they are
 };
 
 // Opens sessions to upstreams: starts the process or reaches the URL, finds out the era, shakes

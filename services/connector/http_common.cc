@@ -26,6 +26,7 @@ http::HttpClientRequest TargetRequest(const HttpChannelOptions& options, std::st
   request.first_byte_timeout = std::chrono::hours(1);
   request.idle_timeout = options.stream_idle;
   request.domain = options.target.domain;
+  request.addresses = http::AddressRule::kNotLinkLocal;
   return request;
 }
 

@@ -55,6 +55,7 @@ absl::StatusOr<Target> ResolveTarget(const std::string& slug,
   if (out.type.empty()) out.type = spec.command().empty() ? "http" : "stdio";
   METAMCP_ASSIGN_OR_RETURN(out.spawn.command, config::Expand(spec.command(), environment));
   METAMCP_ASSIGN_OR_RETURN(out.spawn.cwd, config::Expand(spec.cwd(), environment));
+  out.sandbox = spec.sandbox();
   METAMCP_ASSIGN_OR_RETURN(out.url, config::Expand(spec.url(), environment));
   METAMCP_ASSIGN_OR_RETURN(out.ca_file, config::Expand(spec.ca_file(), environment));
   for (const std::string& argument : spec.args()) {

@@ -19,6 +19,7 @@ struct Target {
   std::string type;    // stdio, http, sse or ws
   std::string era;     // auto, legacy or modern
   SpawnOptions spawn;
+  metamcp::catalog::v1::UpstreamSandbox sandbox;
   std::string url;
   std::vector<std::pair<std::string, std::string>> headers;
   bool allow_tls12 = false;

@@ -296,6 +296,8 @@ void Upstream::Connected() {
   status_.set_capabilities(peer.capabilities);
   status_.set_instructions(peer.instructions);
   status_.set_pid(main_->session->channel().pid());
+  const sandbox::Runner* rooms = status_.pid() != 0 ? core_.dialer.options().sandboxes : nullptr;
+  status_.set_sandbox(rooms == nullptr ? "" : rooms->Shown(spec_.sandbox()));
   breaker_.Succeeded();
   Remark(StrCat("connected: ", status_.era(), " ", status_.protocol_version(),
                 status_.pid() != 0 ? StrCat(", process ", status_.pid()) : std::string()));

@@ -88,6 +88,18 @@ class FakeConnector final : public connector::v1::ConnectorService {
       const CallContext&, connector::v1::LogoutRequest) override {
     co_return connector::v1::LogoutResponse();
   }
+  Awaitable<absl::StatusOr<connector::v1::SetSecretResponse>> SetSecret(
+      const CallContext&, connector::v1::SetSecretRequest) override {
+    co_return absl::UnimplementedError("not asked for here");
+  }
+  Awaitable<absl::StatusOr<connector::v1::ListSecretsResponse>> ListSecrets(
+      const CallContext&, connector::v1::ListSecretsRequest) override {
+    co_return absl::UnimplementedError("not asked for here");
+  }
+  Awaitable<absl::StatusOr<connector::v1::RemoveSecretResponse>> RemoveSecret(
+      const CallContext&, connector::v1::RemoveSecretRequest) override {
+    co_return absl::UnimplementedError("not asked for here");
+  }
 };
 
 class GatewayAdminAppTest : public ::testing::Test {
