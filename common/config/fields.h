@@ -51,13 +51,15 @@ struct Field {
   bool filled = false;            // no element of a list is empty
 };
 
-// Fields of Config outside mcpServers, virtualServers, auth.keys and ai.providers: the settings.
+// Fields of Config outside mcpServers, virtualServers, auth.keys, auth.issuers and ai.providers:
+// the settings.
 std::span<const Field> Settings();
 std::span<const Field> ServerFields();         // of ServerConfig
 std::span<const Field> VirtualServerFields();  // of VirtualServerConfig
 std::span<const Field> OverrideFields();       // of OverrideConfig
 std::span<const Field> ArgumentFields();       // of ArgumentConfig
 std::span<const Field> KeyFields();            // of KeyConfig
+std::span<const Field> IssuerFields();         // of IssuerConfig
 std::span<const Field> AiProviderFields();     // of AiProviderConfig
 
 // Top-level keys whose feature is not in this version.
