@@ -38,6 +38,9 @@ void AddCommands(CommandTree& tree) {
   AddAiCommands(root);
   AddSessionCommands(root);
   AddCertCommands(root);
+  AddTokenCommands(root);
+  AddUserCommands(root);
+  AddTeamCommands(root);
   AddDoctorCommand(root);
   AddShellCommand(root);
   AddCompletionCommand(root);

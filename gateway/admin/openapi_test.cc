@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "gateway/admin/admin_test_support.h"
+#include "metamcp/access/v1/access_service.metamcp.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
@@ -25,8 +26,9 @@ struct Services {
   FakeService workflow{workflow::v1::WorkflowService::Info()};
   FakeService audit{audit::v1::AuditService::Info()};
   FakeService ai{ai::v1::AiService::Info()};
+  FakeService access{access::v1::AccessService::Info()};
   std::unique_ptr<RouteTable> table =
-      *RouteTable::Create({&catalog, &connector, &calls, &workflow, &audit, &ai});
+      *RouteTable::Create({&catalog, &connector, &calls, &workflow, &audit, &ai, &access});
 };
 
 std::string Lower(std::string text) {

@@ -1,6 +1,7 @@
 #include "gateway/protocol/front_common.h"
 
 #include "common/async/run.h"
+#include "common/auth/challenge.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/strings.h"
@@ -52,7 +53,13 @@ Awaitable<void> RespondError(Reply& reply, const jsonrpc::Id& id, const absl::St
   if (reply.span() != nullptr) reply.span()->Fail(status);
   const WireError wire = ToWireError(status, era);
   std::string message = jsonrpc::MakeErrorResponse(id, wire.error);
-  (void)co_await reply.Respond(HttpStatusOf(wire, era), std::move(message));
+  int http = HttpStatusOf(wire, era);
+  if (const std::string challenge = auth::ChallengeOf(status); !challenge.empty()) {
+    // Clients take a step up only from the answer's head.
+    http = wire.http;
+    reply.SetHeader("WWW-Authenticate", challenge);
+  }
+  (void)co_await reply.Respond(http, std::move(message));
 }
 
 absl::Status CheckModernVersion(const mcp::RequestMeta& meta) {
