@@ -42,6 +42,9 @@ void AddCommands(CommandTree& tree) {
   AddLimitsCommand(root);
   AddSessionCommands(root);
   AddCertCommands(root);
+  AddTokenCommands(root);
+  AddUserCommands(root);
+  AddTeamCommands(root);
   AddDoctorCommand(root);
   AddShellCommand(root);
   AddCompletionCommand(root);

@@ -36,6 +36,11 @@ void AddConfigCommands(Command& root);
 void AddInitCommand(Command& root);
 void AddConnectCommand(Command& root);
 void AddCertCommands(Command& root);
+void AddTokenCommands(Command& root);
+// The part of it that the gateway keeps.
+void AddKeyCommands(Command& group);
+void AddUserCommands(Command& root);
+void AddTeamCommands(Command& root);
 void AddDoctorCommand(Command& root);
 void AddStdioCommand(Command& root);
 void AddServeCommand(Command& root);

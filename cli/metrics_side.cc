@@ -10,6 +10,7 @@
 #include "common/base/strings.h"
 #include "gateway/admin/problem.h"
 #include "gateway/app_options.h"
+#include "gateway/auth/edge_auth.h"
 #include "gateway/protocol/results.h"
 #include "gateway/transport/admission.h"
 
@@ -23,20 +24,11 @@ const prometheus::Histogram::BucketBoundaries kBuckets = {
 constexpr size_t kConnectionsMax = 32;
 constexpr std::chrono::seconds kGrace{1};
 
-std::vector<auth::StaticKey> KeysOf(const config::Config& config) {
-  std::vector<auth::StaticKey> keys;
-  for (const auto& key : config.auth.keys) {
-    keys.push_back({key.name, key.key, key.tenant, key.roles});
-  }
-  return keys;
-}
+using gateway::KeysOf;
 
 absl::Status CheckReach(const config::Config& config, const std::string& host) {
-  if (!config.auth.keys.empty() || gateway::IsLoopbackHost(host)) return absl::OkStatus();
-  return MakeError("CONFIG_INVALID", "gateway",
-                   StrCat("services.metricsListen ", config.services.metrics_listen,
-                          " can be reached from other machines but nobody needs a key: add "
-                          "auth.keys, or listen on 127.0.0.1"));
+  return gateway::CheckReach(config, host, "services.metricsListen",
+                             config.services.metrics_listen);
 }
 
 }  // namespace

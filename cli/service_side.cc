@@ -23,6 +23,7 @@ constexpr std::chrono::hours kEndsSoon{7 * 24};
 // Who may call what: everything that acts for clients comes from a gateway.
 rpc::Callers CallersOfServices() {
   return {
+      {"metamcp.access.v1.AccessService", {"gateway"}},
       {"metamcp.audit.v1.AuditService", {"gateway"}},
       {"metamcp.telemetry.v1.TelemetryService", {"gateway"}},
       {"metamcp.catalog.v1.CatalogService", {"gateway"}},
@@ -65,6 +66,7 @@ absl::Status CheckAnnounced(const std::vector<std::string>& roles,
 std::vector<std::string> EndlessMethods() {
   return {"/metamcp.catalog.v1.CatalogService/WatchCatalog",
           "/metamcp.catalog.v1.CatalogService/WatchUpstreams",
+          "/metamcp.access.v1.AccessService/WatchAccess",
           "/metamcp.audit.v1.AuditService/TailRecords",
           "/metamcp.provider.v1.ProviderService/Listen",
           "/metamcp.gateway.v1.EdgePeerService/Attach",

@@ -97,6 +97,7 @@ Awaitable<absl::Status> Suite::StartCatalog() {
     auto channel = side_.Dial("catalog", ground_.loaded.config.services.catalog.address);
     if (!channel.ok()) co_return channel.status();
     catalog_ = catalog::v1::MakeCatalogServiceClient(*channel);
+    access_ = access::v1::MakeAccessServiceClient(*channel);
     directory_ = catalog::v1::MakeDirectoryServiceClient(*channel);
     quotas_ = catalog::v1::MakeQuotaServiceClient(*channel);
     pins_ = catalog::v1::MakePinServiceClient(*std::move(channel));
@@ -119,6 +120,9 @@ Awaitable<absl::Status> Suite::StartCatalog() {
   directory_ = catalog::v1::MakeDirectoryServiceDirect(catalog_app_->directory());
   quotas_ = catalog::v1::MakeQuotaServiceDirect(catalog_app_->quotas());
   pins_ = catalog::v1::MakePinServiceDirect(catalog_app_->pins());
+  access_ = access::v1::MakeAccessServiceDirect(
+      catalog_app_->MakeAccess(*ground_.keys, ground_.loaded.config.auth.key_max_age_days,
+                               ground_.database->backend() == db::Backend::kPostgres));
   auto apply = ApplyConfig(ground_.loaded.config, TraceContext());
   co_return co_await std::move(apply);
 }
@@ -214,6 +218,7 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   }
   if (audit_) deps.services.push_back(audit_.get());
   deps.services.push_back(telemetry_.get());
+  deps.access = access_.get();
   deps.audit = recorder_.get();
   if (ai_) deps.services.push_back(ai_.get());
   deps.ai = ai_.get();
@@ -243,7 +248,7 @@ absl::Status Suite::StartGrpc() {
   std::vector<rpc::Service*> catalog, connector, gateway, workflow, audit, ai;
   if (catalog_app_) {
     catalog = {&catalog_app_->service(), &catalog_app_->directory(), &catalog_app_->quotas(),
-               &catalog_app_->pins()};
+               &catalog_app_->pins(), catalog_app_->access()};
   }
   if (connector_app_) connector = {&connector_app_->provider(), &connector_app_->connector()};
   if (gateway_) gateway = {&gateway_->calls(), &gateway_->edge_peer()};
@@ -530,6 +535,11 @@ void Suite::ApplySettings(const config::Config& config) {
   now.taint = config.taint;
   if (gateway_) gateway_->SetGuards(config);
   now.auth.keys = config.auth.keys;
+  now.auth.jwt = config.auth.jwt;
+  now.auth.issuers = config.auth.issuers;
+  now.auth.scopes = config.auth.scopes;
+  now.auth.tool_scopes = config.auth.tool_scopes;
+  now.auth.clock_skew_s = config.auth.clock_skew_s;
   now.auth.anonymous_loopback = config.auth.anonymous_loopback;
   LogLevel level = LogLevel::kInfo;
   if (ParseLogLevel(config.telemetry.log_level, &level)) SetLogLevel(level);

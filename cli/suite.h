@@ -14,6 +14,7 @@
 #include "common/process/process.h"
 #include "gateway/app.h"
 #include "gateway/audit/recorder.h"
+#include "metamcp/access/v1/access_service.metamcp.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
 #include "metamcp/catalog/v1/pin_service.metamcp.h"
@@ -107,6 +108,7 @@ class Suite {
   std::unique_ptr<catalog::v1::DirectoryService> directory_;
   std::unique_ptr<catalog::v1::QuotaService> quotas_;
   std::unique_ptr<catalog::v1::PinService> pins_;
+  std::unique_ptr<access::v1::AccessService> access_;
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<http::HttpClient> http_client_;
   std::unique_ptr<connector::App> connector_app_;

@@ -5,6 +5,7 @@
 #include "common/async/run.h"
 #include "common/async/task_group.h"
 #include "common/auth/authenticator.h"
+#include "common/auth/challenge.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
@@ -18,6 +19,8 @@
 #include "gateway/admin/problem.h"
 #include "gateway/app_options.h"
 #include "gateway/audit/gateway_audit.h"
+#include "gateway/auth/access_mirror.h"
+#include "gateway/auth/edge_auth.h"
 #include "gateway/calls_service.h"
 #include "gateway/gateway_guards.h"
 #include "gateway/hook_edge.h"
@@ -70,20 +73,8 @@ class MirrorSink final : public Sink<catalog::v1::WatchCatalogResponse> {
   asio::steady_timer& ready_;
 };
 
-std::vector<auth::StaticKey> KeysOf(const config::Config& config) {
-  std::vector<auth::StaticKey> keys;
-  for (const auto& key : config.auth.keys) {
-    keys.push_back({key.name, key.key, key.tenant, key.roles});
-  }
-  return keys;
-}
-
-absl::Status CheckReach(const config::Config& config, const std::string& host) {
-  if (!config.auth.keys.empty() || IsLoopbackHost(host)) return absl::OkStatus();
-  return MakeError("CONFIG_INVALID", "gateway",
-                   StrCat("gateway.listen ", config.gateway.listen,
-                          " can be reached from other machines but nobody needs a key: add "
-                          "auth.keys, or listen on 127.0.0.1"));
+absl::Status CheckListen(const config::Config& config, const std::string& host) {
+  return CheckReach(config, host, "gateway.listen", config.gateway.listen);
 }
 
 class GatewayAppImpl final : public GatewayApp {
@@ -106,6 +97,7 @@ class GatewayAppImpl final : public GatewayApp {
         upkeep_(sessions_, deps_.peers),
         hub_(executor, mirror_, providers_),
         tasks_(executor),
+        auth_(executor, config, deps_.keys, IsLoopbackHost(host_), deps_.edge.paths, tasks_),
         keep_alive_(tasks_, milliseconds(config.gateway.sse_keep_alive_ms)),
         front_(MakeFront(config)),
         endpoint_(front_, *authenticator_, tasks_, keep_alive_,
@@ -123,13 +115,22 @@ class GatewayAppImpl final : public GatewayApp {
             [this](http::HttpRequest& request, http::HttpResponder& responder) {
               return Serve(request, responder);
             },
-            ServerOptions(config))) {}
+            ServerOptions(config))) {
+    authenticator_->SetTokens(&auth_.tokens());
+    if (deps_.access != nullptr) {
+      access_ = std::make_unique<AccessMirror>(
+          *deps_.access, deps_.keys, [this](const AccessMirror::Gone& gone) { End(gone); });
+      authenticator_->SetAccess(access_.get());
+    }
+    chain_.AddStage(&auth_);
+  }
 
   // Before Start. Errors: a service whose http options make no sense.
   absl::Status MakeAdmin(const config::Config& config) {
     admin::AdminOptions options;
     options.services = {&deps_.catalog, &deps_.connector, &calls_, &guards_.limits()};
     options.services.insert(options.services.end(), deps_.services.begin(), deps_.services.end());
+    if (deps_.access != nullptr) options.services.push_back(deps_.access);
     options.catalog = &deps_.catalog;
     options.reload = deps_.reload;
     options.connections = [this] { return server_->connections(); };
@@ -164,6 +165,11 @@ class GatewayAppImpl final : public GatewayApp {
     tasks_.Spawn("catalog-watch", WatchCatalog());
     tasks_.Spawn("keep-alive", keep_alive_.Run());
     tasks_.Spawn("limits", guards_.limits().Run());
+    tasks_.Spawn("expiry", EndExpired());
+    if (access_) {
+      tasks_.Spawn("access", access_->Follow());
+      tasks_.Spawn("access-seen", access_->Report());
+    }
     auto upkeep = upkeep_.Start(tasks_);
     co_await std::move(upkeep);
     if (!mirror_.ready()) {
@@ -182,6 +188,7 @@ class GatewayAppImpl final : public GatewayApp {
     }
     admin_->SetListenUrl(endpoint.ToString());
     login_.SetListenUrl(endpoint.ToString());
+    auth_.SetListenUrl(endpoint.ToString());
     return endpoint.ToString();
   }
 
@@ -203,20 +210,14 @@ class GatewayAppImpl final : public GatewayApp {
   }
 
   absl::Status SetKeys(const config::Config& config) override {
-    METAMCP_RETURN_IF_ERROR(CheckReach(config, host_));
+    METAMCP_RETURN_IF_ERROR(CheckListen(config, host_));
     METAMCP_ASSIGN_OR_RETURN(
         const auto gone, authenticator_->SetKeys(KeysOf(config), config.auth.anonymous_loopback));
-    for (const auto& principal : gone) {
-      duplex_.CloseOf(principal);
-      hub_.CloseOf(principal);
-      endpoint_.CloseOf(principal);
-      admin_->CloseOf(principal);
-      for (const auto& session : sessions_.List()) {
-        const bool theirs =
-            session->tenant == principal->tenant && session->subject == principal->subject;
-        if (theirs) sessions_.Remove(session);
-      }
-      Log(LogLevel::kInfo, "auth.key_gone", {{"subject", principal->subject}});
+    End(gone);
+    if (auth_.SetConfig(config)) {
+      // Each token must hold under the new rules.
+      CloseWhere([](const Principal& who) { return !who.issuer.empty(); });
+      Log(LogLevel::kInfo, "auth.tokens_changed", {});
     }
     return absl::OkStatus();
   }
@@ -240,6 +241,42 @@ class GatewayAppImpl final : public GatewayApp {
   size_t connections() const override { return server_->connections(); }
 
  private:
+  // Ends what they hold open.
+  void CloseWhere(const std::function<bool(const Principal&)>& who) {
+    duplex_.CloseWhere(who);
+    hub_.CloseWhere(who);
+    endpoint_.CloseWhere(who);
+    admin_->CloseWhere(who);
+  }
+
+  // Ends what is open of those whose credential is gone, and of whoever has no method: of somebody
+  // who is kept out from now on.
+  void End(const std::vector<std::shared_ptr<const Principal>>& gone) {
+    for (const auto& principal : gone) {
+      CloseWhere([&principal](const Principal& who) {
+        const bool all = principal->method.empty() && who.subject == principal->subject;
+        return all || &who == principal.get();
+      });
+      for (const auto& session : sessions_.List()) {
+        const bool theirs =
+            session->tenant == principal->tenant && session->subject == principal->subject;
+        if (theirs) sessions_.Remove(session);
+      }
+      Log(LogLevel::kInfo, "auth.key_gone", {{"subject", principal->subject}});
+    }
+  }
+
+  // Streams of tokens end with them.
+  Awaitable<void> EndExpired() {
+    for (;;) {
+      const bool slept = co_await Sleep(std::chrono::seconds(1));
+      if (!slept) co_return;
+      const int64_t now = NowMicros();
+      CloseWhere(
+          [now](const Principal& who) { return who.expires_us > 0 && who.expires_us <= now; });
+    }
+  }
+
   FrontDeps MakeFront(const config::Config& config) {
     FrontDeps front(executor_, mirror_, chain_, sessions_, hub_, deps_.keys);
     front.tasks = &tasks_;
@@ -281,7 +318,7 @@ class GatewayAppImpl final : public GatewayApp {
     const WireError wire = ToWireError(status, mcp::Era::kModern);
     http::HttpResponse response(wire.http, "application/json",
                                 jsonrpc::MakeErrorResponse(jsonrpc::Id(), wire.error));
-    if (wire.http == 401) response.headers.Add("WWW-Authenticate", "Bearer realm=\"meta-mcp\"");
+    if (wire.http == 401) response.headers.Add("WWW-Authenticate", auth::kPlainChallenge);
     (void)co_await responder.Send(std::move(response));
   }
 
@@ -306,6 +343,8 @@ class GatewayAppImpl final : public GatewayApp {
     admin::HeaderResponder answer(responder, std::move(cors));
     if (IsHealth(request.path)) {
       co_await Health(request, answer);
+    } else if (EdgeAuth::Owns(request.path)) {
+      co_await auth_.Handle(request, answer, mirror_);
     } else if (deps_.edge.rest && LoginEdge::Owns(request.path)) {
       if (audit_) {
         co_await audit_->Login(login_, request, responder);
@@ -350,7 +389,9 @@ class GatewayAppImpl final : public GatewayApp {
   }
 
   Awaitable<void> Admin(http::HttpRequest& request, http::HttpResponder& responder) {
-    auto principal = authenticator_->Authenticate(CredentialsOf(request));
+    const auth::Credentials credentials = CredentialsOf(request);
+    auto admitting = authenticator_->Admit(credentials);
+    auto principal = co_await std::move(admitting);
     if (!principal.ok()) {
       co_await Refuse(request, responder, principal.status());
       co_return;
@@ -406,6 +447,8 @@ class GatewayAppImpl final : public GatewayApp {
   SessionUpkeep upkeep_;
   SubscriptionHub hub_;
   TaskGroup tasks_;
+  EdgeAuth auth_;
+  std::unique_ptr<AccessMirror> access_;
   KeepAlive keep_alive_;
   FrontDeps front_;
   McpEndpoint endpoint_;
@@ -427,7 +470,7 @@ absl::StatusOr<std::unique_ptr<GatewayApp>> GatewayApp::Create(asio::any_io_exec
                                                                const config::Config& config,
                                                                GatewayDeps deps) {
   METAMCP_ASSIGN_OR_RETURN(auto listen, SplitListen(config.gateway.listen));
-  METAMCP_RETURN_IF_ERROR(CheckReach(config, listen.first));
+  METAMCP_RETURN_IF_ERROR(CheckListen(config, listen.first));
   METAMCP_ASSIGN_OR_RETURN(
       auto authenticator,
       auth::Authenticator::Create(KeysOf(config), config.auth.anonymous_loopback, deps.keys));

@@ -15,6 +15,7 @@
 #include "gateway/protocol/edge_peers.h"
 #include "gateway/transport/admission.h"
 #include "gateway/transport/duplex_connection.h"
+#include "metamcp/access/v1/access_service.metamcp.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
 #include "metamcp/catalog/v1/quota_service.metamcp.h"
@@ -56,6 +57,8 @@ struct GatewayDeps {
   std::vector<rpc::Service*> services;
   // Takes the events of POST /api/v1/workflows/hooks/{id}; null: nobody does.
   workflow::v1::WorkflowService* workflows = nullptr;
+  // Who may come in beside auth; null: nobody. Must outlive the app.
+  access::v1::AccessService* access = nullptr;
   // For suggest_workflow; null: there is none.
   ai::v1::AiService* ai = nullptr;
   EdgeOptions edge;

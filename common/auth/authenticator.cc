@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/auth/challenge.h"
+#include "common/auth/jwt/token.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -112,38 +114,98 @@ absl::StatusOr<std::vector<std::shared_ptr<const Principal>>> Authenticator::Set
 
 absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::Authenticate(
     const Credentials& credentials) const {
-  auto found = Find(credentials);
-  if (!found.ok() && on_refused) on_refused(credentials, found.status());
+  auto found = FindAndCheck(credentials);
+  if (found.ok()) return found;
+  absl::Status why = found.status();
+  Refuse(credentials, why);
+  return why;
+}
+
+Awaitable<absl::StatusOr<std::shared_ptr<const Principal>>> Authenticator::Admit(
+    const Credentials& credentials) const {
+  auto found = FindAndCheck(credentials);
+  if (found.ok()) co_return found;
+  if (tokens_ != nullptr) {
+    auto fetching = tokens_->FetchKeys();
+    const bool newer = co_await std::move(fetching);
+    if (newer) found = FindAndCheck(credentials);
+    if (found.ok()) co_return found;
+  }
+  absl::Status why = found.status();
+  Refuse(credentials, why);
+  co_return why;
+}
+
+void Authenticator::Refuse(const Credentials& credentials, absl::Status& why) const {
+  if (on_refused) on_refused(credentials, why);
+  why = WithChallenge(std::move(why), tokens_ != nullptr ? tokens_->Challenge(credentials, why)
+                                                         : std::string(kPlainChallenge));
+}
+
+absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::FindAndCheck(
+    const Credentials& credentials) const {
+  METAMCP_ASSIGN_OR_RETURN(auto found, Find(credentials));
+  if (access_ != nullptr) {
+    METAMCP_ASSIGN_OR_RETURN(found, access_->Complete(std::move(found)));
+  }
+  if (tokens_ != nullptr) METAMCP_RETURN_IF_ERROR(tokens_->CheckScopes(*found, credentials));
   return found;
 }
 
 absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::Find(
     const Credentials& credentials) const {
+  if (credentials.repeated) {
+    return MakeError("AUTH_INVALID", "gateway", "a header with a credential is there twice");
+  }
+  const std::string_view bearer = BearerToken(credentials.authorization);
+  if (!credentials.authorization.empty() && !credentials.api_key.empty() &&
+      bearer != credentials.api_key) {
+    return MakeError("AUTH_INVALID", "gateway", "two different credentials are shown; send one");
+  }
+  if (!credentials.authorization.empty()) return FindShown(bearer, true, credentials);
+  if (!credentials.api_key.empty()) return FindShown(credentials.api_key, false, credentials);
   const bool proxied = !credentials.forwarded_by.empty();
   if (credentials.unix_socket && !proxied) return socket_;
-  std::string_view secret = BearerToken(credentials.authorization);
-  if (secret.empty()) secret = credentials.api_key;
-  if (secret.empty() && credentials.authorization.empty()) {
-    if (proxied && (credentials.loopback || credentials.unix_socket)) {
-      return MakeError(
-          "AUTH_REQUIRED", "gateway",
-          StrCat("this request came through a proxy (it has the header ", credentials.forwarded_by,
-                 "), so its sender may be on another machine and needs a key "
-                 "(auth.keys)"));
-    }
-    if (credentials.loopback && loopback_) return loopback_;
-    return MakeError("AUTH_REQUIRED", "gateway", "this gateway needs a key");
+  if (proxied && (credentials.loopback || credentials.unix_socket)) {
+    return MakeError(
+        "AUTH_REQUIRED", "gateway",
+        StrCat("this request came through a proxy (it has the header ", credentials.forwarded_by,
+               "), so its sender may be on another machine and needs a key "
+               "(auth.keys)"));
   }
+  if (credentials.loopback && loopback_) return loopback_;
+  return MakeError("AUTH_REQUIRED", "gateway", "this gateway needs a key or a token");
+}
+
+std::shared_ptr<const Principal> Authenticator::FindKey(std::string_view secret) const {
+  if (keys_.empty()) return nullptr;
   const std::string mac = ring_.Mac(SealPurpose::kToken, secret);
   const Key* found = nullptr;
   for (const Key& key : keys_) {
     if (CRYPTO_memcmp(key.mac.data(), mac.data(), mac.size()) == 0) found = &key;
   }
-  if (found != nullptr) return found->principal;
-  return MakeError("AUTH_INVALID", "gateway", "the key is not known");
+  return found == nullptr ? nullptr : found->principal;
+}
+
+absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::FindShown(
+    std::string_view secret, bool bearer, const Credentials& credentials) const {
+  const bool token = bearer && tokens_ != nullptr && jwt::LooksLikeToken(secret);
+  absl::Status why = MakeError("AUTH_INVALID", "gateway", "the key is not known");
+  if (token) {
+    auto verified = tokens_->Verify(secret, credentials);
+    if (verified.ok()) return verified;
+    why = verified.status();
+  }
+  if (auto found = FindKey(secret)) return found;
+  if (access_ != nullptr) {
+    METAMCP_ASSIGN_OR_RETURN(auto found, access_->FindKey(secret));
+    if (found != nullptr) return found;
+  }
+  return why;
 }
 
 bool Authenticator::StillKnown(const Principal& principal) const {
+  if (access_ != nullptr && !access_->StillKnown(principal)) return false;
   if (principal.method == "loopback") return loopback_ != nullptr;
   if (principal.method.rfind("key:", 0) != 0) return true;
   return std::any_of(keys_.begin(), keys_.end(), [&principal](const Key& key) {

@@ -60,6 +60,15 @@ const unsigned char* U(std::string_view s) {
 }
 unsigned char* U(std::string& s) { return reinterpret_cast<unsigned char*>(s.data()); }
 
+std::string HmacOf(const std::string& key, std::string_view data) {
+  std::string out(EVP_MAX_MD_SIZE, '\0');
+  unsigned int size = 0;
+  METAMCP_CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), U(data), data.size(),
+                     U(out), &size) != nullptr);
+  out.resize(size);
+  return out;
+}
+
 // Owns one OpenSSL cipher context.
 struct Cipher {
   Cipher() : ctx(EVP_CIPHER_CTX_new()) { METAMCP_CHECK(ctx != nullptr); }
@@ -281,13 +290,21 @@ std::optional<std::string> KeyRing::Open(SealPurpose purpose, std::string_view s
 }
 
 std::string KeyRing::Mac(SealPurpose purpose, std::string_view data) const {
+  return HmacOf(keys()->front().subkeys[static_cast<int>(purpose)], data);
+}
+
+std::string KeyRing::Mac(SealPurpose purpose, std::string_view data, std::string_view kid) const {
   const auto ring = keys();
-  const std::string_view key = ring->front().subkey(purpose);
-  std::string out(EVP_MAX_MD_SIZE, '\0');
-  unsigned int size = 0;
-  METAMCP_CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), U(data), data.size(),
-                     U(out), &size) != nullptr);
-  out.resize(size);
+  for (const Derived& key : *ring) {
+    if (key.kid == kid) return HmacOf(key.subkey(purpose), data);
+  }
+  return "";
+}
+
+std::vector<std::string> KeyRing::Kids() const {
+  std::vector<std::string> out;
+  const auto ring = keys();
+  for (const Derived& key : *ring) out.push_back(key.kid);
   return out;
 }
 

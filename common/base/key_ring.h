@@ -61,6 +61,10 @@ class KeyRing {
 
   // HMAC-SHA-256 of `data` under the first key's subkey of `purpose` (32 raw bytes).
   std::string Mac(SealPurpose purpose, std::string_view data) const;
+  // The same under the key `kid`; empty when the ring has none of that name.
+  std::string Mac(SealPurpose purpose, std::string_view data, std::string_view kid) const;
+  // The names of the keys, first the one that seals.
+  std::vector<std::string> Kids() const;
 
  private:
   struct Derived;

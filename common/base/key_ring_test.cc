@@ -108,5 +108,16 @@ TEST(Base64Test, OnlyCanonicalTextDecodes) {
   EXPECT_EQ(Base64UrlDecode("SGVsbG8"), "Hello");
 }
 
+TEST(KeyRingTest, MacsUnderAKeyThatIsNamed) {
+  const KeyRing::Key old_key{"old", std::string(32, 'o')};
+  const KeyRing::Key new_key{"new", std::string(32, 'n')};
+  const KeyRing before = *KeyRing::Create({old_key});
+  const KeyRing after = *KeyRing::Create({new_key, old_key});
+  EXPECT_EQ(after.Kids(), (std::vector<std::string>{"new", "old"}));
+  EXPECT_EQ(after.Mac(SealPurpose::kToken, "x", "old"), before.Mac(SealPurpose::kToken, "x"));
+  EXPECT_EQ(after.Mac(SealPurpose::kToken, "x", "new"), after.Mac(SealPurpose::kToken, "x"));
+  EXPECT_EQ(after.Mac(SealPurpose::kToken, "x", "gone"), "");
+}
+
 }  // namespace
 }  // namespace metamcp

@@ -174,8 +174,41 @@ struct KeyConfig {
   bool operator==(const KeyConfig&) const = default;
 };
 
+// Our own tokens. `secret` is expanded and secret: never print it.
+struct JwtConfig {
+  std::string secret;  // empty: only tokens under the key ring
+  std::string issuer = "meta-mcp";
+  std::string audience = "meta-mcp";
+  int64_t expiry_minutes = 10'080;  // of `token create`
+  bool operator==(const JwtConfig&) const = default;
+};
+
+// Somebody else whose tokens are taken.
+struct IssuerConfig {
+  std::string issuer;
+  std::string jwks_url;  // neither this nor the file: found in the issuer's metadata
+  std::string jwks_file;
+  std::vector<std::string> audiences;
+  std::vector<std::string> algorithms;
+  std::string default_role;
+  std::string subject_claim = "sub";
+  std::string name_claim = "name";
+  std::string roles_claim = "roles";
+  std::string teams_claim = "groups";
+  std::string scopes_claim;  // empty: scope, else scp
+  std::map<std::string, std::string> role_map;
+  TlsConfig tls;
+  bool operator==(const IssuerConfig&) const = default;
+};
+
 struct AuthConfig {
   std::vector<KeyConfig> keys;
+  JwtConfig jwt;
+  std::map<std::string, IssuerConfig> issuers;     // by a name of ours
+  std::map<std::string, std::string> scopes;       // by virtual server, joined by spaces
+  std::map<std::string, std::string> tool_scopes;  // by glob over slug.tool, likewise
+  int64_t clock_skew_s = 60;
+  int64_t key_max_age_days = 365;  // of keys in the database; 0: any
   bool anonymous_loopback = true;
   std::string token_store = "database";  // database or memory
   std::string client_metadata_url;       // empty: below gateway.publicUrl where that is https

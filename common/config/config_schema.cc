@@ -285,6 +285,7 @@ std::string GenerateConfigSchema() {
   AddMember(&rule_schema, "required", std::move(rule_required));
   AddMember(&rules, "items", std::move(rule_schema));
   AddProperty(&root, "limits.rules", std::move(rules));
+  AddProperty(&root, "auth.issuers", MapSchema(ObjectSchema(IssuerFields(), true)));
   AddProperty(&root, "ai.providers", MapSchema(ObjectSchema(AiProviderFields(), true)));
   AddProperty(&root, "sandbox.profiles", MapSchema(ObjectSchema(SandboxFields(), true)));
   AddProperty(&root, "mcpServers", MapSchema(std::move(server_schema)));
@@ -309,6 +310,10 @@ std::string GenerateConfigDocs() {
       FieldsTable(VirtualServerFields()), "\nAn override:\n", FieldsTable(OverrideFields()),
       "\nAn argument of an override:\n", FieldsTable(ArgumentFields()),
       "\n## Keys\n\nEntries of the list `auth.keys`:\n", FieldsTable(KeyFields()),
+      "\n## Issuers\n\nEntries of `auth.issuers`, by a name of your own, which leads the subjects "
+      "of "
+      "its people ([security](security.md)):\n",
+      FieldsTable(IssuerFields()),
       "\n## Models\n\nEntries of `ai.providers`, by a name of your own ([AI](ai.md)):\n",
       FieldsTable(AiProviderFields()),
       "\n## Limits\n\nEntries of the list `limits.rules`; a change takes effect at once "

@@ -72,6 +72,14 @@ ConfigDiff Diff(const Config& before, const Config& after) {
     change.restart = false;
     out.settings.push_back(std::move(change));
   }
+  if (before.auth.issuers != after.auth.issuers) {
+    SettingChange change;
+    change.path = "auth.issuers";
+    change.before = "as before";
+    change.after = "changed";
+    change.restart = false;
+    out.settings.push_back(std::move(change));
+  }
   if (before.ai.providers != after.ai.providers) {
     // Their members are secret in part: only that they differ is said.
     SettingChange change;

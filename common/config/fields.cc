@@ -266,6 +266,38 @@ constexpr Field kKey[] = {
     Make("roles", FieldType::kStrings, SLOT(KeyConfig, roles), "Roles of who uses it."),
 };
 
+constexpr Field kIssuer[] = {
+    Make("issuer", FieldType::kString, SLOT(IssuerConfig, issuer),
+         "The claim iss of its tokens, to the letter."),
+    Make("jwksUrl", FieldType::kUrl, SLOT(IssuerConfig, jwks_url),
+         "Where its keys are (JWK set). Empty: found in the issuer's metadata."),
+    Make("jwksFile", FieldType::kString, SLOT(IssuerConfig, jwks_file),
+         "File of its keys, instead; read again when a token names another key."),
+    Make("audiences", FieldType::kStrings, SLOT(IssuerConfig, audiences),
+         "Claims aud that are good at every address of the gateway. Tokens for the URL of one "
+         "virtual server are good there without being named here."),
+    Make("algorithms", FieldType::kStrings, SLOT(IssuerConfig, algorithms),
+         "Of RS256, RS384, RS512, PS256, ES256, ES384 and EdDSA. Empty: all of them."),
+    Choice("defaultRole", SLOT(IssuerConfig, default_role),
+           "admin|operator|developer|viewer|auditor",
+           "Role of those whose token names none. Empty: none."),
+    Make("subjectClaim", FieldType::kString, SLOT(IssuerConfig, subject_claim),
+         "Claim that says who it is. It must be one that its bearers cannot choose."),
+    Make("nameClaim", FieldType::kString, SLOT(IssuerConfig, name_claim),
+         "Claim with a name to show."),
+    Make("rolesClaim", FieldType::kString, SLOT(IssuerConfig, roles_claim),
+         "Claim with roles; dots lead into objects, as in realm_access.roles."),
+    Make("teamsClaim", FieldType::kString, SLOT(IssuerConfig, teams_claim), "Claim with teams."),
+    Make("scopesClaim", FieldType::kString, SLOT(IssuerConfig, scopes_claim),
+         "Claim with scopes. Empty: scope, else scp."),
+    Make("roleMap", FieldType::kStringMap, SLOT(IssuerConfig, role_map),
+         "Our roles by what the claim says: {\"MCP.Admins\": \"admin\"}; others then count for "
+         "nothing. Empty: our own names count."),
+    Choice("tls.min", SLOT(IssuerConfig, tls.min), "1.2|1.3", "Oldest TLS version for its keys."),
+    Make("tls.ca", FieldType::kString, SLOT(IssuerConfig, tls.ca),
+         "PEM file of further authorities for its keys."),
+};
+
 constexpr Field kAiProvider[] = {
     Choice("api", SLOT(AiProviderConfig, api), "responses|chat|anthropic",
            "The API that it speaks: OpenAI's Responses or Chat Completions, which others offer, "
@@ -333,6 +365,10 @@ std::string SlotText(const Slot& slot) {
     out = **flag ? "true" : "false";
   } else if (const auto* list = std::get_if<std::vector<std::string>*>(&slot)) {
     for (const std::string& item : **list) out += (out.empty() ? "" : ",") + item;
+  } else if (const auto* map = std::get_if<std::map<std::string, std::string>*>(&slot)) {
+    for (const auto& [key, value] : **map) {
+      out += StrCat(out.empty() ? "" : ",", key, "=", value);
+    }
   }
   return out;
 }
@@ -346,6 +382,7 @@ std::span<const Field> OverrideFields() { return kOverride; }
 std::span<const Field> ArgumentFields() { return kArgument; }
 std::span<const Field> KeyFields() { return kKey; }
 std::span<const Field> SandboxFields() { return kSandbox; }
+std::span<const Field> IssuerFields() { return kIssuer; }
 std::span<const Field> AiProviderFields() { return kAiProvider; }
 
 const Field* FindField(std::span<const Field> fields, std::string_view path) {

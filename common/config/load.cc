@@ -24,6 +24,8 @@ constexpr std::string_view kEnvironmentPrefix = "META_MCP_";
 constexpr std::string_view kOtherVariables[] = {"META_MCP_CONFIG", "META_MCP_DATA_DIR",
                                                 "META_MCP_URL", "META_MCP_TOKEN"};
 
+constexpr char kJwtSecretVariable[] = "JWT_SECRET_KEY";
+
 // Replaces references in the strings below `node`.
 void ExpandTree(ReadContext& context, JsonNode* node) {
   for (JsonNode& item : node->items) ExpandTree(context, &item);
@@ -53,8 +55,8 @@ class RootReader {
       if (!IsServersKey(member.key)) ExpandTree(context_, &member.value);
     }
     ObjectReader reader(context_, Settings(), &context_.config());
-    reader.more_keys = {"mcpServers", "virtualServers", "auth.keys", "ai.providers",
-                        "limits.rules", "sandbox.profiles"};
+    reader.more_keys = {"mcpServers",   "virtualServers", "auth.keys",       "auth.issuers",
+                        "ai.providers", "limits.rules",   "sandbox.profiles"};
     reader.extra = [this](const std::string& path, const JsonMember& member) {
       return ReadExtra(path, member);
     };
@@ -87,6 +89,8 @@ class RootReader {
       virtual_ = &member.value;
     } else if (key == "auth.keys") {
       ReadKeys(context_, member.value);
+    } else if (key == "auth.issuers") {
+      ReadIssuers(context_, member.value);
     } else if (key == "ai.providers") {
       ReadAiProviders(context_, member.value);
     } else if (key == "limits.rules") {
@@ -183,6 +187,13 @@ void OverlayEnvironment(const LoadOptions& options, CheckResult* out) {
     Overlay(StrCat("environment variable ", name), field, found->second,
             ConfigOrigin::Source::kEnvironment, name, out);
   }
+  // Its name elsewhere, where no setting says otherwise.
+  const auto secret = options.env.find(kJwtSecretVariable);
+  if (secret != options.env.end() && out->loaded.config.auth.jwt.secret.empty()) {
+    Overlay(StrCat("environment variable ", kJwtSecretVariable),
+            *FindField(Settings(), "auth.jwt.secret"), secret->second,
+            ConfigOrigin::Source::kEnvironment, std::string(kJwtSecretVariable), out);
+  }
   for (auto it = options.env.lower_bound(kEnvironmentPrefix);
        it != options.env.end() && absl::StartsWith(it->first, Av(kEnvironmentPrefix)); ++it) {
     const bool other = std::find(std::begin(kOtherVariables), std::end(kOtherVariables),
@@ -266,6 +277,7 @@ std::string LiteralCredential(const std::string& text, const LoadOptions& option
   for (const KeyConfig& key : check.loaded.config.auth.keys) {
     if (literal(key.key)) return StrCat("auth.keys (", key.name, ")");
   }
+  if (literal(check.loaded.config.auth.jwt.secret)) return "auth.jwt.secret";
   for (const auto& [name, provider] : check.loaded.config.ai.providers) {
     if (literal(provider.key)) return StrCat("ai.providers.", name, ".key");
   }
@@ -317,6 +329,7 @@ CheckResult CheckConfig(std::string_view text, const std::string& file,
   ReadText(text, file, options, &out);
   OverlayEnvironment(options, &out);
   OverlayFlags(options, &out);
+  CheckAuth(out.loaded.config.auth, &out);
   std::stable_sort(out.errors.begin(), out.errors.end(), [](const Problem& a, const Problem& b) {
     return std::tie(a.at.line, a.at.column) < std::tie(b.at.line, b.at.column);
   });

@@ -278,6 +278,19 @@ std::string SetFromText(const Field& field, std::string_view text, void* object)
       item.text = std::string(absl::StripAsciiWhitespace(part));
       node.items.push_back(std::move(item));
     }
+  } else if (std::holds_alternative<std::map<std::string, std::string>*>(slot)) {
+    // "name=value,name=value"
+    node.kind = JsonNode::Kind::kObject;
+    for (const absl::string_view part : absl::StrSplit(Av(text), ',', absl::SkipWhitespace())) {
+      const std::pair<absl::string_view, absl::string_view> halves =
+          absl::StrSplit(part, absl::MaxSplits('=', 1));
+      JsonMember member;
+      member.key = std::string(absl::StripAsciiWhitespace(halves.first));
+      member.value.kind = JsonNode::Kind::kString;
+      member.value.text = std::string(absl::StripAsciiWhitespace(halves.second));
+      if (member.key.empty() || part.find('=') == absl::string_view::npos) return wrong;
+      node.members.push_back(std::move(member));
+    }
   } else if (std::holds_alternative<bool*>(slot)) {
     node.kind = JsonNode::Kind::kBool;
     node.boolean = text == "true" || text == "1";

@@ -65,6 +65,9 @@ void ReadServers(ReadContext& context, const JsonNode& node);
 void CheckServerLinks(ReadContext& context, const JsonNode& node);
 void ReadVirtualServers(ReadContext& context, const JsonNode& node);
 void ReadKeys(ReadContext& context, const JsonNode& node);
+void ReadIssuers(ReadContext& context, const JsonNode& node);
+// After the environment is known: what cannot be used of `auth`.
+void CheckAuth(const AuthConfig& auth, CheckResult* out);
 void ReadAiProviders(ReadContext& context, const JsonNode& node);
 void ReadLimitRules(ReadContext& context, const JsonNode& node);
 void ReadSandboxProfiles(ReadContext& context, const JsonNode& node);

@@ -217,6 +217,14 @@ std::string ConfigToJson(const Config& config, const RenderOptions& options) {
     }
     AddAt(&root, "auth.keys", std::move(keys));
   }
+  if (!config.auth.issuers.empty()) {
+    const IssuerConfig issuer_defaults;
+    JsonNode issuers = ObjectNode();
+    for (const auto& [name, issuer] : config.auth.issuers) {
+      AddMember(&issuers, name, StructNode(IssuerFields(), &issuer, &issuer_defaults, false, true));
+    }
+    AddAt(&root, "auth.issuers", std::move(issuers));
+  }
   if (!config.ai.providers.empty()) {
     const AiProviderConfig provider_defaults;
     JsonNode providers = ObjectNode();

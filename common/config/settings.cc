@@ -63,7 +63,7 @@ constexpr Field kSettings[] = {
     // gateway
     WithFlag(Typed(Text("gateway.listen", SLOT(gateway.listen),
                         "Address of the HTTP listener; port 0 takes a free one. Anything but "
-                        "loopback needs auth.keys."),
+                        "loopback needs authentication (auth)."),
                    FieldType::kAddress),
              "--listen"),
     Text("gateway.listenUnix", SLOT(gateway.listen_unix),
@@ -108,6 +108,30 @@ constexpr Field kSettings[] = {
                "Address of our OAuth Client ID Metadata Document, where it is served elsewhere. "
                "Empty: below gateway.publicUrl, if that is https."),
           FieldType::kUrl),
+    Live(Secret(Text("auth.jwt.secret", SLOT(auth.jwt.secret),
+                     "Secret of at least 32 characters that signs our own tokens (HS256). Empty: "
+                     "the variable JWT_SECRET_KEY; without that too, tokens are signed by the "
+                     "sealing keys."))),
+    Live(Text("auth.jwt.issuer", SLOT(auth.jwt.issuer), "Claim iss of our own tokens.")),
+    Live(Text("auth.jwt.audience", SLOT(auth.jwt.audience),
+              "Claim aud of our own tokens, which are good at every address of the gateway.")),
+    Count("auth.jwt.expiryMinutes", SLOT(auth.jwt.expiry_minutes), 1, 5'256'000,
+          "How long a token of 'token create' holds, where it does not say."),
+    Count("auth.keyMaxAgeDays", SLOT(auth.key_max_age_days), 0, 36'500,
+          "Greatest age of the API keys that the gateway keeps, and what they have where nothing "
+          "else is said; 0: they need not end.",
+          "days"),
+    Live(Count("auth.clockSkewS", SLOT(auth.clock_skew_s), 0, 600,
+               "How far the clock of an issuer may differ from ours.", "s")),
+    Live(Typed(
+        List("auth.scopes", SLOT(auth.scopes),
+             "Scopes that tokens need, by virtual server: {\"default\": \"mcp:use\"}; several "
+             "by spaces. Keys without scopes need none."),
+        FieldType::kStringMap)),
+    Live(Typed(List("auth.toolScopes", SLOT(auth.tool_scopes),
+                    "Further scopes by tool: {\"git.*\": \"git:read\"}; a star stands for "
+                    "any characters of server.tool."),
+               FieldType::kStringMap)),
     // limits
     Bytes("limits.bodyBytesMax", SLOT(limits.body_bytes_max), 1024, kGiB, "Largest request body."),
     Bytes("limits.headerBytesMax", SLOT(limits.header_bytes_max), 1024, 1 << 20,

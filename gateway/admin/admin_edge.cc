@@ -107,8 +107,8 @@ class AdminEdgeImpl final : public AdminEdge {
     const RouteMatch match = transcoder_->table().Match(method, path);
     return match.route != nullptr ? match.route->path : "";
   }
-  void CloseOf(const std::shared_ptr<const Principal>& principal) override {
-    watch_.CloseOf(principal);
+  void CloseWhere(const std::function<bool(const Principal&)>& who) override {
+    watch_.CloseWhere(who);
   }
   void Close() override { watch_.Close(); }
 

@@ -64,7 +64,7 @@ class AdminEdge : public AdminHandler {
   // Counts calls for /metrics.
   virtual CallObserver& observer() = 0;
   // Ends the event streams of `principal`, whose key is gone.
-  virtual void CloseOf(const std::shared_ptr<const Principal>& principal) = 0;
+  virtual void CloseWhere(const std::function<bool(const Principal&)>& who) = 0;
   // The template of the operation that answers a request; empty where there is none.
   virtual std::string Operation(std::string_view method, std::string_view path) const = 0;
   // Ends the event streams, so that the server can stop.

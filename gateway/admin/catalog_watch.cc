@@ -191,9 +191,9 @@ Awaitable<void> CatalogWatch::Serve(http::HttpResponder& responder,
   if (!subscriber->gone) (void)co_await responder.Finish();
 }
 
-void CatalogWatch::CloseOf(const std::shared_ptr<const Principal>& principal) {
+void CatalogWatch::CloseWhere(const std::function<bool(const Principal&)>& who) {
   for (const auto& subscriber : subscribers_) {
-    if (subscriber->principal != principal) continue;
+    if (!who(*subscriber->principal)) continue;
     subscriber->revoked = true;
     subscriber->wake.cancel();
   }

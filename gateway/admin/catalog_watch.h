@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -46,10 +47,10 @@ class CatalogWatch {
   // Takes one watch message. `snapshot` is the gateway's after that message.
   void Apply(const catalog::v1::WatchCatalogResponse& message,
              std::shared_ptr<const Snapshot> snapshot);
-  // Writes events to `principal` until the client leaves, or Close or CloseOf is called.
+  // Writes events to `principal` until the client leaves, or Close or CloseWhere is called.
   Awaitable<void> Serve(http::HttpResponder& responder, std::shared_ptr<const Principal> principal);
   // Ends the streams of one that no key speaks for any more.
-  void CloseOf(const std::shared_ptr<const Principal>& principal);
+  void CloseWhere(const std::function<bool(const Principal&)>& who);
   // Ends all streams, and those that are opened later.
   void Close();
 

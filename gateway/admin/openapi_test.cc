@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "gateway/admin/admin_test_support.h"
+#include "metamcp/access/v1/access_service.metamcp.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
 #include "metamcp/catalog/v1/pin_service.metamcp.h"
@@ -31,8 +32,9 @@ struct Services {
   FakeService ai{ai::v1::AiService::Info()};
   FakeService pins{catalog::v1::PinService::Info()};
   FakeService limits{v1::LimitsService::Info()};
+  FakeService access{access::v1::AccessService::Info()};
   std::unique_ptr<RouteTable> table = *RouteTable::Create(
-      {&catalog, &connector, &calls, &workflow, &audit, &ai, &telemetry, &pins, &limits});
+      {&catalog, &connector, &calls, &workflow, &audit, &ai, &telemetry, &pins, &limits, &access});
 };
 
 std::string Lower(std::string text) {

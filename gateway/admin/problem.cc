@@ -1,5 +1,6 @@
 #include "gateway/admin/problem.h"
 
+#include "common/auth/challenge.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
 #include "gateway/protocol/error_map.h"
@@ -38,8 +39,9 @@ int ProblemStatus(const absl::Status& status) {
 
 http::HttpResponse MakeProblem(const absl::Status& status) {
   http::HttpResponse response(ProblemStatus(status), "application/json", ProblemBody(status));
-  if (response.status == 401) {
-    response.headers.Add("WWW-Authenticate", "Bearer realm=\"meta-mcp\"");
+  const std::string challenge = auth::ChallengeOf(status);
+  if (!challenge.empty() || response.status == 401) {
+    response.headers.Add("WWW-Authenticate", challenge.empty() ? auth::kPlainChallenge : challenge);
   }
   if (IsLimit(status)) {
     AddRetryHeaders(status, response.status, [&response](auto name, const auto& value) {

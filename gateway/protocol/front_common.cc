@@ -1,6 +1,7 @@
 #include "gateway/protocol/front_common.h"
 
 #include "common/async/run.h"
+#include "common/auth/challenge.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/strings.h"
@@ -54,6 +55,11 @@ Awaitable<void> RespondError(Reply& reply, const jsonrpc::Id& id, const absl::St
   const WireError wire = ToWireError(status, era);
   std::string message = jsonrpc::MakeErrorResponse(id, wire.error);
   int http = HttpStatusOf(wire, era);
+  if (const std::string challenge = auth::ChallengeOf(status); !challenge.empty()) {
+    // Clients take a step up only from the answer's head.
+    http = wire.http;
+    reply.SetHeader("WWW-Authenticate", challenge);
+  }
   if (IsLimit(status)) {
     http = wire.http;
     const AddHeader add = [&reply](auto name, const auto& value) { reply.SetHeader(name, value); };

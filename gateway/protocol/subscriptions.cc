@@ -215,10 +215,10 @@ void SubscriptionHub::Close() {
   }
 }
 
-void SubscriptionHub::CloseOf(const std::shared_ptr<const Principal>& principal) {
+void SubscriptionHub::CloseWhere(const std::function<bool(const Principal&)>& who) {
   for (auto it = interests_.begin(); it != interests_.end();) {
     const ListInterest interest = *it++;
-    if (interest.principal == principal && interest.closing) interest.closing();
+    if (interest.principal && who(*interest.principal) && interest.closing) interest.closing();
   }
 }
 

@@ -65,7 +65,7 @@ class SubscriptionHub {
   // Tells every interest that the gateway stops, so that streams end in order.
   void Close();
   // Likewise for what one principal hears.
-  void CloseOf(const std::shared_ptr<const Principal>& principal);
+  void CloseWhere(const std::function<bool(const Principal&)>& who);
   Awaitable<void> Stop();
 
  private:

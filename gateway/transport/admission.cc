@@ -1,5 +1,6 @@
 #include "gateway/transport/admission.h"
 
+#include "common/auth/challenge.h"
 #include "common/base/error.h"
 #include "common/base/strings.h"
 #include "gateway/protocol/error_map.h"
@@ -7,8 +8,14 @@
 
 namespace metamcp::gateway {
 
-auth::Credentials CredentialsOf(const http::HttpRequest& request) {
+auth::Credentials CredentialsOf(const http::HttpRequest& request, std::string_view virtual_server) {
   auth::Credentials out;
+  out.repeated =
+      request.headers.Count("Authorization") > 1 || request.headers.Count("X-API-Key") > 1;
+  out.host = request.headers.Get("Host");
+  out.tls = request.tls;
+  out.path = request.path;
+  out.virtual_server = virtual_server;
   out.authorization = request.headers.Get("Authorization");
   out.api_key = request.headers.Get("X-API-Key");
   out.loopback = request.is_loopback;
@@ -36,8 +43,9 @@ Awaitable<void> SendFailure(http::HttpResponder& responder, absl::Status status,
   http::HttpResponse response(wire.http, "application/json",
                               jsonrpc::MakeErrorResponse(jsonrpc::Id(), wire.error));
   for (size_t i = 0; i < cors.size(); ++i) response.headers.Add(cors.at(i).name, cors.at(i).value);
-  if (wire.http == 401) {
-    response.headers.Add("WWW-Authenticate", "Bearer realm=\"meta-mcp\"");
+  const std::string challenge = auth::ChallengeOf(status);
+  if (!challenge.empty() || wire.http == 401) {
+    response.headers.Add("WWW-Authenticate", challenge.empty() ? auth::kPlainChallenge : challenge);
   } else if (wire.http == 405) {
     response.headers.Add("Allow", "POST");
   }

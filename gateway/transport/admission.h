@@ -13,8 +13,10 @@
 // What every MCP transport does before it looks at a message.
 namespace metamcp::gateway {
 
-// What `request` shows of its sender; looks into the request.
-auth::Credentials CredentialsOf(const http::HttpRequest& request);
+// What `request` shows of its sender, who asks for that virtual server (empty: for none). Looks
+// into both.
+auth::Credentials CredentialsOf(const http::HttpRequest& request,
+                                std::string_view virtual_server = {});
 
 // The virtual server of that name. Errors: NOT_FOUND, DATABASE_UNAVAILABLE before the catalog is
 // loaded.

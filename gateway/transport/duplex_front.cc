@@ -76,14 +76,16 @@ absl::StatusOr<std::shared_ptr<DuplexConnection>> DuplexFront::Find(
                           "this one was started; open a new one here");
 }
 
-void DuplexFront::CloseOf(const std::shared_ptr<const Principal>& principal) {
-  const auto all = connections_;
-  for (const auto& [name, weak] : all) {
-    const auto connection = weak.lock();
-    if (connection != nullptr && connection->principal() == principal) {
-      connection->Close(DuplexConnection::End::kRevoked);
+void DuplexFront::CloseWhere(const std::function<bool(const Principal&)>& who) {
+  // Closing changes the list.
+  std::vector<std::shared_ptr<DuplexConnection>> theirs;
+  for (const auto& [name, weak] : connections_) {
+    auto connection = weak.lock();
+    if (connection != nullptr && who(*connection->principal())) {
+      theirs.push_back(std::move(connection));
     }
   }
+  for (const auto& connection : theirs) connection->Close(DuplexConnection::End::kRevoked);
 }
 
 void DuplexFront::Drain() {

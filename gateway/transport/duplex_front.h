@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -44,7 +45,7 @@ class DuplexFront {
                                                          const Principal& principal) const;
 
   // Ends the connections of a principal that no credential speaks for any more.
-  void CloseOf(const std::shared_ptr<const Principal>& principal);
+  void CloseWhere(const std::function<bool(const Principal&)>& who);
 
   // No more connections and requests; each ends when its running requests are answered.
   void Drain();

@@ -50,7 +50,9 @@ McpEndpoint::McpEndpoint(FrontDeps deps, const auth::Authenticator& authenticato
 Awaitable<void> McpEndpoint::Handle(http::HttpRequest& request, http::HttpResponder& responder,
                                     std::string virtual_server, http::HttpHeaders cors) {
   Exchange x(request, responder, std::move(virtual_server), std::move(cors));
-  auto principal = authenticator_.Authenticate(CredentialsOf(request));
+  const auth::Credentials credentials = CredentialsOf(request, x.virtual_server);
+  auto admitting = authenticator_.Admit(credentials);
+  auto principal = co_await std::move(admitting);
   if (!principal.ok()) {
     co_await x.Fail(principal.status(), Era::kModern);
     co_return;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -45,7 +46,7 @@ class McpEndpoint {
   // opened. Their clients come back elsewhere with the last id they have.
   void Drain();
   // Ends those of `principal`.
-  void CloseOf(const std::shared_ptr<const Principal>& principal);
+  void CloseWhere(const std::function<bool(const Principal&)>& who);
 
   // Answers one request. `cors` are headers for every answer. Origin and Host have been checked.
   Awaitable<void> Handle(http::HttpRequest& request, http::HttpResponder& responder,

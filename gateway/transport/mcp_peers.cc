@@ -183,9 +183,9 @@ void McpEndpoint::Drain() {
   for (Passed* passed : passed_) passed->End();
 }
 
-void McpEndpoint::CloseOf(const std::shared_ptr<const Principal>& principal) {
+void McpEndpoint::CloseWhere(const std::function<bool(const Principal&)>& who) {
   for (Passed* passed : passed_) {
-    if (passed->principal == principal) passed->End();
+    if (who(*passed->principal)) passed->End();
   }
 }
 

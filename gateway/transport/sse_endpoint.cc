@@ -35,7 +35,9 @@ std::string SseEndpoint::MessagesUrl(const std::string& virtual_server,
 Awaitable<void> SseEndpoint::HandleStream(http::HttpRequest& request,
                                           http::HttpResponder& responder,
                                           std::string virtual_server, http::HttpHeaders cors) {
-  auto principal = authenticator_.Authenticate(CredentialsOf(request));
+  const auth::Credentials credentials = CredentialsOf(request, virtual_server);
+  auto admitting = authenticator_.Admit(credentials);
+  auto principal = co_await std::move(admitting);
   absl::Status status = principal.status();
   if (status.ok()) status = FindView(front_.deps().mirror, virtual_server).status();
   if (status.ok() && request.method != "GET") {
@@ -93,7 +95,13 @@ Awaitable<void> SseEndpoint::Serve(std::shared_ptr<DuplexConnection> connection,
 Awaitable<void> SseEndpoint::HandleMessage(http::HttpRequest& request,
                                            http::HttpResponder& responder,
                                            std::string virtual_server, http::HttpHeaders cors) {
-  auto principal = authenticator_.Authenticate(CredentialsOf(request));
+  auth::Credentials credentials = CredentialsOf(request, virtual_server);
+  // The stream is the resource that clients know.
+  const std::string stream =
+      virtual_server == "default" ? paths_.sse_path : StrCat("/servers/", virtual_server, "/sse");
+  credentials.path = stream;
+  auto admitting = authenticator_.Admit(credentials);
+  auto principal = co_await std::move(admitting);
   absl::Status status = principal.status();
   if (status.ok() && request.method != "POST") {
     co_await SendNotAllowed(responder, "POST", std::move(cors));

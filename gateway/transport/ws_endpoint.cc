@@ -39,7 +39,9 @@ Awaitable<void> SendUpgradeRequired(http::HttpResponder& responder, absl::Status
 
 Awaitable<void> WsEndpoint::Handle(http::HttpRequest& request, http::HttpResponder& responder,
                                    std::string virtual_server, http::HttpHeaders cors) {
-  auto principal = authenticator_.Authenticate(CredentialsOf(request));
+  const auth::Credentials credentials = CredentialsOf(request, virtual_server);
+  auto admitting = authenticator_.Admit(credentials);
+  auto principal = co_await std::move(admitting);
   absl::Status status = principal.status();
   if (status.ok()) status = FindView(front_.deps().mirror, virtual_server).status();
   if (status.ok()) {

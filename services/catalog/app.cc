@@ -5,6 +5,7 @@
 
 #include "common/async/task_group.h"
 #include "common/base/status_macros.h"
+#include "services/catalog/access/access_service.h"
 #include "services/catalog/catalog_service.h"
 #include "services/catalog/db_persistence.h"
 #include "services/catalog/directory/directory_service.h"
@@ -25,7 +26,9 @@ struct CatalogApp::Parts {
         directory(database),
         quotas(database),
         pins(registry),
-        tasks(executor) {}
+        tasks(executor),
+        executor_(executor),
+        database_(database) {}
 
   DbPersistence persistence;
   Registry registry;
@@ -34,6 +37,9 @@ struct CatalogApp::Parts {
   QuotaService quotas;
   PinService pins;
   TaskGroup tasks;
+  boost::asio::any_io_executor executor_;
+  db::DbExecutor& database_;
+  std::unique_ptr<AccessService> access;
 };
 
 CatalogApp::CatalogApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -65,6 +71,19 @@ v1::DirectoryService& CatalogApp::directory() { return parts_->directory; }
 v1::QuotaService& CatalogApp::quotas() { return parts_->quotas; }
 v1::PinService& CatalogApp::pins() { return parts_->pins; }
 void CatalogApp::SetPinPolicy(PinPolicy policy) { parts_->registry.SetPinPolicy(policy); }
+
+access::v1::AccessService& CatalogApp::MakeAccess(const KeyRing& keys, int64_t max_age_days,
+                                                  bool follow) {
+  AccessService::Options options;
+  options.key_max_age_days = max_age_days;
+  // Only such a database has other writers.
+  if (!follow) options.poll = std::chrono::hours(1);
+  parts_->access = std::make_unique<AccessService>(parts_->executor_, parts_->database_, keys,
+                                                   std::move(options));
+  return *parts_->access;
+}
+
+access::v1::AccessService* CatalogApp::access() { return parts_->access.get(); }
 
 int64_t CatalogApp::revision() const { return parts_->registry.stored_head(); }
 size_t CatalogApp::pending() const { return parts_->registry.pending(); }

@@ -6,9 +6,14 @@
 
 #include "absl/status/statusor.h"
 #include "common/async/sink.h"
+#include "common/base/key_ring.h"
 #include "common/db/database.h"
 #include "common/db/executor.h"
 #include "services/catalog/registry.h"
+
+namespace metamcp::access::v1 {
+class AccessService;
+}
 
 namespace metamcp::catalog {
 
@@ -45,6 +50,12 @@ class CatalogApp {
   v1::PinService& pins();
   // Takes effect at once.
   void SetPinPolicy(PinPolicy policy);
+
+  // Makes who may come in; `keys` must outlive the app. Keys hold for `max_age_days`; `follow`:
+  // other processes change it, too.
+  access::v1::AccessService& MakeAccess(const KeyRing& keys, int64_t max_age_days, bool follow);
+  // Null before.
+  access::v1::AccessService* access();
 
   // The newest stored revision that is known here, and how many objects wait to be stored; for
   // metrics.

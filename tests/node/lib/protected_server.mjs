@@ -89,6 +89,7 @@ function approve(provider) {
 export class AuthServer {
   lifetimes = { access: 300, refresh: 3600 };
   format = 'opaque';
+  scopes = ['openid', 'offline_access'];
   grants = [];
   registrations = 0;
   records = new Map();
@@ -102,7 +103,7 @@ export class AuthServer {
       adapter: makeAdapter(this.records),
       jwks: { keys: this.keys },
       cookies: { keys: ['not a secret'] },
-      scopes: ['openid', 'offline_access'],
+      scopes: this.scopes,
       pkce: { required: () => true },
       rotateRefreshToken: true,
       issueRefreshToken: async (ctx, client) => client.grantTypeAllowed('refresh_token'),
