@@ -36,6 +36,8 @@ void AddCommands(CommandTree& tree) {
   AddAuditCommands(root);
   AddInsightCommands(root);
   AddLogCommands(root);
+  AddPolicyCommands(root);
+  AddApprovalCommands(root);
   AddSuggestCommand(root);
   AddAiCommands(root);
   AddSessionCommands(root);

@@ -28,6 +28,8 @@ void AddAuditVerifyCommand(Command& group);
 void AddAuditHoldCommands(Command& group);
 void AddInsightCommands(Command& root);
 void AddLogCommands(Command& root);
+void AddPolicyCommands(Command& root);
+void AddApprovalCommands(Command& root);
 void AddSessionCommands(Command& root);
 void AddConfigCommands(Command& root);
 void AddInitCommand(Command& root);

@@ -14,6 +14,7 @@
 #include "common/process/process.h"
 #include "gateway/app.h"
 #include "gateway/audit/recorder.h"
+#include "metamcp/access/v1/approval_service.metamcp.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
@@ -88,6 +89,8 @@ class Suite {
   Awaitable<absl::Status> ApplyConfig(const config::Config& config, TraceContext trace);
   void ApplySettings(const config::Config& config);
   void WatchFile();
+  // The file of rules, as the configuration names it now.
+  void WatchPolicy();
   void WatchKeys();
   static Awaitable<void> ReloadTask(Suite* self);
   Awaitable<absl::StatusOr<std::string>> ReloadTraced(TraceContext trace);
@@ -104,6 +107,7 @@ class Suite {
   std::unique_ptr<catalog::CatalogApp> catalog_app_;
   std::unique_ptr<catalog::v1::CatalogService> catalog_;
   std::unique_ptr<catalog::v1::DirectoryService> directory_;
+  std::unique_ptr<access::v1::ApprovalService> approvals_;
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<http::HttpClient> http_client_;
   std::unique_ptr<connector::App> connector_app_;
@@ -125,6 +129,8 @@ class Suite {
   std::unique_ptr<gateway::v1::CallsService> calls_;  // for the workflow service
   std::unique_ptr<config::FileWatcher> watcher_;
   std::unique_ptr<config::FileWatcher> keys_watcher_;
+  std::unique_ptr<config::FileWatcher> policy_watcher_;
+  std::string policy_path_;
   std::string base_url_;
 };
 

@@ -9,9 +9,11 @@
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/config/policy_rules.h"
 #include "common/http/origin.h"
 #include "common/json/splice.h"
 #include "common/telemetry/log.h"
+#include "gateway/access/gateway_access.h"
 #include "gateway/admin/admin_edge.h"
 #include "gateway/admin/header_responder.h"
 #include "gateway/admin/problem.h"
@@ -87,8 +89,8 @@ absl::Status CheckReach(const config::Config& config, const std::string& host) {
 class GatewayAppImpl final : public GatewayApp {
  public:
   GatewayAppImpl(asio::any_io_executor executor, const config::Config& config, GatewayDeps deps,
-                 std::unique_ptr<auth::Authenticator> authenticator, std::string host,
-                 uint16_t port)
+                 std::unique_ptr<auth::Authenticator> authenticator,
+                 std::shared_ptr<const policy::Policy> policy, std::string host, uint16_t port)
       : executor_(executor),
         deps_(std::move(deps)),
         authenticator_(std::move(authenticator)),
@@ -98,6 +100,7 @@ class GatewayAppImpl final : public GatewayApp {
         cors_(!config.gateway.cors.origins.empty()),
         providers_(deps_),
         tool_search_(deps_.catalog, deps_.ai),
+        access_(mirror_, std::move(policy), deps_.approvals, config.policy),
         chain_(providers_, deps_.keys, ChainOptions(config)),
         sessions_(executor, deps_.keys, SessionOptions(config, deps_.peers)),
         upkeep_(sessions_, deps_.peers),
@@ -126,6 +129,7 @@ class GatewayAppImpl final : public GatewayApp {
   absl::Status MakeAdmin(const config::Config& config) {
     admin::AdminOptions options;
     options.services = {&deps_.catalog, &deps_.connector, &calls_};
+    access_.Join(chain_, options.services);
     options.services.insert(options.services.end(), deps_.services.begin(), deps_.services.end());
     options.catalog = &deps_.catalog;
     options.reload = deps_.reload;
@@ -214,6 +218,13 @@ class GatewayAppImpl final : public GatewayApp {
     return absl::OkStatus();
   }
 
+  absl::Status SetPolicy(const config::Config& config) override {
+    METAMCP_ASSIGN_OR_RETURN(auto policy,
+                             config::CompilePolicy(config.policy, IsLoopbackHost(host_)));
+    if (access_.Set(std::move(policy), config.policy)) hub_.AllChanged();
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<std::shared_ptr<DuplexConnection>> OpenLocal(std::string transport) override {
     auth::Credentials own;
     own.unix_socket = true;
@@ -235,6 +246,7 @@ class GatewayAppImpl final : public GatewayApp {
     FrontDeps front(executor_, mirror_, chain_, sessions_, hub_, deps_.keys);
     front.tasks = &tasks_;
     front.peers = deps_.peers;
+    front.filter = &access_.guard();
     front.page_size = static_cast<size_t>(config.gateway.page_size);
     front.first_list_wait = milliseconds(config.gateway.first_list_wait_ms);
     front.ask_timeout = milliseconds(config.connector.question_timeout_ms);
@@ -386,6 +398,7 @@ class GatewayAppImpl final : public GatewayApp {
   AllProviders providers_;
   CatalogMirror mirror_;
   ToolSearch tool_search_;
+  GatewayAccess access_;
   CallChain chain_;
   SessionRegistry sessions_;
   SessionUpkeep upkeep_;
@@ -416,8 +429,11 @@ absl::StatusOr<std::unique_ptr<GatewayApp>> GatewayApp::Create(asio::any_io_exec
   METAMCP_ASSIGN_OR_RETURN(
       auto authenticator,
       auth::Authenticator::Create(KeysOf(config), config.auth.anonymous_loopback, deps.keys));
-  auto app = std::make_unique<GatewayAppImpl>(
-      executor, config, std::move(deps), std::move(authenticator), listen.first, listen.second);
+  METAMCP_ASSIGN_OR_RETURN(auto policy,
+                           config::CompilePolicy(config.policy, IsLoopbackHost(listen.first)));
+  auto app = std::make_unique<GatewayAppImpl>(executor, config, std::move(deps),
+                                              std::move(authenticator), std::move(policy),
+                                              listen.first, listen.second);
   METAMCP_RETURN_IF_ERROR(app->MakeAdmin(config));
   return std::unique_ptr<GatewayApp>(std::move(app));
 }

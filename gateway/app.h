@@ -15,6 +15,7 @@
 #include "gateway/protocol/edge_peers.h"
 #include "gateway/transport/admission.h"
 #include "gateway/transport/duplex_connection.h"
+#include "metamcp/access/v1/approval_service.metamcp.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
 #include "metamcp/connector/v1/connector_service.metamcp.h"
@@ -55,6 +56,8 @@ struct GatewayDeps {
   std::vector<rpc::Service*> services;
   // Takes the events of POST /api/v1/workflows/hooks/{id}; null: nobody does.
   workflow::v1::WorkflowService* workflows = nullptr;
+  // Where persons allow what the policy asks them; null: such calls fail.
+  access::v1::ApprovalService* approvals = nullptr;
   // For suggest_workflow; null: there is none.
   ai::v1::AiService* ai = nullptr;
   EdgeOptions edge;
@@ -90,6 +93,10 @@ class GatewayApp {
   // Takes auth.keys and auth.anonymousLoopback anew. Whoever has no valid key any more loses what
   // it holds open: connections, streams, sessions. Errors: as Create; then nothing has changed.
   virtual absl::Status SetKeys(const config::Config& config) = 0;
+
+  // Takes policy.* anew, and tells clients that their lists may be others. Errors: CONFIG_INVALID;
+  // then nothing has changed.
+  virtual absl::Status SetPolicy(const config::Config& config) = 0;
 
   // A connection of whoever runs this process to the virtual server "default". Its messages are
   // carried by the caller, which ends it with Gone. Errors: as DuplexFront::Open.

@@ -311,6 +311,7 @@ CheckResult CheckConfig(std::string_view text, const std::string& file,
   ReadText(text, file, options, &out);
   OverlayEnvironment(options, &out);
   OverlayFlags(options, &out);
+  ReadPolicy(file, options, &out);
   std::stable_sort(out.errors.begin(), out.errors.end(), [](const Problem& a, const Problem& b) {
     return std::tie(a.at.line, a.at.column) < std::tie(b.at.line, b.at.column);
   });

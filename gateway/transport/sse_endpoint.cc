@@ -37,7 +37,7 @@ Awaitable<void> SseEndpoint::HandleStream(http::HttpRequest& request,
                                           std::string virtual_server, http::HttpHeaders cors) {
   auto principal = authenticator_.Authenticate(CredentialsOf(request));
   absl::Status status = principal.status();
-  if (status.ok()) status = FindView(front_.deps().mirror, virtual_server).status();
+  if (status.ok()) status = FindView(front_.deps(), virtual_server, **principal).status();
   if (status.ok() && request.method != "GET") {
     // Clients that try Streamable HTTP first take this for the answer.
     co_await SendNotAllowed(responder, "GET", std::move(cors));

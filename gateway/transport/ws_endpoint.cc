@@ -41,7 +41,7 @@ Awaitable<void> WsEndpoint::Handle(http::HttpRequest& request, http::HttpRespond
                                    std::string virtual_server, http::HttpHeaders cors) {
   auto principal = authenticator_.Authenticate(CredentialsOf(request));
   absl::Status status = principal.status();
-  if (status.ok()) status = FindView(front_.deps().mirror, virtual_server).status();
+  if (status.ok()) status = FindView(front_.deps(), virtual_server, **principal).status();
   if (status.ok()) {
     if (absl::Status opening = CheckOpening(request); !opening.ok()) {
       co_await SendUpgradeRequired(responder, std::move(opening));

@@ -5,6 +5,8 @@
 
 #include "common/async/task_group.h"
 #include "common/base/status_macros.h"
+#include "services/catalog/approval/approval_service.h"
+#include "services/catalog/approval/approval_store.h"
 #include "services/catalog/catalog_service.h"
 #include "services/catalog/db_persistence.h"
 #include "services/catalog/directory/directory_service.h"
@@ -20,12 +22,14 @@ struct CatalogApp::Parts {
         registry(executor, persistence, std::move(options)),
         service(registry),
         directory(database),
+        approvals(database),
         tasks(executor) {}
 
   DbPersistence persistence;
   Registry registry;
   CatalogService service;
   DirectoryService directory;
+  ApprovalService approvals;
   TaskGroup tasks;
 };
 
@@ -34,7 +38,8 @@ CatalogApp::~CatalogApp() = default;
 
 absl::Status CatalogApp::MigrateBlocking(db::Database& database) {
   METAMCP_RETURN_IF_ERROR(SqlStore::MigrateBlocking(database));
-  return DirectoryStore::MigrateBlocking(database);
+  METAMCP_RETURN_IF_ERROR(DirectoryStore::MigrateBlocking(database));
+  return ApprovalStore::MigrateBlocking(database);
 }
 
 Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> CatalogApp::Create(
@@ -54,6 +59,8 @@ Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> CatalogApp::Create(
 
 v1::CatalogService& CatalogApp::service() { return parts_->service; }
 v1::DirectoryService& CatalogApp::directory() { return parts_->directory; }
+access::v1::ApprovalService& CatalogApp::approvals() { return parts_->approvals; }
+void CatalogApp::SetSelfApproval(bool allowed) { parts_->approvals.SetSelfApproval(allowed); }
 
 int64_t CatalogApp::revision() const { return parts_->registry.stored_head(); }
 size_t CatalogApp::pending() const { return parts_->registry.pending(); }

@@ -16,6 +16,13 @@ namespace v1 {
 class CatalogService;
 class DirectoryService;
 }  // namespace v1
+}  // namespace metamcp::catalog
+
+namespace metamcp::access::v1 {
+class ApprovalService;
+}
+
+namespace metamcp::catalog {
 
 // The catalog service, wired. `SqlStore` migrations run in Create's caller:
 //
@@ -39,6 +46,9 @@ class CatalogApp {
 
   v1::CatalogService& service();
   v1::DirectoryService& directory();
+  access::v1::ApprovalService& approvals();
+  // Whether who makes a call may approve it.
+  void SetSelfApproval(bool allowed);
 
   // The newest stored revision that is known here, and how many objects wait to be stored; for
   // metrics.
