@@ -35,13 +35,21 @@ void FillSandbox(const config::SandboxRules& from, catalog::v1::UpstreamSandbox&
   to.set_file_bytes(from.file_bytes);
 }
 
+void FillSharing(const config::SharingConfig& from, common::v1::ObjectMeta& meta) {
+  meta.set_owner(from.owner);
+  meta.set_team(from.team);
+  meta.set_visibility(!from.visibility.empty() ? from.visibility
+                      : from.team.empty()      ? "public"
+                                               : "team");
+}
+
 void FillUpstream(const std::string& key, const config::ServerConfig& from,
                   catalog::v1::Upstream& to) {
   auto& meta = *to.mutable_meta();
   meta.set_name(Slug(key));
   meta.set_display_name(from.display_name.empty() ? key : from.display_name);
   meta.set_origin("file");
-  meta.set_visibility("public");
+  FillSharing(from.sharing, meta);
   meta.mutable_tags()->Assign(from.tags.begin(), from.tags.end());
   to.set_enabled(!from.disabled);
   auto& spec = *to.mutable_spec();
@@ -113,7 +121,7 @@ void FillVirtualServer(const config::Config& config, const std::string& name,
   meta.set_name(name);
   meta.set_display_name(from.title.empty() ? name : from.title);
   meta.set_origin("file");
-  meta.set_visibility("public");
+  FillSharing(from.sharing, meta);
   to.set_enabled(!from.disabled);
   auto& spec = *to.mutable_spec();
   spec.set_title(from.title);

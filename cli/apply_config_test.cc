@@ -27,5 +27,23 @@ TEST(ApplyConfigTest, VirtualServersNameServersByTheirKeyOrSlug) {
   EXPECT_EQ(request.upstreams(0).meta().display_name(), "My Server");
 }
 
+TEST(ApplyConfigTest, WhatHasATeamIsTheTeamsUnlessItSaysOtherwise) {
+  RecordProperty("req", "M-NFR-004.3");
+  config::Config config;
+  config.mcp_servers["all"].type = "stdio";
+  config.mcp_servers["core"].type = "stdio";
+  config.mcp_servers["core"].sharing.team = "core";
+  auto& shown = config.virtual_servers["shown"].sharing;
+  shown.owner = "ada";
+  shown.team = "core";
+  shown.visibility = "public";
+  const auto request = ToApplyConfig(config);
+  EXPECT_EQ(request.upstreams(0).meta().visibility(), "public");
+  EXPECT_EQ(request.upstreams(1).meta().visibility(), "team");
+  EXPECT_EQ(request.upstreams(1).meta().team(), "core");
+  EXPECT_EQ(request.virtual_servers(0).meta().visibility(), "public");
+  EXPECT_EQ(request.virtual_servers(0).meta().owner(), "ada");
+}
+
 }  // namespace
 }  // namespace metamcp::cli

@@ -37,6 +37,8 @@ void AddCommands(CommandTree& tree) {
   AddAuditCommands(root);
   AddInsightCommands(root);
   AddLogCommands(root);
+  AddPolicyCommands(root);
+  AddApprovalCommands(root);
   AddSuggestCommand(root);
   AddAiCommands(root);
   AddLimitsCommand(root);

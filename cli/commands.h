@@ -31,6 +31,8 @@ void AddAuditHoldCommands(Command& group);
 void AddInsightCommands(Command& root);
 void AddLogCommands(Command& root);
 void AddLimitsCommand(Command& root);
+void AddPolicyCommands(Command& root);
+void AddApprovalCommands(Command& root);
 void AddSessionCommands(Command& root);
 void AddConfigCommands(Command& root);
 void AddInitCommand(Command& root);

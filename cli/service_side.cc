@@ -20,35 +20,6 @@ constexpr std::chrono::milliseconds kLook{250};
 constexpr std::chrono::milliseconds kLookAtStart{10};
 constexpr std::chrono::hours kEndsSoon{7 * 24};
 
-// Who may call what: everything that acts for clients comes from a gateway.
-rpc::Callers CallersOfServices() {
-  return {
-      {"metamcp.access.v1.AccessService", {"gateway"}},
-      {"metamcp.audit.v1.AuditService", {"gateway"}},
-      {"metamcp.telemetry.v1.TelemetryService", {"gateway"}},
-      {"metamcp.catalog.v1.CatalogService", {"gateway"}},
-      {"/metamcp.catalog.v1.CatalogService/Report", {"connector", "workflow"}},
-      {"/metamcp.catalog.v1.CatalogService/RegisterProvider", {"workflow"}},
-      {"/metamcp.catalog.v1.CatalogService/WatchCatalog", {"gateway", "workflow"}},
-      {"/metamcp.catalog.v1.CatalogService/WatchUpstreams", {"connector"}},
-      {"/metamcp.catalog.v1.CatalogService/ExplainItem", {"gateway", "workflow"}},
-      {"/metamcp.catalog.v1.CatalogService/SearchItems", {"gateway", "ai"}},
-      {"/metamcp.catalog.v1.CatalogService/ListUpstreams", {"gateway", "ai"}},
-      {"metamcp.catalog.v1.DirectoryService", {"gateway"}},
-      {"/metamcp.catalog.v1.DirectoryService/Announce", {"gateway", "connector", "workflow", "ai"}},
-      {"/metamcp.catalog.v1.DirectoryService/TakeUpstreams", {"connector"}},
-      {"metamcp.catalog.v1.QuotaService", {"gateway"}},
-      {"metamcp.catalog.v1.PinService", {"gateway"}},
-      {"metamcp.provider.v1.ProviderService", {"gateway"}},
-      {"metamcp.connector.v1.ConnectorService", {"gateway"}},
-      {"metamcp.gateway.v1.CallsService", {"gateway", "workflow"}},
-      {"metamcp.workflow.v1.WorkflowService", {"gateway"}},
-      {"/metamcp.workflow.v1.WorkflowService/ValidateWorkflow", {"gateway", "ai"}},
-      {"metamcp.ai.v1.AiService", {"gateway"}},
-      {"/metamcp.ai.v1.AiService/Fill", {"gateway", "workflow"}},
-      {"metamcp.gateway.v1.EdgePeerService", {"gateway"}}};
-}
-
 // Who joins the cluster does so as what its certificate says.
 absl::Status CheckAnnounced(const std::vector<std::string>& roles,
                             const google::protobuf::Message& message) {
@@ -81,6 +52,36 @@ std::string HealthService(const std::string& role) {
 }
 
 }  // namespace
+
+// Who may call what: everything that acts for clients comes from a gateway.
+rpc::Callers CallersOfServices() {
+  return {
+      {"metamcp.access.v1.AccessService", {"gateway"}},
+      {"metamcp.access.v1.ApprovalService", {"gateway"}},
+      {"metamcp.audit.v1.AuditService", {"gateway"}},
+      {"metamcp.telemetry.v1.TelemetryService", {"gateway"}},
+      {"metamcp.catalog.v1.CatalogService", {"gateway"}},
+      {"/metamcp.catalog.v1.CatalogService/Report", {"connector", "workflow"}},
+      {"/metamcp.catalog.v1.CatalogService/RegisterProvider", {"workflow"}},
+      {"/metamcp.catalog.v1.CatalogService/WatchCatalog", {"gateway", "workflow"}},
+      {"/metamcp.catalog.v1.CatalogService/WatchUpstreams", {"connector"}},
+      {"/metamcp.catalog.v1.CatalogService/ExplainItem", {"gateway", "workflow"}},
+      {"/metamcp.catalog.v1.CatalogService/SearchItems", {"gateway", "ai"}},
+      {"/metamcp.catalog.v1.CatalogService/ListUpstreams", {"gateway", "ai"}},
+      {"metamcp.catalog.v1.DirectoryService", {"gateway"}},
+      {"/metamcp.catalog.v1.DirectoryService/Announce", {"gateway", "connector", "workflow", "ai"}},
+      {"/metamcp.catalog.v1.DirectoryService/TakeUpstreams", {"connector"}},
+      {"metamcp.catalog.v1.QuotaService", {"gateway"}},
+      {"metamcp.catalog.v1.PinService", {"gateway"}},
+      {"metamcp.provider.v1.ProviderService", {"gateway"}},
+      {"metamcp.connector.v1.ConnectorService", {"gateway"}},
+      {"metamcp.gateway.v1.CallsService", {"gateway", "workflow"}},
+      {"metamcp.workflow.v1.WorkflowService", {"gateway"}},
+      {"/metamcp.workflow.v1.WorkflowService/ValidateWorkflow", {"gateway", "ai"}},
+      {"metamcp.ai.v1.AiService", {"gateway"}},
+      {"/metamcp.ai.v1.AiService/Fill", {"gateway", "workflow"}},
+      {"metamcp.gateway.v1.EdgePeerService", {"gateway"}}};
+}
 
 ServiceSide::ServiceSide(boost::asio::io_context& io, const config::ServicesConfig& config)
     : io_(io), config_(config), tasks_(io.get_executor()) {}

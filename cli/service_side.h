@@ -15,6 +15,9 @@
 
 namespace metamcp::cli {
 
+// Which of the suite's services may call which of each other's services and methods.
+rpc::Callers CallersOfServices();
+
 // What this process is towards the suite's other processes: its certificates, which it reads again
 // when they change, its gRPC listener, and whether it is ready. Thread: the io thread.
 class ServiceSide {

@@ -98,6 +98,7 @@ Awaitable<absl::Status> Suite::StartCatalog() {
     if (!channel.ok()) co_return channel.status();
     catalog_ = catalog::v1::MakeCatalogServiceClient(*channel);
     access_ = access::v1::MakeAccessServiceClient(*channel);
+    approvals_ = access::v1::MakeApprovalServiceClient(*channel);
     directory_ = catalog::v1::MakeDirectoryServiceClient(*channel);
     quotas_ = catalog::v1::MakeQuotaServiceClient(*channel);
     pins_ = catalog::v1::MakePinServiceClient(*std::move(channel));
@@ -123,6 +124,8 @@ Awaitable<absl::Status> Suite::StartCatalog() {
   access_ = access::v1::MakeAccessServiceDirect(
       catalog_app_->MakeAccess(*ground_.keys, ground_.loaded.config.auth.key_max_age_days,
                                ground_.database->backend() == db::Backend::kPostgres));
+  approvals_ = access::v1::MakeApprovalServiceDirect(catalog_app_->approvals());
+  catalog_app_->SetSelfApproval(ground_.loaded.config.policy.self_approval);
   auto apply = ApplyConfig(ground_.loaded.config, TraceContext());
   co_return co_await std::move(apply);
 }
@@ -219,6 +222,7 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   if (audit_) deps.services.push_back(audit_.get());
   deps.services.push_back(telemetry_.get());
   deps.access = access_.get();
+  deps.approvals = approvals_.get();
   deps.audit = recorder_.get();
   if (ai_) deps.services.push_back(ai_.get());
   deps.ai = ai_.get();
@@ -248,7 +252,7 @@ absl::Status Suite::StartGrpc() {
   std::vector<rpc::Service*> catalog, connector, gateway, workflow, audit, ai;
   if (catalog_app_) {
     catalog = {&catalog_app_->service(), &catalog_app_->directory(), &catalog_app_->quotas(),
-               &catalog_app_->pins(), catalog_app_->access()};
+               &catalog_app_->pins(),    &catalog_app_->approvals(), catalog_app_->access()};
   }
   if (connector_app_) connector = {&connector_app_->provider(), &connector_app_->connector()};
   if (gateway_) gateway = {&gateway_->calls(), &gateway_->edge_peer()};
@@ -452,6 +456,24 @@ void Suite::WatchFile() {
     Log(LogLevel::kWarning, "config.not_watched",
         {{"error", std::string(watcher.status().message())}});
   }
+  WatchPolicy();
+}
+
+void Suite::WatchPolicy() {
+  const std::string& path = ground_.loaded.config.policy.path;
+  if (path == policy_path_) return;
+  policy_path_ = path;
+  policy_watcher_.reset();
+  if (path.empty()) return;
+  auto watcher =
+      config::FileWatcher::Create(io_.get_executor(), path, config::FileWatcher::Options(),
+                                  [this] { tasks_.Spawn("reload", ReloadTask(this)); });
+  if (watcher.ok()) {
+    policy_watcher_ = *std::move(watcher);
+  } else {
+    Log(LogLevel::kWarning, "policy.not_watched",
+        {{"error", std::string(watcher.status().message())}});
+  }
 }
 
 Awaitable<void> Suite::ReloadTask(Suite* self) {
@@ -493,6 +515,10 @@ Awaitable<absl::StatusOr<std::string>> Suite::ReloadTraced(TraceContext trace) {
   reading.End();
   // First, as it depends on nobody: a key that is taken away must not wait for a database.
   if (status.ok() && gateway_) status = gateway_->SetKeys(loaded->config);
+  if (status.ok() && gateway_) status = gateway_->SetPolicy(loaded->config);
+  if (status.ok() && catalog_app_) {
+    catalog_app_->SetSelfApproval(loaded->config.policy.self_approval);
+  }
   if (status.ok()) status = metrics_.SetKeys(loaded->config);
   if (status.ok() && Here("catalog")) {
     trace::Span applying(trace::Kind::kInternal, "catalog.apply_config", trace);
@@ -508,6 +534,7 @@ Awaitable<absl::StatusOr<std::string>> Suite::ReloadTraced(TraceContext trace) {
   const config::ConfigDiff diff = config::Diff(ground_.loaded.config, loaded->config);
   // What takes effect at the next start only stays as it runs, so that each reload names it again.
   ApplySettings(loaded->config);
+  WatchPolicy();
   if (!Here("catalog")) co_return DiffJson(diff);  // what else changed is the catalog's matter
   ground_.loaded.config.mcp_servers = loaded->config.mcp_servers;
   ground_.loaded.config.virtual_servers = loaded->config.virtual_servers;
@@ -540,6 +567,7 @@ void Suite::ApplySettings(const config::Config& config) {
   now.auth.scopes = config.auth.scopes;
   now.auth.tool_scopes = config.auth.tool_scopes;
   now.auth.clock_skew_s = config.auth.clock_skew_s;
+  now.policy = config.policy;
   now.auth.anonymous_loopback = config.auth.anonymous_loopback;
   LogLevel level = LogLevel::kInfo;
   if (ParseLogLevel(config.telemetry.log_level, &level)) SetLogLevel(level);
@@ -548,6 +576,7 @@ void Suite::ApplySettings(const config::Config& config) {
 Awaitable<void> Suite::Stop() {
   using asio::experimental::awaitable_operators::operator&&;
   watcher_.reset();
+  policy_watcher_.reset();
   keys_watcher_.reset();
   tasks_.CancelAll();
   co_await tasks_.Join(std::chrono::seconds(2));

@@ -15,6 +15,7 @@
 #include "gateway/app.h"
 #include "gateway/audit/recorder.h"
 #include "metamcp/access/v1/access_service.metamcp.h"
+#include "metamcp/access/v1/approval_service.metamcp.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
 #include "metamcp/catalog/v1/pin_service.metamcp.h"
@@ -90,6 +91,8 @@ class Suite {
   Awaitable<absl::Status> ApplyConfig(const config::Config& config, TraceContext trace);
   void ApplySettings(const config::Config& config);
   void WatchFile();
+  // The file of rules, as the configuration names it now.
+  void WatchPolicy();
   void WatchKeys();
   static Awaitable<void> ReloadTask(Suite* self);
   Awaitable<absl::StatusOr<std::string>> ReloadTraced(TraceContext trace);
@@ -109,6 +112,7 @@ class Suite {
   std::unique_ptr<catalog::v1::QuotaService> quotas_;
   std::unique_ptr<catalog::v1::PinService> pins_;
   std::unique_ptr<access::v1::AccessService> access_;
+  std::unique_ptr<access::v1::ApprovalService> approvals_;
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<http::HttpClient> http_client_;
   std::unique_ptr<connector::App> connector_app_;
@@ -130,6 +134,8 @@ class Suite {
   std::unique_ptr<gateway::v1::CallsService> calls_;  // for the workflow service
   std::unique_ptr<config::FileWatcher> watcher_;
   std::unique_ptr<config::FileWatcher> keys_watcher_;
+  std::unique_ptr<config::FileWatcher> policy_watcher_;
+  std::string policy_path_;
   std::string base_url_;
 };
 

@@ -10,9 +10,11 @@
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/config/policy_rules.h"
 #include "common/http/origin.h"
 #include "common/json/splice.h"
 #include "common/telemetry/log.h"
+#include "gateway/access/gateway_access.h"
 #include "gateway/admin/admin_edge.h"
 #include "gateway/admin/header_responder.h"
 #include "gateway/admin/metrics.h"
@@ -80,8 +82,8 @@ absl::Status CheckListen(const config::Config& config, const std::string& host) 
 class GatewayAppImpl final : public GatewayApp {
  public:
   GatewayAppImpl(asio::any_io_executor executor, const config::Config& config, GatewayDeps deps,
-                 std::unique_ptr<auth::Authenticator> authenticator, std::string host,
-                 uint16_t port)
+                 std::unique_ptr<auth::Authenticator> authenticator,
+                 std::shared_ptr<const policy::Policy> policy, std::string host, uint16_t port)
       : executor_(executor),
         deps_(std::move(deps)),
         authenticator_(std::move(authenticator)),
@@ -91,6 +93,7 @@ class GatewayAppImpl final : public GatewayApp {
         cors_(!config.gateway.cors.origins.empty()),
         providers_(deps_),
         tool_search_(deps_.catalog, deps_.ai),
+        access_(mirror_, std::move(policy), deps_.approvals, config.policy),
         chain_(providers_, deps_.keys, ChainOptions(config)),
         guards_(executor, config, deps_),
         sessions_(executor, deps_.keys, SessionOptions(config, deps_.peers)),
@@ -118,9 +121,9 @@ class GatewayAppImpl final : public GatewayApp {
             ServerOptions(config))) {
     authenticator_->SetTokens(&auth_.tokens());
     if (deps_.access != nullptr) {
-      access_ = std::make_unique<AccessMirror>(
+      access_mirror_ = std::make_unique<AccessMirror>(
           *deps_.access, deps_.keys, [this](const AccessMirror::Gone& gone) { End(gone); });
-      authenticator_->SetAccess(access_.get());
+      authenticator_->SetAccess(access_mirror_.get());
     }
     chain_.AddStage(&auth_);
   }
@@ -129,6 +132,7 @@ class GatewayAppImpl final : public GatewayApp {
   absl::Status MakeAdmin(const config::Config& config) {
     admin::AdminOptions options;
     options.services = {&deps_.catalog, &deps_.connector, &calls_, &guards_.limits()};
+    access_.Join(chain_, options.services);
     options.services.insert(options.services.end(), deps_.services.begin(), deps_.services.end());
     if (deps_.access != nullptr) options.services.push_back(deps_.access);
     options.catalog = &deps_.catalog;
@@ -166,9 +170,9 @@ class GatewayAppImpl final : public GatewayApp {
     tasks_.Spawn("keep-alive", keep_alive_.Run());
     tasks_.Spawn("limits", guards_.limits().Run());
     tasks_.Spawn("expiry", EndExpired());
-    if (access_) {
-      tasks_.Spawn("access", access_->Follow());
-      tasks_.Spawn("access-seen", access_->Report());
+    if (access_mirror_) {
+      tasks_.Spawn("access", access_mirror_->Follow());
+      tasks_.Spawn("access-seen", access_mirror_->Report());
     }
     auto upkeep = upkeep_.Start(tasks_);
     co_await std::move(upkeep);
@@ -223,6 +227,13 @@ class GatewayAppImpl final : public GatewayApp {
   }
 
   void SetGuards(const config::Config& config) override { guards_.SetConfig(config); }
+
+  absl::Status SetPolicy(const config::Config& config) override {
+    METAMCP_ASSIGN_OR_RETURN(auto policy,
+                             config::CompilePolicy(config.policy, IsLoopbackHost(host_)));
+    if (access_.Set(std::move(policy), config.policy)) hub_.AllChanged();
+    return absl::OkStatus();
+  }
 
   absl::StatusOr<std::shared_ptr<DuplexConnection>> OpenLocal(std::string transport) override {
     auth::Credentials own;
@@ -281,6 +292,7 @@ class GatewayAppImpl final : public GatewayApp {
     FrontDeps front(executor_, mirror_, chain_, sessions_, hub_, deps_.keys);
     front.tasks = &tasks_;
     front.peers = deps_.peers;
+    front.filter = &access_.guard();
     front.page_size = static_cast<size_t>(config.gateway.page_size);
     front.first_list_wait = milliseconds(config.gateway.first_list_wait_ms);
     front.ask_timeout = milliseconds(config.connector.question_timeout_ms);
@@ -441,6 +453,7 @@ class GatewayAppImpl final : public GatewayApp {
   AllProviders providers_;
   CatalogMirror mirror_;
   ToolSearch tool_search_;
+  GatewayAccess access_;
   CallChain chain_;
   GatewayGuards guards_;
   SessionRegistry sessions_;
@@ -448,7 +461,7 @@ class GatewayAppImpl final : public GatewayApp {
   SubscriptionHub hub_;
   TaskGroup tasks_;
   EdgeAuth auth_;
-  std::unique_ptr<AccessMirror> access_;
+  std::unique_ptr<AccessMirror> access_mirror_;
   KeepAlive keep_alive_;
   FrontDeps front_;
   McpEndpoint endpoint_;
@@ -474,8 +487,11 @@ absl::StatusOr<std::unique_ptr<GatewayApp>> GatewayApp::Create(asio::any_io_exec
   METAMCP_ASSIGN_OR_RETURN(
       auto authenticator,
       auth::Authenticator::Create(KeysOf(config), config.auth.anonymous_loopback, deps.keys));
-  auto app = std::make_unique<GatewayAppImpl>(
-      executor, config, std::move(deps), std::move(authenticator), listen.first, listen.second);
+  METAMCP_ASSIGN_OR_RETURN(auto policy,
+                           config::CompilePolicy(config.policy, IsLoopbackHost(listen.first)));
+  auto app =
+      std::make_unique<GatewayAppImpl>(executor, config, std::move(deps), std::move(authenticator),
+                                       std::move(policy), listen.first, listen.second);
   METAMCP_RETURN_IF_ERROR(app->MakeAdmin(config));
   return std::unique_ptr<GatewayApp>(std::move(app));
 }

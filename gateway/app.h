@@ -16,6 +16,7 @@
 #include "gateway/transport/admission.h"
 #include "gateway/transport/duplex_connection.h"
 #include "metamcp/access/v1/access_service.metamcp.h"
+#include "metamcp/access/v1/approval_service.metamcp.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
 #include "metamcp/catalog/v1/quota_service.metamcp.h"
@@ -59,6 +60,8 @@ struct GatewayDeps {
   workflow::v1::WorkflowService* workflows = nullptr;
   // Who may come in beside auth; null: nobody. Must outlive the app.
   access::v1::AccessService* access = nullptr;
+  // Where persons allow what the policy asks them; null: such calls fail.
+  access::v1::ApprovalService* approvals = nullptr;
   // For suggest_workflow; null: there is none.
   ai::v1::AiService* ai = nullptr;
   EdgeOptions edge;
@@ -101,6 +104,10 @@ class GatewayApp {
 
   // Takes limits.rules, detectors.* and taint.* anew, for the next call on.
   virtual void SetGuards(const config::Config& config) = 0;
+
+  // Takes policy.* anew, and tells clients that their lists may be others. Errors: CONFIG_INVALID;
+  // then nothing has changed.
+  virtual absl::Status SetPolicy(const config::Config& config) = 0;
 
   // A connection of whoever runs this process to the virtual server "default". Its messages are
   // carried by the caller, which ends it with Gone. Errors: as DuplexFront::Open.

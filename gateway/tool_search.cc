@@ -106,12 +106,17 @@ Awaitable<absl::StatusOr<std::string>> ToolSearch::Search(const CallContext& ctx
   request.set_virtual_server(view.name());
   request.set_kind(catalog::v1::ITEM_KIND_TOOL);
   request.set_upstream(object->String("server").value_or(""));
-  request.set_limit(static_cast<int>(limit));
+  // More than asked for: the catalog does not know what this client may not see.
+  request.set_limit(static_cast<int>(kFoundMax));
   auto searching = catalog_.SearchItems(ctx, std::move(request));
   const auto found = co_await std::move(searching);
   if (!found.ok()) co_return found.status();
   std::vector<std::string> tools;
-  for (const auto& item : found->items()) tools.push_back(FoundJson(item));
+  for (const auto& item : found->items()) {
+    if (static_cast<int64_t>(tools.size()) == limit) break;
+    if (view.Find(catalog::v1::ITEM_KIND_TOOL, item.name()) == nullptr) continue;
+    tools.push_back(FoundJson(item));
+  }
   json::ObjectWriter out;
   out.Add("tools", json::JoinArray(tools));
   if (tools.empty()) {
@@ -140,8 +145,12 @@ Awaitable<absl::StatusOr<std::string>> ToolSearch::Describe(const CallContext& c
   const auto found = co_await std::move(searching);
   std::string text = StrCat("There is no tool \"", *name, "\".");
   if (found.ok() && found->items_size() > 0) {
-    text += " Is it one of these?";
-    for (const auto& item : found->items()) text += StrCat(" ", item.name());
+    std::string near;
+    for (const auto& item : found->items()) {
+      if (view.Find(catalog::v1::ITEM_KIND_TOOL, item.name()) == nullptr) continue;
+      near += StrCat(" ", item.name());
+    }
+    if (!near.empty()) text += StrCat(" Is it one of these?", near);
   }
   co_return TextResult(text, "", true);
 }

@@ -42,13 +42,6 @@ std::shared_ptr<const Principal> MakePrincipal(std::string subject, std::string 
 // Whoever owns this machine's files can read the database anyway.
 std::vector<std::string> OwnersRoles() { return {"admin", "auditor"}; }
 
-int Rank(std::string_view role) {
-  if (role == "admin") return 3;
-  if (role == "operator") return 2;
-  if (role == "viewer" || role == "developer") return 1;
-  return 0;
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<Authenticator::Key>> Authenticator::MakeKeys(
@@ -211,14 +204,6 @@ bool Authenticator::StillKnown(const Principal& principal) const {
   return std::any_of(keys_.begin(), keys_.end(), [&principal](const Key& key) {
     return key.principal->method == principal.method && key.principal->tenant == principal.tenant;
   });
-}
-
-bool HasRole(const Principal& principal, std::string_view role) {
-  if (role == "auditor") {
-    return std::find(principal.roles.begin(), principal.roles.end(), role) != principal.roles.end();
-  }
-  return std::any_of(principal.roles.begin(), principal.roles.end(),
-                     [&](const std::string& r) { return Rank(r) >= Rank(role); });
 }
 
 }  // namespace metamcp::auth

@@ -130,8 +130,9 @@ class Authenticator {
   AccessSource* access_ = nullptr;
 };
 
-// Whether `principal` may do what needs `role`: admin > operator > viewer. The role auditor stands
-// beside these: it reads the audit, which none of them may, and nothing else.
+// Whether `principal` may do what needs `role`: admin > operator > developer > viewer. The role
+// auditor stands beside these: it reads the audit, which none of them may, and nothing else. The
+// table behind it is in roles.cc.
 bool HasRole(const Principal& principal, std::string_view role);
 
 }  // namespace metamcp::auth

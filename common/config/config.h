@@ -94,7 +94,16 @@ struct SecretsConfig {
 
 // One upstream. command, args, env, url and headers hold ${VAR} references unexpanded: the
 // connector expands them when it connects (expand.h).
+// Whose something is, and who sees it; see docs/security.md.
+struct SharingConfig {
+  std::string owner;
+  std::string team;
+  std::string visibility;  // private, team, public; empty: team where there is one, else public
+  bool operator==(const SharingConfig&) const = default;
+};
+
 struct ServerConfig {
+  SharingConfig sharing;
   std::string type;  // stdio, http, sse or ws; always set after loading
   std::string command;
   std::vector<std::string> args;
@@ -149,6 +158,7 @@ struct OverrideConfig {
 };
 
 struct VirtualServerConfig {
+  SharingConfig sharing;
   std::string title;
   std::string instructions;
   std::vector<std::string> servers;  // globs over slugs and names; empty: all
@@ -228,6 +238,19 @@ struct LimitRuleConfig {
   int64_t concurrency = 0;        // 0: no limit
   int64_t daily_quota = 0;        // 0: no limit
   bool operator==(const LimitRuleConfig&) const = default;
+};
+
+// Who may use what; the rules are in common/policy.
+struct PolicyConfig {
+  std::string file;                // of rules, relative to the configuration; empty: none
+  std::vector<std::string> rules;  // further rules, each a text
+  std::string otherwise = "auto";  // policy.default: allow, deny or auto
+  std::string consent = "off";     // off or destructive
+  bool self_approval = true;
+  int64_t approval_s = 600;  // how long an approval may be decided, and then used
+  std::string path;          // of the file, as it was found
+  std::string text;          // of the file, as it was read
+  bool operator==(const PolicyConfig&) const = default;
 };
 
 struct LimitsConfig {
@@ -425,6 +448,7 @@ struct Config {
   std::map<std::string, ServerConfig> mcp_servers;             // by display name
   std::map<std::string, VirtualServerConfig> virtual_servers;  // by name (a slug)
   AuthConfig auth;
+  PolicyConfig policy;
   LimitsConfig limits;
   SandboxConfig sandbox;
   SecretsConfig secrets;

@@ -299,10 +299,6 @@ std::string GenerateConfigSchema() {
 }
 
 std::string GenerateConfigDocs() {
-  std::string future;
-  for (const std::string_view section : FutureSections()) {
-    future += StrCat(future.empty() ? "" : ", ", "`", section, "`");
-  }
   return StrCat(
       kIntroduction, FieldsTable(ServerFields()),
       "\n## Virtual servers\n\nEach entry of `virtualServers` is an endpoint `/servers/{name}/mcp` "
@@ -321,10 +317,7 @@ std::string GenerateConfigDocs() {
       FieldsTable(LimitRuleFields()),
       "\n## Sandbox profiles\n\nEntries of `sandbox.profiles`, by a name of your own "
       "([what a server may touch](security/sandbox.md)):\n",
-      FieldsTable(SandboxFields()), "\n## Settings\n", SettingsTables(),
-      "\nReserved, and "
-      "refused by this version: ",
-      future, ".\n");
+      FieldsTable(SandboxFields()), "\n## Settings\n", SettingsTables());
 }
 
 }  // namespace metamcp::config

@@ -64,9 +64,6 @@ std::span<const Field> IssuerFields();         // of IssuerConfig
 std::span<const Field> AiProviderFields();     // of AiProviderConfig
 std::span<const Field> LimitRuleFields();      // of LimitRuleConfig
 
-// Top-level keys whose feature is not in this version.
-std::span<const std::string_view> FutureSections();
-
 const Field* FindField(std::span<const Field> fields, std::string_view path);
 
 // "META_MCP_GATEWAY_LISTEN" for "gateway.listen".

@@ -101,11 +101,7 @@ class RootReader {
       context_.Note(member.at, "inputs is ignored: nobody can be asked at start",
                     "write ${VAR} instead of ${input:...} and set the variable");
     } else if (key != "$schema") {
-      const auto future = FutureSections();
-      if (std::find(future.begin(), future.end(), key) == future.end()) return false;
-      context_.Error(member.at,
-                     StrCat("found the section \"", key, "\", which is not in this version"),
-                     "remove it");
+      return false;
     }
     return true;
   }
@@ -330,6 +326,7 @@ CheckResult CheckConfig(std::string_view text, const std::string& file,
   OverlayEnvironment(options, &out);
   OverlayFlags(options, &out);
   CheckAuth(out.loaded.config.auth, &out);
+  ReadPolicy(file, options, &out);
   std::stable_sort(out.errors.begin(), out.errors.end(), [](const Problem& a, const Problem& b) {
     return std::tie(a.at.line, a.at.column) < std::tie(b.at.line, b.at.column);
   });

@@ -78,6 +78,10 @@ void CheckSandboxLinks(ReadContext& context, const JsonNode& root);
 // After all settings are known: ai.order.
 void CheckAiOrder(ReadContext& context, const JsonNode& root);
 
+// After all settings are known: the rules of policy.file and policy.rules. Blocks on the file
+// system where options.resolve is set.
+void ReadPolicy(const std::string& file, const LoadOptions& options, CheckResult* out);
+
 // Turns a tree of schema version 0 ({"mcp_servers": [...], "ai_api": ..., "storage_path": ...})
 // into one of version 1, places kept. Returns what could not be carried over.
 std::vector<Problem> UpgradeTree(const std::string& file, JsonNode* root);

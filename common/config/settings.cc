@@ -132,6 +132,21 @@ constexpr Field kSettings[] = {
                     "Further scopes by tool: {\"git.*\": \"git:read\"}; a star stands for "
                     "any characters of server.tool."),
                FieldType::kStringMap)),
+    // policy
+    Live(Text("policy.file", SLOT(policy.file),
+              "File of rules (see security.md), relative to this one. A change of it takes effect "
+              "at once.")),
+    Live(List("policy.rules", SLOT(policy.rules), "Further rules, each a text.")),
+    Live(Choice("policy.default", SLOT(policy.otherwise), "auto|allow|deny",
+                "What holds where no rule matches. auto: allow where there are no rules or only "
+                "this machine is served (gateway.listen on loopback), else deny.")),
+    Live(Choice("policy.consent", SLOT(policy.consent), "off|destructive",
+                "destructive: tools that destroy and may not be repeated wait for a person, as a "
+                "consent rule for them would say.")),
+    Live(Flag("policy.selfApproval", SLOT(policy.self_approval),
+              "Who makes a call may approve it; otherwise another operator must.")),
+    Live(Count("policy.approvalS", SLOT(policy.approval_s), 10, 86'400,
+               "How long an approval may be decided, and an approved call made.", "s")),
     // limits
     Bytes("limits.bodyBytesMax", SLOT(limits.body_bytes_max), 1024, kGiB, "Largest request body."),
     Bytes("limits.headerBytesMax", SLOT(limits.header_bytes_max), 1024, 1 << 20,
@@ -390,11 +405,8 @@ constexpr Field kSettings[] = {
 };
 #undef SLOT
 
-constexpr std::string_view kFuture[] = {"policy"};
-
 }  // namespace
 
 std::span<const Field> Settings() { return kSettings; }
-std::span<const std::string_view> FutureSections() { return kFuture; }
 
 }  // namespace metamcp::config

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/auth/roles.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "metamcp/common/v1/options.pb.h"
@@ -31,7 +32,6 @@ bool Contains(const Range& range, std::string_view word) {
 }
 
 constexpr std::string_view kMethods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
-constexpr std::string_view kRoles[] = {"viewer", "operator", "admin", "auditor"};
 
 // Splits off the first segment; `rest` begins with '/'.
 std::string_view TakeSegment(std::string_view& rest) {
@@ -84,9 +84,11 @@ absl::Status RouteTable::Add(rpc::Service& service, int index) {
   route->info = &info;
   route->descriptor = method;
   if (!Contains(kMethods, rule.method())) return bad("unknown method");
-  if (!Contains(kRoles, rule.role())) {
-    return bad("the role must be viewer, operator, admin or auditor");
+  const auto permission = auth::PermissionOf(rule.role());
+  if (!permission) {
+    return bad("the role must be viewer, developer, operator, admin or auditor");
   }
+  route->permission = *permission;
   if (!rule.body().empty() && rule.body() != "*") {
     const FieldDescriptor* body = request->FindFieldByName(rule.body());
     if (body == nullptr || body->is_repeated() || body->message_type() == nullptr) {

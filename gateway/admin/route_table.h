@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/auth/roles.h"
 #include "common/rpc/service.h"
 
 namespace google::protobuf {
@@ -21,7 +22,8 @@ struct Route {
   std::string method;  // GET, POST, PUT, PATCH or DELETE
   std::string path;    // template: "/api/v1/servers/{name}"
   std::string body;    // request field that is the body, "*", or empty
-  std::string role;
+  std::string role;    // the least that may call it
+  auth::Permission permission = auth::Permission::kAdminister;
   std::vector<std::string> parameters;  // field paths in `path`, in order
   bool streaming = false;
   rpc::Service* service = nullptr;

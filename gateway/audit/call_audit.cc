@@ -18,7 +18,8 @@ constexpr size_t kClientBytesMax = 256;
 bool IsDenial(std::string_view reason) {
   for (const std::string_view denial :
        {"PERMISSION_DENIED", "AUTH_REQUIRED", "AUTH_INVALID", "TOOL_NOT_FOUND", "PROMPT_NOT_FOUND",
-        "RESOURCE_NOT_FOUND", "STATE_INVALID", "CALL_LOOP", "UPSTREAM_DISABLED"}) {
+        "RESOURCE_NOT_FOUND", "STATE_INVALID", "CONSENT_DENIED", "CONSENT_REQUIRED", "CALL_LOOP",
+        "UPSTREAM_DISABLED"}) {
     if (reason == denial) return true;
   }
   return false;
@@ -63,6 +64,21 @@ void SetFailure(const absl::Status& status, audit::v1::Event& event) {
   event.set_outcome(IsDenial(event.reason())    ? "denied"
                     : absl::IsCancelled(status) ? "cancelled"
                                                 : "failed");
+}
+
+// By what it was decided: a rule of the policy, with the approval where a person was asked, else
+// the gateway or the virtual server.
+std::string RuleOf(const CallSpec& spec, const absl::StatusOr<CallOutcome>& outcome, bool denied,
+                   const std::string& reason) {
+  if (outcome.ok() && !outcome->rule.empty()) return outcome->rule;
+  const auto info = GetErrorInfo(outcome.status());
+  if (info && info->domain == "policy" && info->metadata.count("rule") > 0) {
+    const auto approval = info->metadata.find("approval");
+    return StrCat("policy:", info->metadata.at("rule"),
+                  approval == info->metadata.end() ? "" : " approval:",
+                  approval == info->metadata.end() ? "" : approval->second);
+  }
+  return denied ? StrCat("gateway:", reason) : StrCat("virtual-server:", spec.view->name());
 }
 
 }  // namespace
@@ -131,8 +147,7 @@ audit::v1::Event CallAudit::MakeEvent(const CallContext& ctx, const CallSpec& sp
   }
   const bool denied = event.outcome() == "denied";
   event.set_decision(denied ? "deny" : "allow");
-  event.set_rule(denied ? StrCat("gateway:", event.reason())
-                        : StrCat("virtual-server:", spec.view->name()));
+  event.set_rule(RuleOf(spec, outcome, denied, event.reason()));
   const auto params = json::ScanObject(spec.params);
   if (!params.ok()) return event;
   const bool named = spec.method == "tools/call" || spec.method == "prompts/get";

@@ -163,7 +163,9 @@ Awaitable<void> EdgeAuth::Handle(const http::HttpRequest& request, http::HttpRes
   if (path.empty() || path == "/") path = "/mcp";
   const auto route = MatchEdge(path, paths_);
   std::string body;
-  if (route && route->kind != EdgeKind::kMessages && FindView(mirror, route->virtual_server).ok()) {
+  // Whoever may use it: nobody has said yet who asks.
+  const auto view = route ? mirror.snapshot()->Find(std::string(route->virtual_server)) : nullptr;
+  if (view != nullptr && view->active() && route->kind != EdgeKind::kMessages) {
     auth::Credentials credentials = CredentialsOf(request, route->virtual_server);
     credentials.path = path;
     body = tokens_.Metadata(credentials);

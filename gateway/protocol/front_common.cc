@@ -110,8 +110,8 @@ Awaitable<absl::StatusOr<std::string>> AnswerList(const FrontDeps& deps, Incomin
     cursor = *std::move(text);
   }
   const std::string owner = StrCat(in.principal->tenant, "|", in.principal->subject);
-  co_return ListResult(*in.view, kind, revision, cursor, has_cursor, deps.page_size, deps.keys,
-                       owner);
+  const auto seen = SeenBy(deps.filter, in.view, in.principal);
+  co_return ListResult(*seen, kind, revision, cursor, has_cursor, deps.page_size, deps.keys, owner);
 }
 
 std::string ForwardedMeta(const mcp::RequestMeta& meta) {

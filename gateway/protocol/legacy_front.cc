@@ -74,8 +74,9 @@ Awaitable<std::shared_ptr<LegacySession>> LegacyFront::Initialize(Incoming in,
     co_return nullptr;
   }
   reply.SetHeader("Mcp-Session-Id", (*session)->id);
-  std::string message =
-      jsonrpc::MakeResult(in.envelope->id, InitializeResult(*in.view, (*session)->revision));
+  std::string message = jsonrpc::MakeResult(
+      in.envelope->id,
+      InitializeResult(*SeenBy(deps_.filter, in.view, in.principal), (*session)->revision));
   (void)co_await reply.Respond(200, std::move(message));
   co_return *session;
 }
@@ -158,7 +159,10 @@ Awaitable<void> LegacyFront::Subscribe(Incoming in, std::shared_ptr<LegacySessio
   } else if (session->watches.size() >= kWatchesMax) {
     status = MakeError("RATE_LIMITED", "gateway",
                        StrCat("a session may watch ", kWatchesMax, " resources"));
-  } else if (session->watches.count(*uri) == 0) {
+  } else if (deps_.filter != nullptr) {
+    status = deps_.filter->MayWatch(in.view, *in.principal, *uri);
+  }
+  if (status.ok() && session->watches.count(*uri) == 0) {
     std::weak_ptr<LegacySession> weak = session;
     auto updated = [weak](const std::string& changed) {
       if (auto alive = weak.lock()) {

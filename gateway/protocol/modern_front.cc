@@ -163,7 +163,8 @@ Awaitable<void> ModernFront::Handle(Incoming in, mcp::RequestMeta meta, Reply& r
   if (method != "subscriptions/listen") span = BeginRequest(in, mcp::kLatestModern, &meta);
   reply.Trace(&span);
   if (method == "server/discover") {
-    std::string message = jsonrpc::MakeResult(id, DiscoverResult(*in.view));
+    std::string message =
+        jsonrpc::MakeResult(id, DiscoverResult(*SeenBy(deps_.filter, in.view, in.principal)));
     (void)co_await reply.Respond(200, std::move(message));
     co_return;
   }
@@ -313,6 +314,8 @@ Awaitable<void> ModernFront::HandleListen(Incoming in, mcp::RequestMeta meta, Re
   std::vector<std::string> honoured;
   const auto until = std::chrono::steady_clock::now() + kAckBudget;
   for (const std::string& uri : filter->uris) {
+    if (deps_.filter != nullptr && !deps_.filter->MayWatch(in.view, *in.principal, uri).ok())
+      continue;
     auto updated = [outbox, id](const std::string& changed) {
       outbox->Push(ResourceUpdated(changed, id));
     };

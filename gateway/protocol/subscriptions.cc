@@ -1,5 +1,7 @@
 #include "gateway/protocol/subscriptions.h"
 
+#include <set>
+
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 
@@ -135,6 +137,19 @@ SubscriptionHub::SubscriptionHub(asio::any_io_executor executor, CatalogMirror& 
                                  ProviderDirectory& providers)
     : executor_(executor), providers_(providers), tasks_(executor) {
   mirror.SetListener([this](const std::vector<SnapshotChange>& changes) { OnChanges(changes); });
+}
+
+void SubscriptionHub::AllChanged() {
+  std::set<std::string> names;
+  for (const ListInterest& interest : interests_) names.insert(interest.virtual_server);
+  std::vector<SnapshotChange> changes;
+  for (const std::string& name : names) {
+    SnapshotChange change;
+    change.virtual_server = name;
+    change.tools = change.resources = change.prompts = true;
+    changes.push_back(std::move(change));
+  }
+  OnChanges(changes);
 }
 
 void SubscriptionHub::OnChanges(const std::vector<SnapshotChange>& changes) {

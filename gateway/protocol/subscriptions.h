@@ -61,6 +61,9 @@ class SubscriptionHub {
       std::shared_ptr<const Principal> principal,
       std::function<void(const std::string& json)> changed);
 
+  // Tells every interest that its lists may be others, as after a change of the policy.
+  void AllChanged();
+
   size_t watches() const { return tasks_.running(); }
   // Tells every interest that the gateway stops, so that streams end in order.
   void Close();

@@ -48,7 +48,8 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunBuiltin(const CallContext& 
     if (builtins_ == nullptr) {
       co_return MakeError("TOOL_NOT_FOUND", "gateway", StrCat("no tool \"", call.name, "\" here"));
     }
-    auto answering = builtins_->Answer(ctx, *spec.view, std::move(call));
+    const std::shared_ptr<const ServerView> seen = SeenBy(filter_, spec.view, ctx.principal);
+    auto answering = builtins_->Answer(ctx, *seen, std::move(call));
     METAMCP_CO_ASSIGN_OR_RETURN(std::string result, co_await std::move(answering));
     co_return Complete(std::move(result));
   }

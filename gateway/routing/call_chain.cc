@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/auth/roles.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -72,8 +73,8 @@ class OutcomeSink final : public Sink<provider::v1::CallResponse> {
   const size_t bytes_max_;
 };
 
-bool OnlyReadsAudit(const CallContext& ctx) {
-  return ctx.principal && ctx.principal->roles.size() == 1 && ctx.principal->roles[0] == "auditor";
+bool MayUseMcp(const CallContext& ctx) {
+  return ctx.principal == nullptr || auth::Allows(*ctx.principal, auth::Permission::kUse);
 }
 
 // Counts a running call for load-aware routing.
@@ -209,7 +210,7 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& c
 
 Awaitable<absl::StatusOr<CallOutcome>> CallChain::Run(const CallContext& ctx, const CallSpec& spec,
                                                       CallEvents& events) {
-  if (spec.method == "tools/call" && !OnlyReadsAudit(ctx)) {
+  if (spec.method == "tools/call" && MayUseMcp(ctx)) {
     if (spec.view->has_builtins()) {
       if (auto call = ReadBuiltinCall(*spec.view, spec.params)) {
         return RunBuiltin(ctx, spec, *std::move(call), events);
@@ -239,9 +240,11 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& c
   if (seen || ctx.hops.size() >= options_.hops_max) {
     co_return MakeError("CALL_LOOP", "gateway", "this call has already passed this gateway");
   }
-  if (OnlyReadsAudit(ctx)) {
-    co_return MakeError("PERMISSION_DENIED", "gateway",
-                        "the role auditor reads the audit and calls nothing");
+  if (!MayUseMcp(ctx)) {
+    co_return MakeError(
+        "PERMISSION_DENIED", "gateway",
+        "none of your roles may use MCP; the role auditor reads the audit and calls "
+        "nothing");
   }
   if (running_ >= options_.calls_max) {
     co_return MakeError("QUEUE_FULL", "gateway",
@@ -252,9 +255,24 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& c
   inner.hops.push_back(options_.gateway_id);
   METAMCP_CO_ASSIGN_OR_RETURN(Target target, Resolve(ctx, spec));
   METAMCP_CO_RETURN_IF_ERROR(OpenState(ctx, spec, target));
-  StagePass pass(stages_, {ctx, spec, target.entry.get(), target.name, target.routes,
-                           spec.has_request_state, &target.arguments});
+  const StageCall call{ctx,
+                       spec,
+                       target.entry.get(),
+                       target.name,
+                       target.routes,
+                       spec.has_request_state,
+                       &target.arguments};
+  StagePass pass(stages_, call);
   METAMCP_CO_RETURN_IF_ERROR(pass.Begin());
+  if (NeedsConsent(spec, target, call)) {
+    auto asking = AskConsent(ctx, spec, target, call);
+    METAMCP_CO_ASSIGN_OR_RETURN(std::optional<CallOutcome> asked, co_await std::move(asking));
+    if (asked) {
+      absl::StatusOr<CallOutcome> question = *std::move(asked);
+      pass.End(question);
+      co_return question;
+    }
+  }
   if (target.login) {
     METAMCP_CO_ASSIGN_OR_RETURN(std::optional<CallOutcome> ended, TakeLoginAnswer(spec, target));
     if (ended) co_return *std::move(ended);
@@ -281,7 +299,7 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::TryRoutes(CallContext inner,
     if (span.recording()) DescribeOutcome(span, outcome);
     span.End();
     // A call that an upstream had begun is not begun once more.
-    const bool fresh = !spec.has_request_state || target.login;
+    const bool fresh = !spec.has_request_state || target.login || !target.approval.empty();
     if (!outcome.ok() && i + 1 == routes.size() && fresh && NeedsLogin(outcome.status())) {
       co_return OfferLogin(ctx, spec, target, *routes[i], outcome.status());
     }

@@ -17,8 +17,10 @@
 #include "gateway/routing/call_auditor.h"
 #include "gateway/routing/call_observer.h"
 #include "gateway/routing/call_stage.h"
+#include "gateway/routing/consent_gate.h"
 #include "gateway/routing/login_links.h"
 #include "gateway/routing/snapshot.h"
+#include "gateway/routing/view_filter.h"
 #include "metamcp/provider/v1/provider_service.metamcp.h"
 
 namespace metamcp::gateway {
@@ -79,6 +81,7 @@ struct CallOutcome {
   std::string owner;          // of an unfinished call: the instance that holds it, or empty
   std::string instance;       // of a task, before its id is sealed
   Allowance allowance;
+  std::string rule;  // by which it was let pass; empty where nothing was asked
 };
 
 // Where the events of a running call go.
@@ -133,13 +136,17 @@ class CallChain {
   void SetLogins(const LoginLinks* logins) { logins_ = logins; }
   // The last of the stages. Must outlive the chain's last call; added before its first.
   void AddStage(CallStage* stage) { stages_.push_back(stage); }
+  // Null: nobody is asked. Must outlive the chain's last call.
+  void SetConsent(ConsentGate* consent) { consent_ = consent; }
+  // Null: the gateway's own tools find everything. Must outlive the chain's last call.
+  void SetFilter(ViewFilter* filter) { filter_ = filter; }
   // Null: what only they answer fails. Must outlive the chain's last call.
   void SetBuiltins(BuiltinTools* builtins) { builtins_ = builtins; }
 
  private:
   struct Target;
   // What the gateway itself asked for in an input_required; the upstream asked in all others.
-  enum class OwnQuestion { kNone, kLogin, kUrl };
+  enum class OwnQuestion { kNone, kLogin, kUrl, kConsent };
   // A call of one of the gateway's own tools (builtin_call.cc).
   Awaitable<absl::StatusOr<CallOutcome>> RunBuiltin(const CallContext& ctx, const CallSpec& spec,
                                                     BuiltinCall call, CallEvents& events);
@@ -163,7 +170,8 @@ class CallChain {
   absl::Status OpenState(const CallContext& ctx, const CallSpec& spec, Target& target) const;
   absl::Status SealState(const CallContext& ctx, const CallSpec& spec, const Target& target,
                          const catalog::v1::Route& route, CallOutcome& outcome,
-                         OwnQuestion asked = OwnQuestion::kNone) const;
+                         OwnQuestion asked = OwnQuestion::kNone,
+                         std::string_view approval = {}) const;
   static bool NeedsLogin(const absl::Status& status);
   // Turns the error of an upstream that needs a login into a question or an answer with the link;
   // the error itself where the caller may not log in.
@@ -173,6 +181,13 @@ class CallChain {
   // The end of a call whose user did not want to log in; nothing when the call goes on.
   absl::StatusOr<std::optional<CallOutcome>> TakeLoginAnswer(const CallSpec& spec,
                                                              const Target& target) const;
+  // Whether a call that passed the stages still has to be asked for (call_consent.cc).
+  bool NeedsConsent(const CallSpec& spec, const Target& target, const StageCall& call) const;
+  // Nothing when a person allowed it; else what the call ends with here.
+  Awaitable<absl::StatusOr<std::optional<CallOutcome>>> AskConsent(const CallContext& ctx,
+                                                                   const CallSpec& spec,
+                                                                   const Target& target,
+                                                                   const StageCall& call) const;
   // Replaces the task's id in a result by what its client knows it by.
   absl::Status SealTask(const CallContext& ctx, const CallSpec& spec, const Target& target,
                         const catalog::v1::Route& route, CallOutcome& outcome) const;
@@ -197,6 +212,8 @@ class CallChain {
   CallAuditor* auditor_ = nullptr;
   const LoginLinks* logins_ = nullptr;
   BuiltinTools* builtins_ = nullptr;
+  ConsentGate* consent_ = nullptr;
+  ViewFilter* filter_ = nullptr;
   std::vector<CallStage*> stages_;
 };
 

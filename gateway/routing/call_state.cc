@@ -47,13 +47,15 @@ absl::Status CallChain::OpenState(const CallContext& ctx, const CallSpec& spec,
   target.login = view->Raw("l") == "true";
   target.bound_owner = view->String("o").value_or("");
   target.again = view->Has("a");
+  target.approval = view->String("c").value_or("");
   target.asked_in = view->String("p").value_or("");
   return absl::OkStatus();
 }
 
 absl::Status CallChain::SealState(const CallContext& ctx, const CallSpec& spec,
                                   const Target& target, const catalog::v1::Route& route,
-                                  CallOutcome& outcome, OwnQuestion asked) const {
+                                  CallOutcome& outcome, OwnQuestion asked,
+                                  std::string_view approval) const {
   METAMCP_ASSIGN_OR_RETURN(const json::ObjectView view, json::ScanObject(outcome.result));
   const auto state = view.String("requestState");
   if (!state) return absl::OkStatus();
@@ -65,6 +67,7 @@ absl::Status CallChain::SealState(const CallContext& ctx, const CallSpec& spec,
   plain.AddString("d", digest);
   if (asked == OwnQuestion::kLogin) plain.AddBool("l", true);
   if (asked == OwnQuestion::kUrl) plain.AddBool("a", true);
+  if (asked == OwnQuestion::kConsent) plain.AddString("c", approval);
   if (trace::Enabled() && !ctx.trace.traceparent.empty()) {
     plain.AddString("p", ctx.trace.traceparent.substr(0, 55));
   }

@@ -189,7 +189,7 @@ absl::StatusOr<provider::v1::CallRequest> CallChain::MakeRequest(
   // A login was our own question: the upstream has not seen the call yet.
   if (target.login) request.set_login_wait_ms(kLoginWait.count());
   // What the gateway itself asked for is no business of the upstream's.
-  if (!target.again) {
+  if (!target.again && target.approval.empty()) {
     if (!target.login && !spec.input_responses.empty()) {
       request.set_input_responses(spec.input_responses);
     }

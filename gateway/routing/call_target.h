@@ -24,6 +24,7 @@ struct CallChain::Target {
   std::string instance;        // of a request about a task
   bool again = false;          // of a resumed call: it is sent as if for the first time
   std::string bound_upstream;  // id that must serve a resumed call
+  std::string approval;        // of a call resumed after a person was asked about it
   bool login = false;          // resumed after its user was asked to log in
   std::string bound_owner;     // instance that holds it, or empty
   std::string asked_in;        // traceparent of the call that it resumes, or empty

@@ -72,6 +72,9 @@ std::shared_ptr<const UpstreamInfo> MakeUpstream(const catalog::v1::Upstream& up
   auto info = std::make_shared<UpstreamInfo>();
   info->id = upstream.meta().id();
   info->name = upstream.meta().name();
+  info->ownership.owner = upstream.meta().owner();
+  info->ownership.team = upstream.meta().team();
+  info->ownership.visibility = upstream.meta().visibility();
   info->state = upstream.status().state();
   info->detail = upstream.status().detail();
   info->enabled = upstream.enabled();
@@ -223,6 +226,9 @@ std::shared_ptr<const ServerView> CatalogMirror::MakeView(
   ServerView::Parts parts;
   parts.name = view.name();
   parts.title = view.title();
+  parts.ownership.owner = view.owner();
+  parts.ownership.team = view.team();
+  parts.ownership.visibility = view.visibility();
   parts.active = view.active();
   parts.metrics_label = view.metrics_label().empty() ? view.name() : view.metrics_label();
   parts.instructions = view.instructions();

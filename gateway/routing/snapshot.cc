@@ -147,6 +147,23 @@ void ServerView::AddBuiltins() {
   }
 }
 
+std::shared_ptr<const ServerView> ServerView::Filtered(
+    const std::function<bool(const EntryPtr&)>& keep,
+    const std::function<bool(const UpstreamInfo&)>& keep_upstream) const {
+  Parts parts = parts_;
+  std::erase_if(parts.entries, [&](const EntryPtr& entry) { return !keep(entry); });
+  std::erase_if(parts.upstreams, [&](const auto& upstream) { return !keep_upstream(*upstream); });
+  return std::make_shared<ServerView>(std::move(parts));
+}
+
+std::vector<EntryPtr> ServerView::AllEntries(ItemKind kind) const {
+  std::vector<EntryPtr> out;
+  for (const EntryPtr& entry : parts_.entries) {
+    if (entry->kind == kind) out.push_back(entry);
+  }
+  return out;
+}
+
 EntryPtr ServerView::Find(ItemKind kind, std::string_view name) const {
   const auto it = index_.find(IndexKey(kind, name));
   return it == index_.end() ? nullptr : it->second;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/auth/roles.h"
 #include "common/mcp/headers.h"
 #include "common/mcp/version.h"
 #include "gateway/routing/uri_template.h"
@@ -46,6 +48,7 @@ struct UpstreamInfo {
   std::string service;  // which of our own services serves it; empty: a connector
   int64_t timeout_ms = 0;
   std::map<std::string, int64_t> tool_timeouts_ms;
+  auth::Ownership ownership;
 };
 
 // One exposed item. Immutable; shared between snapshots while it does not change.
@@ -77,6 +80,7 @@ class ServerView {
  public:
   struct Parts {
     std::string name, title, instructions, metrics_label;
+    auth::Ownership ownership;
     bool active = true;
     std::vector<EntryPtr> entries;
     std::vector<std::shared_ptr<const UpstreamInfo>> upstreams;
@@ -97,6 +101,7 @@ class ServerView {
   const std::string& server_info() const { return server_info_; }
   const std::string& metrics_label() const { return parts_.metrics_label; }
   bool active() const { return parts_.active; }
+  const auth::Ownership& ownership() const { return parts_.ownership; }
   // Instructions of the virtual server, else of its upstreams under headings.
   const std::string& instructions() const { return parts_.instructions; }
 
@@ -126,6 +131,14 @@ class ServerView {
 
   // All entries of a kind, in the order of lists.
   const std::vector<EntryPtr>& Entries(ItemKind kind) const;
+
+  // The same virtual server with only those entries that `keep` takes; for lists, not for calls.
+  std::shared_ptr<const ServerView> Filtered(
+      const std::function<bool(const EntryPtr&)>& keep,
+      const std::function<bool(const UpstreamInfo&)>& keep_upstream) const;
+
+  // All of a kind, listed or (mode search) only found.
+  std::vector<EntryPtr> AllEntries(ItemKind kind) const;
 
   // Changes when a client of this kind's list would see a difference.
   uint64_t ListHash(ItemKind kind) const {

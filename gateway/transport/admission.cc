@@ -27,11 +27,14 @@ auth::Credentials CredentialsOf(const http::HttpRequest& request, std::string_vi
   return out;
 }
 
-absl::StatusOr<std::shared_ptr<const ServerView>> FindView(const CatalogMirror& mirror,
-                                                           std::string_view virtual_server) {
-  auto view = mirror.snapshot()->Find(std::string(virtual_server));
-  if (view != nullptr && view->active()) return view;
-  if (!mirror.ready()) {
+absl::StatusOr<std::shared_ptr<const ServerView>> FindView(const FrontDeps& deps,
+                                                           std::string_view virtual_server,
+                                                           const Principal& who) {
+  auto view = deps.mirror.snapshot()->Find(std::string(virtual_server));
+  const bool there = view != nullptr && view->active() &&
+                     (deps.filter == nullptr || deps.filter->MayUse(*view, who));
+  if (there) return view;
+  if (!deps.mirror.ready()) {
     return MakeError("DATABASE_UNAVAILABLE", "catalog", "the catalog is not loaded yet");
   }
   return MakeError("NOT_FOUND", "gateway", StrCat("no virtual server \"", virtual_server, "\""));

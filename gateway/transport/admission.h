@@ -8,7 +8,7 @@
 #include "common/auth/authenticator.h"
 #include "common/http/http_server.h"
 #include "common/mcp/version.h"
-#include "gateway/routing/mirror.h"
+#include "gateway/protocol/front.h"
 
 // What every MCP transport does before it looks at a message.
 namespace metamcp::gateway {
@@ -18,10 +18,11 @@ namespace metamcp::gateway {
 auth::Credentials CredentialsOf(const http::HttpRequest& request,
                                 std::string_view virtual_server = {});
 
-// The virtual server of that name. Errors: NOT_FOUND, DATABASE_UNAVAILABLE before the catalog is
-// loaded.
-absl::StatusOr<std::shared_ptr<const ServerView>> FindView(const CatalogMirror& mirror,
-                                                           std::string_view virtual_server);
+// The virtual server of that name, if it is there for `who`. Errors: NOT_FOUND,
+// DATABASE_UNAVAILABLE before the catalog is loaded.
+absl::StatusOr<std::shared_ptr<const ServerView>> FindView(const FrontDeps& deps,
+                                                           std::string_view virtual_server,
+                                                           const Principal& who);
 
 // Answers with a failure that belongs to the HTTP exchange, as a JSON-RPC error without an id.
 Awaitable<void> SendFailure(http::HttpResponder& responder, absl::Status status, mcp::Era era,

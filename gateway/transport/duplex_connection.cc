@@ -176,7 +176,7 @@ absl::Status DuplexConnection::Admit(Call& call, bool in_batch) {
     return MakeError("QUEUE_FULL", "gateway",
                      StrCat(options_.requests_max, " requests of this connection run"));
   }
-  auto view = FindView(deps_.mirror, options_.virtual_server);
+  auto view = FindView(deps_, options_.virtual_server, *options_.principal);
   if (!view.ok()) return view.status();
   call.in.envelope = &call.envelope;
   call.in.principal = options_.principal;

@@ -58,7 +58,7 @@ Awaitable<void> McpEndpoint::Handle(http::HttpRequest& request, http::HttpRespon
     co_return;
   }
   x.principal = *std::move(principal);
-  auto view = FindView(deps_.mirror, x.virtual_server);
+  auto view = FindView(deps_, x.virtual_server, *x.principal);
   if (!view.ok()) {
     co_await x.Fail(view.status(), Era::kModern);
     co_return;

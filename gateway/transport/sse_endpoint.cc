@@ -39,7 +39,7 @@ Awaitable<void> SseEndpoint::HandleStream(http::HttpRequest& request,
   auto admitting = authenticator_.Admit(credentials);
   auto principal = co_await std::move(admitting);
   absl::Status status = principal.status();
-  if (status.ok()) status = FindView(front_.deps().mirror, virtual_server).status();
+  if (status.ok()) status = FindView(front_.deps(), virtual_server, **principal).status();
   if (status.ok() && request.method != "GET") {
     // Clients that try Streamable HTTP first take this for the answer.
     co_await SendNotAllowed(responder, "GET", std::move(cors));

@@ -43,7 +43,7 @@ Awaitable<void> WsEndpoint::Handle(http::HttpRequest& request, http::HttpRespond
   auto admitting = authenticator_.Admit(credentials);
   auto principal = co_await std::move(admitting);
   absl::Status status = principal.status();
-  if (status.ok()) status = FindView(front_.deps().mirror, virtual_server).status();
+  if (status.ok()) status = FindView(front_.deps(), virtual_server, **principal).status();
   if (status.ok()) {
     if (absl::Status opening = CheckOpening(request); !opening.ok()) {
       co_await SendUpgradeRequired(responder, std::move(opening));

@@ -6,6 +6,8 @@
 #include "common/async/task_group.h"
 #include "common/base/status_macros.h"
 #include "services/catalog/access/access_service.h"
+#include "services/catalog/approval/approval_service.h"
+#include "services/catalog/approval/approval_store.h"
 #include "services/catalog/catalog_service.h"
 #include "services/catalog/db_persistence.h"
 #include "services/catalog/directory/directory_service.h"
@@ -26,6 +28,7 @@ struct CatalogApp::Parts {
         directory(database),
         quotas(database),
         pins(registry),
+        approvals(database),
         tasks(executor),
         executor_(executor),
         database_(database) {}
@@ -36,6 +39,7 @@ struct CatalogApp::Parts {
   DirectoryService directory;
   QuotaService quotas;
   PinService pins;
+  ApprovalService approvals;
   TaskGroup tasks;
   boost::asio::any_io_executor executor_;
   db::DbExecutor& database_;
@@ -48,7 +52,8 @@ CatalogApp::~CatalogApp() = default;
 absl::Status CatalogApp::MigrateBlocking(db::Database& database) {
   METAMCP_RETURN_IF_ERROR(SqlStore::MigrateBlocking(database));
   METAMCP_RETURN_IF_ERROR(DirectoryStore::MigrateBlocking(database));
-  return QuotaStore::MigrateBlocking(database);
+  METAMCP_RETURN_IF_ERROR(QuotaStore::MigrateBlocking(database));
+  return ApprovalStore::MigrateBlocking(database);
 }
 
 Awaitable<absl::StatusOr<std::unique_ptr<CatalogApp>>> CatalogApp::Create(
@@ -84,6 +89,8 @@ access::v1::AccessService& CatalogApp::MakeAccess(const KeyRing& keys, int64_t m
 }
 
 access::v1::AccessService* CatalogApp::access() { return parts_->access.get(); }
+access::v1::ApprovalService& CatalogApp::approvals() { return parts_->approvals; }
+void CatalogApp::SetSelfApproval(bool allowed) { parts_->approvals.SetSelfApproval(allowed); }
 
 int64_t CatalogApp::revision() const { return parts_->registry.stored_head(); }
 size_t CatalogApp::pending() const { return parts_->registry.pending(); }

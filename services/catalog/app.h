@@ -23,6 +23,13 @@ class DirectoryService;
 class PinService;
 class QuotaService;
 }  // namespace v1
+}  // namespace metamcp::catalog
+
+namespace metamcp::access::v1 {
+class ApprovalService;
+}
+
+namespace metamcp::catalog {
 
 // The catalog service, wired. `SqlStore` migrations run in Create's caller:
 //
@@ -56,6 +63,9 @@ class CatalogApp {
   access::v1::AccessService& MakeAccess(const KeyRing& keys, int64_t max_age_days, bool follow);
   // Null before.
   access::v1::AccessService* access();
+  access::v1::ApprovalService& approvals();
+  // Whether who makes a call may approve it.
+  void SetSelfApproval(bool allowed);
 
   // The newest stored revision that is known here, and how many objects wait to be stored; for
   // metrics.

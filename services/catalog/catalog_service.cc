@@ -1,5 +1,6 @@
 #include "services/catalog/catalog_service.h"
 
+#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -7,6 +8,7 @@
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "services/catalog/query.h"
+#include "services/catalog/sharing.h"
 #include "services/catalog/watch.h"
 
 namespace metamcp::catalog {
@@ -49,16 +51,23 @@ absl::Status CatalogService::CheckTenant(const CallContext& ctx) const {
 Awaitable<absl::StatusOr<v1::ListUpstreamsResponse>> CatalogService::ListUpstreams(
     const CallContext& ctx, v1::ListUpstreamsRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  co_return catalog::ListUpstreams(registry_.model(), request);
+  auto listed = catalog::ListUpstreams(registry_.model(), request);
+  if (listed.ok()) {
+    auto& upstreams = *listed->mutable_upstreams();
+    upstreams.erase(
+        std::remove_if(upstreams.begin(), upstreams.end(),
+                       [&](const v1::Upstream& one) { return !MaySee(ctx, one.meta()); }),
+        upstreams.end());
+  }
+  co_return listed;
 }
 
 Awaitable<absl::StatusOr<v1::GetUpstreamResponse>> CatalogService::GetUpstream(
     const CallContext& ctx, v1::GetUpstreamRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
   const Model::UpstreamSlot* slot = registry_.model().FindUpstream(request.name());
-  if (slot == nullptr) {
-    co_return MakeError("NOT_FOUND", "catalog",
-                        StrCat("there is no server '", request.name(), "'"));
+  if (slot == nullptr || !MaySee(ctx, slot->record->upstream.meta())) {
+    co_return NoServer(request.name());
   }
   v1::GetUpstreamResponse response;
   *response.mutable_upstream() = slot->record->upstream;
@@ -119,13 +128,26 @@ Awaitable<absl::StatusOr<v1::SetUpstreamEnabledResponse>> CatalogService::SetUps
 Awaitable<absl::StatusOr<v1::ListVirtualServersResponse>> CatalogService::ListVirtualServers(
     const CallContext& ctx, v1::ListVirtualServersRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  co_return catalog::ListServers(registry_.model(), request);
+  auto listed = catalog::ListServers(registry_.model(), request);
+  if (listed.ok()) {
+    auto& servers = *listed->mutable_virtual_servers();
+    servers.erase(
+        std::remove_if(servers.begin(), servers.end(),
+                       [&](const v1::VirtualServer& one) { return !MaySee(ctx, one.meta()); }),
+        servers.end());
+  }
+  co_return listed;
 }
 
 Awaitable<absl::StatusOr<v1::GetVirtualServerResponse>> CatalogService::GetVirtualServer(
     const CallContext& ctx, v1::GetVirtualServerRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  co_return DescribeServer(registry_.model(), request.name());
+  if (!MaySeeServer(ctx, registry_.model(), request.name())) {
+    co_return NoVirtualServer(request.name());
+  }
+  auto described = DescribeServer(registry_.model(), request.name());
+  if (described.ok()) Filter(ctx, registry_.model(), &*described);
+  co_return described;
 }
 
 Awaitable<absl::StatusOr<v1::CreateVirtualServerResponse>> CatalogService::CreateVirtualServer(
@@ -183,19 +205,37 @@ CatalogService::SetVirtualServerEnabled(const CallContext& ctx,
 Awaitable<absl::StatusOr<v1::ListItemsResponse>> CatalogService::ListItems(
     const CallContext& ctx, v1::ListItemsRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  co_return catalog::ListItems(registry_.model(), request);
+  if (!MaySeeServer(ctx, registry_.model(), request.virtual_server())) {
+    co_return NoVirtualServer(request.virtual_server());
+  }
+  auto found = catalog::ListItems(registry_.model(), request);
+  if (found.ok()) Filter(ctx, registry_.model(), found->mutable_items());
+  co_return found;
 }
 
 Awaitable<absl::StatusOr<v1::SearchItemsResponse>> CatalogService::SearchItems(
     const CallContext& ctx, v1::SearchItemsRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  co_return catalog::SearchItems(registry_.model(), request);
+  if (!MaySeeServer(ctx, registry_.model(), request.virtual_server())) {
+    co_return NoVirtualServer(request.virtual_server());
+  }
+  auto found = catalog::SearchItems(registry_.model(), request);
+  if (found.ok()) Filter(ctx, registry_.model(), found->mutable_items());
+  co_return found;
 }
 
 Awaitable<absl::StatusOr<v1::ExplainItemResponse>> CatalogService::ExplainItem(
     const CallContext& ctx, v1::ExplainItemRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
-  co_return catalog::ExplainItem(registry_.model(), request);
+  if (!MaySeeServer(ctx, registry_.model(), request.virtual_server())) {
+    co_return NoVirtualServer(request.virtual_server());
+  }
+  auto found = catalog::ExplainItem(registry_.model(), request);
+  if (found.ok()) Filter(ctx, registry_.model(), found->mutable_items());
+  if (found.ok() && found->items().empty()) {
+    co_return MakeError("NOT_FOUND", "catalog", StrCat("there is no item '", request.name(), "'"));
+  }
+  co_return found;
 }
 
 Awaitable<absl::StatusOr<v1::ApplyConfigResponse>> CatalogService::ApplyConfig(
@@ -205,7 +245,8 @@ Awaitable<absl::StatusOr<v1::ApplyConfigResponse>> CatalogService::ApplyConfig(
 }
 
 Awaitable<absl::StatusOr<v1::RegisterProviderResponse>> CatalogService::RegisterProvider(
-    const CallContext&, v1::RegisterProviderRequest request) {
+    const CallContext& ctx, v1::RegisterProviderRequest request) {
+  METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
   auto registering =
       registry_.RegisterProvider(request.service(), request.display_name(), request.create());
   auto upstream = co_await std::move(registering);

@@ -329,6 +329,9 @@ pb::VirtualServerView View::Head() const {
   *out.mutable_resources() = spec_->spec.resources();
   out.mutable_resources()->clear_annotations();  // asked of tools only
   for (const std::string& name : spec_->disabled) out.add_disabled_items(name);
+  out.set_owner(spec_->owner);
+  out.set_team(spec_->team);
+  out.set_visibility(spec_->visibility);
   for (const auto& from : contributions_) {
     for (const Candidate& candidate : from->candidates) {
       if (candidate.hidden != HiddenReason::kQuarantined) continue;

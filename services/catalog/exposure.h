@@ -50,6 +50,7 @@ struct ViewSpec {
   CompiledSelector resources;  // templates too
   CompiledSelector prompts;
   std::set<std::string> disabled;  // qualified names that overrides disable
+  std::string owner, team, visibility;
 
   // Errors: INVALID_ARGUMENT for a selector or an override that cannot be used.
   static absl::StatusOr<std::shared_ptr<const ViewSpec>> Create(std::string_view name, bool active,

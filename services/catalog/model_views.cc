@@ -50,12 +50,16 @@ void Model::ResetView(std::string_view name) {
   auto spec = ViewSpec::Create(name, record->server.enabled(), record->server.spec(), separator_);
   if (!spec.ok()) spec = ViewSpec::Create(name, false, pb::VirtualServerSpec(), separator_);
   METAMCP_CHECK(spec.ok());
+  auto owned = std::make_shared<ViewSpec>(**spec);
+  owned->owner = record->server.meta().owner();
+  owned->team = record->server.meta().team();
+  owned->visibility = record->server.meta().visibility();
   ViewSlot& slot = views_[std::string(name)];
   // Kept, so that an equal result is not a change.
   const ViewPtr before = slot.view;
   const int64_t revision = slot.revision;
   slot = ViewSlot();
-  slot.spec = *std::move(spec);
+  slot.spec = std::move(owned);
   slot.view = before;
   slot.revision = revision;  // kPending for a new one
   for (const auto& [upstream, unused] : upstreams_) slot.dirty.insert(upstream);
