@@ -19,6 +19,7 @@
 #include "gateway/admin/problem.h"
 #include "gateway/app_options.h"
 #include "gateway/audit/gateway_audit.h"
+#include "gateway/auth/access_edge.h"
 #include "gateway/auth/access_mirror.h"
 #include "gateway/auth/edge_auth.h"
 #include "gateway/calls_service.h"
@@ -121,6 +122,7 @@ class GatewayAppImpl final : public GatewayApp {
       access_ = std::make_unique<AccessMirror>(
           *deps_.access, deps_.keys, [this](const AccessMirror::Gone& gone) { End(gone); });
       authenticator_->SetAccess(access_.get());
+      access_edge_ = std::make_unique<AccessEdge>(*deps_.access, deps_.keys);
     }
     chain_.AddStage(&auth_);
   }
@@ -130,7 +132,7 @@ class GatewayAppImpl final : public GatewayApp {
     admin::AdminOptions options;
     options.services = {&deps_.catalog, &deps_.connector, &calls_, &guards_.limits()};
     options.services.insert(options.services.end(), deps_.services.begin(), deps_.services.end());
-    if (deps_.access != nullptr) options.services.push_back(deps_.access);
+    if (access_edge_) options.services.push_back(access_edge_.get());
     options.catalog = &deps_.catalog;
     options.reload = deps_.reload;
     options.connections = [this] { return server_->connections(); };
@@ -449,6 +451,7 @@ class GatewayAppImpl final : public GatewayApp {
   TaskGroup tasks_;
   EdgeAuth auth_;
   std::unique_ptr<AccessMirror> access_;
+  std::unique_ptr<AccessEdge> access_edge_;
   KeepAlive keep_alive_;
   FrontDeps front_;
   McpEndpoint endpoint_;
