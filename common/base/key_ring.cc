@@ -60,7 +60,7 @@ const unsigned char* U(std::string_view s) {
 }
 unsigned char* U(std::string& s) { return reinterpret_cast<unsigned char*>(s.data()); }
 
-std::string HmacOf(const std::string& key, std::string_view data) {
+std::string HmacOf(std::string_view key, std::string_view data) {
   std::string out(EVP_MAX_MD_SIZE, '\0');
   unsigned int size = 0;
   METAMCP_CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), U(data), data.size(),
@@ -290,7 +290,7 @@ std::optional<std::string> KeyRing::Open(SealPurpose purpose, std::string_view s
 }
 
 std::string KeyRing::Mac(SealPurpose purpose, std::string_view data) const {
-  return HmacOf(keys()->front().subkeys[static_cast<int>(purpose)], data);
+  return HmacOf(keys()->front().subkey(purpose), data);
 }
 
 std::string KeyRing::Mac(SealPurpose purpose, std::string_view data, std::string_view kid) const {
