@@ -122,7 +122,7 @@ Awaitable<absl::Status> Suite::StartCatalog() {
   quotas_ = catalog::v1::MakeQuotaServiceDirect(catalog_app_->quotas());
   pins_ = catalog::v1::MakePinServiceDirect(catalog_app_->pins());
   access_ = access::v1::MakeAccessServiceDirect(
-      catalog_app_->MakeAccess(*ground_.keys, ground_.loaded.config.auth.key_max_age_days,
+      catalog_app_->MakeAccess(ground_.loaded.config.auth.key_max_age_days,
                                ground_.database->backend() == db::Backend::kPostgres));
   approvals_ = access::v1::MakeApprovalServiceDirect(catalog_app_->approvals());
   catalog_app_->SetSelfApproval(ground_.loaded.config.policy.self_approval);

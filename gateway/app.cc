@@ -21,6 +21,7 @@
 #include "gateway/admin/problem.h"
 #include "gateway/app_options.h"
 #include "gateway/audit/gateway_audit.h"
+#include "gateway/auth/access_edge.h"
 #include "gateway/auth/access_mirror.h"
 #include "gateway/auth/edge_auth.h"
 #include "gateway/calls_service.h"
@@ -124,6 +125,7 @@ class GatewayAppImpl final : public GatewayApp {
       access_mirror_ = std::make_unique<AccessMirror>(
           *deps_.access, deps_.keys, [this](const AccessMirror::Gone& gone) { End(gone); });
       authenticator_->SetAccess(access_mirror_.get());
+      access_edge_ = std::make_unique<AccessEdge>(*deps_.access, deps_.keys);
     }
     chain_.AddStage(&auth_);
   }
@@ -134,7 +136,7 @@ class GatewayAppImpl final : public GatewayApp {
     options.services = {&deps_.catalog, &deps_.connector, &calls_, &guards_.limits()};
     access_.Join(chain_, options.services);
     options.services.insert(options.services.end(), deps_.services.begin(), deps_.services.end());
-    if (deps_.access != nullptr) options.services.push_back(deps_.access);
+    if (access_edge_) options.services.push_back(access_edge_.get());
     options.catalog = &deps_.catalog;
     options.reload = deps_.reload;
     options.connections = [this] { return server_->connections(); };
@@ -462,6 +464,7 @@ class GatewayAppImpl final : public GatewayApp {
   TaskGroup tasks_;
   EdgeAuth auth_;
   std::unique_ptr<AccessMirror> access_mirror_;
+  std::unique_ptr<AccessEdge> access_edge_;
   KeepAlive keep_alive_;
   FrontDeps front_;
   McpEndpoint endpoint_;

@@ -3,9 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/strings.h"
+#include "gateway/auth/access_edge.h"
 
 namespace metamcp::gateway {
 namespace {
@@ -15,7 +19,7 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 // Nobody asks it here.
-class NoService final : public pb::AccessService {
+class NoService : public pb::AccessService {
  public:
 #define UNUSED(Method)                                                                            \
   Awaitable<absl::StatusOr<pb::Method##Response>> Method(const CallContext&, pb::Method##Request) \
@@ -163,6 +167,47 @@ TEST_F(AccessMirrorTest, SomebodyKeptOutStaysOutAndTeamsJoinTheToken) {
   gone_.clear();
   mirror_.Apply(all_);
   EXPECT_THAT(gone_, IsEmpty());
+}
+
+// Takes new keys, and remembers how.
+class TakesKeys final : public NoService {
+ public:
+  Awaitable<absl::StatusOr<pb::CreateKeyResponse>> CreateKey(
+      const CallContext&, pb::CreateKeyRequest request) override {
+    created = std::move(request);
+    pb::CreateKeyResponse out;
+    out.set_secret("not of the service");
+    co_return out;
+  }
+  pb::CreateKeyRequest created;
+};
+
+TEST(AccessEdgeTest, SecretsAreMadeHereAndOnlyProved) {
+  RecordProperty("req", "W-4.4.1");
+  const KeyRing ring = KeyRing::Ephemeral();
+  TakesKeys service;
+  AccessEdge edge(service, ring);
+  pb::CreateKeyRequest request;
+  request.set_name("ci");
+  request.set_prefix("mine");
+  request.mutable_mac()->set_kid("mine");
+  request.mutable_mac()->set_mac("of a secret that I know");
+  request.mutable_mac()->set_until_us(7);
+  absl::StatusOr<pb::CreateKeyResponse> made = absl::CancelledError();
+  boost::asio::io_context io;
+  const CallContext ctx;
+  boost::asio::co_spawn(io, edge.CreateKey(ctx, request),
+                        [&made](std::exception_ptr, absl::StatusOr<pb::CreateKeyResponse> r) {
+                          made = std::move(r);
+                        });
+  io.run();
+  ASSERT_TRUE(made.ok());
+  EXPECT_EQ(made->secret().size(), 36u);
+  EXPECT_EQ(service.created.prefix(), made->secret().substr(0, 10));
+  EXPECT_EQ(service.created.mac().kid(), ring.Kids().front());
+  EXPECT_EQ(service.created.mac().mac(), ring.Mac(SealPurpose::kToken, made->secret()));
+  EXPECT_EQ(service.created.mac().until_us(), 0);
+  EXPECT_EQ(service.created.SerializeAsString().find(made->secret()), std::string::npos);
 }
 
 }  // namespace

@@ -77,14 +77,13 @@ v1::QuotaService& CatalogApp::quotas() { return parts_->quotas; }
 v1::PinService& CatalogApp::pins() { return parts_->pins; }
 void CatalogApp::SetPinPolicy(PinPolicy policy) { parts_->registry.SetPinPolicy(policy); }
 
-access::v1::AccessService& CatalogApp::MakeAccess(const KeyRing& keys, int64_t max_age_days,
-                                                  bool follow) {
+access::v1::AccessService& CatalogApp::MakeAccess(int64_t max_age_days, bool follow) {
   AccessService::Options options;
   options.key_max_age_days = max_age_days;
   // Only such a database has other writers.
   if (!follow) options.poll = std::chrono::hours(1);
-  parts_->access = std::make_unique<AccessService>(parts_->executor_, parts_->database_, keys,
-                                                   std::move(options));
+  parts_->access =
+      std::make_unique<AccessService>(parts_->executor_, parts_->database_, std::move(options));
   return *parts_->access;
 }
 

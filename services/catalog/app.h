@@ -6,7 +6,6 @@
 
 #include "absl/status/statusor.h"
 #include "common/async/sink.h"
-#include "common/base/key_ring.h"
 #include "common/db/database.h"
 #include "common/db/executor.h"
 #include "services/catalog/registry.h"
@@ -58,9 +57,8 @@ class CatalogApp {
   // Takes effect at once.
   void SetPinPolicy(PinPolicy policy);
 
-  // Makes who may come in; `keys` must outlive the app. Keys hold for `max_age_days`; `follow`:
-  // other processes change it, too.
-  access::v1::AccessService& MakeAccess(const KeyRing& keys, int64_t max_age_days, bool follow);
+  // Makes who may come in. Keys hold for `max_age_days`; `follow`: other processes change it, too.
+  access::v1::AccessService& MakeAccess(int64_t max_age_days, bool follow);
   // Null before.
   access::v1::AccessService* access();
   access::v1::ApprovalService& approvals();

@@ -20,8 +20,7 @@ namespace pb = access::v1;
 constexpr int64_t kSecond = 1'000'000;
 constexpr int64_t kDay = 86'400 * kSecond;
 constexpr int64_t kOverlapMaxS = 30 * 86'400;
-constexpr size_t kSecretBytes = 24;  // 192 bits
-constexpr size_t kPrefixBytes = 10;
+constexpr size_t kMacBytes = 32;
 constexpr int kListMax = 100;
 constexpr size_t kTextMax = 256;
 constexpr int kReportMax = 1000;
@@ -45,6 +44,11 @@ bool AreWords(const List& list) {
          });
 }
 
+absl::Status CheckMac(const pb::SecretMac& mac, const std::string& prefix) {
+  if (IsText(mac.kid()) && mac.mac().size() == kMacBytes && IsText(prefix)) return absl::OkStatus();
+  return Invalid("a gateway says what proves the secret");
+}
+
 bool IsRole(std::string_view role) {
   return std::find(std::begin(kRoles), std::end(kRoles), role) != std::end(kRoles);
 }
@@ -52,26 +56,14 @@ bool IsRole(std::string_view role) {
 }  // namespace
 
 AccessService::AccessService(asio::any_io_executor executor, db::DbExecutor& database,
-                             const KeyRing& keys, Options options)
-    : executor_(std::move(executor)),
-      database_(database),
-      keys_(keys),
-      options_(std::move(options)) {}
+                             Options options)
+    : executor_(std::move(executor)), database_(database), options_(std::move(options)) {}
 
 int64_t AccessService::Now() const { return options_.now_us ? options_.now_us() : NowMicros(); }
 
 void AccessService::Changed() {
   ++changes_;
   for (asio::steady_timer* watcher : watchers_) watcher->cancel();
-}
-
-AccessService::NewSecret AccessService::MakeSecret() const {
-  NewSecret out;
-  out.text = StrCat("mmk_", Base64UrlEncode(RandomBytes(kSecretBytes)));
-  out.prefix = out.text.substr(0, kPrefixBytes);
-  out.mac.set_kid(keys_.Kids().front());
-  out.mac.set_mac(keys_.Mac(SealPurpose::kToken, out.text, out.mac.kid()));
-  return out;
 }
 
 absl::Status AccessService::CheckNewKey(const pb::CreateKeyRequest& request, int64_t now_us) const {
@@ -98,12 +90,12 @@ Awaitable<absl::StatusOr<pb::CreateKeyResponse>> AccessService::CreateKey(
     const CallContext& ctx, pb::CreateKeyRequest request) {
   const int64_t now = Now();
   METAMCP_CO_RETURN_IF_ERROR(CheckNewKey(request, now));
-  const NewSecret secret = MakeSecret();
+  METAMCP_CO_RETURN_IF_ERROR(CheckMac(request.mac(), request.prefix()));
   StoredKey stored;
   pb::Key& key = stored.key;
   key.set_id(NewUuidV7());
   key.set_name(request.name());
-  key.set_prefix(secret.prefix);
+  key.set_prefix(request.prefix());
   const std::string creator = ctx.principal ? ctx.principal->subject : "";
   key.set_owner(request.owner().empty() ? creator : request.owner());
   key.set_created_by(creator);
@@ -115,7 +107,7 @@ Awaitable<absl::StatusOr<pb::CreateKeyResponse>> AccessService::CreateKey(
   *key.mutable_roles() = request.roles();
   *key.mutable_scopes() = request.scopes();
   *key.mutable_teams() = request.teams();
-  stored.mac = secret.mac;
+  stored.mac = request.mac();
   std::function<absl::Status(db::Database&)> op = [stored, now,
                                                    tenant = options_.tenant](db::Database& db) {
     return AccessStore(db, tenant).AddKey(stored, now);
@@ -125,7 +117,6 @@ Awaitable<absl::StatusOr<pb::CreateKeyResponse>> AccessService::CreateKey(
   Changed();
   pb::CreateKeyResponse out;
   *out.mutable_key() = stored.key;
-  out.set_secret(secret.text);
   co_return out;
 }
 
@@ -148,12 +139,13 @@ Awaitable<absl::StatusOr<pb::RotateKeyResponse>> AccessService::RotateKey(
   if (request.overlap_s() < 0 || request.overlap_s() > kOverlapMaxS) {
     co_return Invalid("overlap_s is from 0 to 30 days");
   }
-  const NewSecret secret = MakeSecret();
+  METAMCP_CO_RETURN_IF_ERROR(CheckMac(request.mac(), request.prefix()));
   const int64_t now = Now();
   std::function<absl::StatusOr<pb::Key>(db::Database&)> op =
-      [id = request.id(), secret, now, until = now + request.overlap_s() * kSecond,
+      [request, now, until = now + request.overlap_s() * kSecond,
        tenant = options_.tenant](db::Database& db) {
-        return AccessStore(db, tenant).Rotate(id, secret.prefix, secret.mac, until, now);
+        return AccessStore(db, tenant)
+            .Rotate(request.id(), request.prefix(), request.mac(), until, now);
       };
   auto running = database_.Run<pb::Key>(ctx, std::move(op));
   auto key = co_await std::move(running);
@@ -161,7 +153,6 @@ Awaitable<absl::StatusOr<pb::RotateKeyResponse>> AccessService::RotateKey(
   Changed();
   pb::RotateKeyResponse out;
   *out.mutable_key() = *std::move(key);
-  out.set_secret(secret.text);
   co_return out;
 }
 

@@ -6,15 +6,14 @@
 #include <list>
 #include <string>
 
-#include "common/base/key_ring.h"
 #include "common/db/executor.h"
 #include "metamcp/access/v1/access_service.metamcp.h"
 
 namespace metamcp::catalog {
 
 // Who may come in (proto/metamcp/access/v1/access_service.proto), straight from the database, so
-// that replicas need not know each other. Secrets are hashed by HMAC-SHA-256 under the ring and
-// not kept. Thread: the executor's one thread.
+// that replicas need not know each other. Secrets never come here: gateways make them and send what
+// proves them. Thread: the executor's one thread.
 class AccessService final : public access::v1::AccessService {
  public:
   struct Options {
@@ -24,9 +23,8 @@ class AccessService final : public access::v1::AccessService {
     std::chrono::milliseconds poll = std::chrono::milliseconds(500);  // for changes of others
     std::function<int64_t()> now_us;                                  // empty: NowMicros
   };
-  // Both must outlive this.
-  AccessService(boost::asio::any_io_executor executor, db::DbExecutor& database,
-                const KeyRing& keys, Options options);
+  // `database` must outlive this.
+  AccessService(boost::asio::any_io_executor executor, db::DbExecutor& database, Options options);
 
   Awaitable<absl::StatusOr<access::v1::CreateKeyResponse>> CreateKey(
       const CallContext& ctx, access::v1::CreateKeyRequest request) override;
@@ -58,17 +56,10 @@ class AccessService final : public access::v1::AccessService {
   int64_t Now() const;
   // Watchers look at once.
   void Changed();
-  struct NewSecret {
-    std::string text;
-    std::string prefix;
-    access::v1::SecretMac mac;
-  };
-  NewSecret MakeSecret() const;
   absl::Status CheckNewKey(const access::v1::CreateKeyRequest& request, int64_t now_us) const;
 
   boost::asio::any_io_executor executor_;
   db::DbExecutor& database_;
-  const KeyRing& keys_;
   const Options options_;
   std::list<boost::asio::steady_timer*> watchers_;
   size_t changes_ = 0;

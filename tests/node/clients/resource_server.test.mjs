@@ -207,6 +207,7 @@ describe('the gateway behind an authorization server', () => {
     for (const [what, token] of Object.entries(bad)) {
       for (const path of ['/mcp', '/sse', '/servers/docs/mcp']) {
         const response = await call(token, { path });
+        if (what === 'oversize' && response.status === 431) continue; // of a balancer
         assert.equal(response.status, 401, `${what} at ${path}`);
         const challenge = response.headers.get('www-authenticate');
         assert.match(challenge, /error="invalid_token"/, what);
@@ -215,7 +216,7 @@ describe('the gateway behind an authorization server', () => {
       const rest = await fetch(`${gateway.adminUrl}/servers`, {
         headers: { authorization: `Bearer ${token}` },
       });
-      assert.equal(rest.status, 401, `${what} at the API`);
+      assert.ok([401, 431].includes(rest.status), `${what} at the API: ${rest.status}`);
     }
     const query = await fetch(`${gateway.mcpUrl}?access_token=${await signed()}`, { method: 'POST' });
     assert.equal(query.status, 401, 'a token in the URL is none');
@@ -241,8 +242,13 @@ describe('the gateway behind an authorization server', () => {
     assert.equal((await call(before)).status, 200);
     await sleep(10_100); // issuers are asked this often at most
     await auth.rotateKeys();
-    assert.equal((await call(await signed())).status, 200);
-    assert.equal((await call(before)).status, 401);
+    // Behind a balancer each gateway must have met the new key.
+    let refused = 0;
+    for (let i = 0; i < 200 && refused < 8; i += 1, await sleep(20)) {
+      assert.equal((await call(await signed())).status, 200);
+      refused = (await call(before)).status === 401 ? refused + 1 : 0;
+    }
+    assert.equal(refused, 8);
   });
 });
 
