@@ -134,6 +134,10 @@ void OrderLimits(std::string& orders, const Machine& machine, const Profile& pro
   if (machine.limits_processes || ::geteuid() != 0) limit(RLIMIT_NPROC, profile.processes);
 }
 
+bool NamesLoopback(const std::string& entry) {
+  return entry.starts_with("127.") || entry.starts_with("[::1]:");
+}
+
 std::string Orders(const Machine& machine, const Profile& profile, const StartOptions& start) {
   std::string orders;
   if (start.report) Order(orders, 'T', "");
@@ -149,7 +153,9 @@ std::string Orders(const Machine& machine, const Profile& profile, const StartOp
     for (const char* name : {"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"}) {
       env[name] = proxy;
     }
-    env["NO_PROXY"] = env["no_proxy"] = "localhost,127.0.0.1,::1";
+    // Loopback is the server's own, unless the rules name something on this machine.
+    const bool outside = std::any_of(profile.allowed.begin(), profile.allowed.end(), NamesLoopback);
+    if (!outside) env["NO_PROXY"] = env["no_proxy"] = "localhost,127.0.0.1,::1";
     env["NODE_USE_ENV_PROXY"] = "1";  // Node's own fetch looks at the others only with this
     Order(orders, 'P', StrCat(kProxyPort, "=", kProxySocket));
   }

@@ -216,4 +216,46 @@ describe('reference servers', { skip }, () => {
       }
     });
   }
+
+  // Set up by scripts/setup --for check.
+  const git = join(ROOT, '.cache/real/mcp-server-git/bin/mcp-server-git');
+  const fetcher = join(ROOT, '.cache/real/mcp-server-fetch/bin/mcp-server-fetch');
+  const missing = !existsSync(git) || !existsSync(fetcher);
+  test('git and fetch, in trees of their own, work in default and strict (NFR-004)', {
+    skip: missing && 'not set up here',
+  }, async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'metamcp-sandbox-'));
+    const repository = join(directory, 'repository');
+    await run('git', ['init', '-q', repository]);
+    await writeFile(join(repository, 'new.txt'), 'new\n');
+    const web = await startWeb();
+    const network = [`127.0.0.1:${web.address().port}`];
+    const write = [repository];
+    const gateway = await startGateway({
+      mcpServers: {
+        'git-default': { command: git, sandbox: { profile: 'default', write } },
+        'git-strict': { command: git, sandbox: { profile: 'strict', write } },
+        'fetch-default': { command: fetcher, args: ['--ignore-robots-txt'], sandbox: { profile: 'default', network } },
+        'fetch-strict': { command: fetcher, args: ['--ignore-robots-txt'], sandbox: 'strict' },
+      },
+    });
+    try {
+      const servers = ['git-default', 'git-strict'];
+      await waitForTools(gateway.mcpUrl, [
+        ...servers.map((name) => `${name}__git_status`), 'fetch-default__fetch', 'fetch-strict__fetch',
+      ], { timeoutMs: 60000 });
+      const call = async (name, args) => textOf(await callTool(gateway, name, args));
+      for (const name of servers) {
+        assert.match(await call(`${name}__git_status`, { repo_path: repository }), /new\.txt/);
+        await call(`${name}__git_add`, { repo_path: repository, files: ['new.txt'] });
+      }
+      const url = `http://127.0.0.1:${web.address().port}/`;
+      assert.match(await call('fetch-default__fetch', { url }), /inside/);
+      assert.doesNotMatch(await call('fetch-strict__fetch', { url }), /inside/);
+    } finally {
+      web.close();
+      await gateway.stop();
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
 });
