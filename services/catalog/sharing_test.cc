@@ -59,10 +59,9 @@ class SharingTest : public ::testing::Test {
   std::vector<std::string> Servers() {
     const CallContext ctx = Context();
     std::vector<std::string> out;
-    for (const auto& one :
-         Await(fixture_.io, service_.ListUpstreams(ctx, pb::ListUpstreamsRequest()))->upstreams()) {
-      out.push_back(one.meta().name());
-    }
+    const auto found = Await(fixture_.io, service_.ListUpstreams(ctx, pb::ListUpstreamsRequest()));
+    if (!found.ok()) return {ReasonOf(found.status())};
+    for (const auto& one : found->upstreams()) out.push_back(one.meta().name());
     return out;
   }
   std::vector<std::string> Found(const std::string& server = "") {
