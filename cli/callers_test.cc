@@ -5,11 +5,14 @@
 
 #include "cli/service_side.h"
 #include "common/base/strings.h"
+#include "metamcp/access/v1/access_service.metamcp.h"
 #include "metamcp/access/v1/approval_service.metamcp.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
 #include "metamcp/catalog/v1/directory_service.metamcp.h"
+#include "metamcp/catalog/v1/pin_service.metamcp.h"
+#include "metamcp/catalog/v1/quota_service.metamcp.h"
 #include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "metamcp/gateway/v1/calls_service.metamcp.h"
 #include "metamcp/gateway/v1/edge_peer_service.metamcp.h"
@@ -23,13 +26,20 @@ namespace {
 TEST(CallersTest, EveryMethodNamesItsCallers) {
   RecordProperty("req", "M-NFR-004.3");
   const rpc::Callers callers = CallersOfServices();
-  const rpc::ServiceInfo* services[] = {
-      &access::v1::ApprovalService::Info(),   &ai::v1::AiService::Info(),
-      &audit::v1::AuditService::Info(),       &catalog::v1::CatalogService::Info(),
-      &catalog::v1::DirectoryService::Info(), &connector::v1::ConnectorService::Info(),
-      &gateway::v1::CallsService::Info(),     &gateway::v1::EdgePeerService::Info(),
-      &provider::v1::ProviderService::Info(), &telemetry::v1::TelemetryService::Info(),
-      &workflow::v1::WorkflowService::Info()};
+  const rpc::ServiceInfo* services[] = {&access::v1::AccessService::Info(),
+                                        &catalog::v1::PinService::Info(),
+                                        &catalog::v1::QuotaService::Info(),
+                                        &access::v1::ApprovalService::Info(),
+                                        &ai::v1::AiService::Info(),
+                                        &audit::v1::AuditService::Info(),
+                                        &catalog::v1::CatalogService::Info(),
+                                        &catalog::v1::DirectoryService::Info(),
+                                        &connector::v1::ConnectorService::Info(),
+                                        &gateway::v1::CallsService::Info(),
+                                        &gateway::v1::EdgePeerService::Info(),
+                                        &provider::v1::ProviderService::Info(),
+                                        &telemetry::v1::TelemetryService::Info(),
+                                        &workflow::v1::WorkflowService::Info()};
   std::set<std::string, std::less<>> known;
   for (const rpc::ServiceInfo* service : services) {
     known.emplace(service->name());

@@ -132,8 +132,6 @@ TEST(LoadTest, SaysWhereWhatAndHowToMend) {
       {"{\"gateway.listen\": \"x\"}",
        "c.json:1:2: found the unknown key \"gateway.listen\"; see docs/configuration.md for the "
        "known keys, or remove it"},
-      {"{\"secrets\": {}}",
-       "c.json:1:2: found the section \"secrets\", which is not in this version; remove it"},
       {"{\"version\": 2}",
        "c.json:1:13: found version 2, expected 1; update meta-mcp, which is "
        "older than this file"},

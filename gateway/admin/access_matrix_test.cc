@@ -10,10 +10,13 @@
 #include "gateway/admin/admin_test_support.h"
 #include "gateway/admin/extra_routes.h"
 #include "gateway/admin/route_table.h"
+#include "metamcp/access/v1/access_service.metamcp.h"
 #include "metamcp/access/v1/approval_service.metamcp.h"
 #include "metamcp/access/v1/policy_service.metamcp.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
+#include "metamcp/catalog/v1/pin_service.metamcp.h"
+#include "metamcp/gateway/v1/limits_service.metamcp.h"
 #include "metamcp/telemetry/v1/telemetry_service.metamcp.h"
 #include "metamcp/workflow/v1/workflow_service.metamcp.h"
 
@@ -27,10 +30,12 @@ struct Operation {
 
 class AccessMatrixTest : public ::testing::Test {
  protected:
-  AccessMatrixTest() : server_({&workflow_, &audit_, &ai_, &approvals_, &policy_, &telemetry_}) {
+  AccessMatrixTest()
+      : server_({&workflow_, &audit_, &ai_, &approvals_, &policy_, &telemetry_, &access_, &pins_,
+                 &limits_}) {
     const std::vector<rpc::Service*> services = {
         &server_.catalog, &server_.connector, &server_.calls, &workflow_, &audit_, &ai_,
-        &approvals_,      &policy_,           &telemetry_};
+        &approvals_,      &policy_,           &telemetry_,    &access_,   &pins_,  &limits_};
     auto table = RouteTable::Create(services);
     EXPECT_TRUE(table.ok()) << table.status();
     for (const auto& route : (*table)->routes()) {
@@ -63,6 +68,9 @@ class AccessMatrixTest : public ::testing::Test {
   FakeService approvals_{access::v1::ApprovalService::Info()};
   FakeService policy_{access::v1::PolicyService::Info()};
   FakeService telemetry_{telemetry::v1::TelemetryService::Info()};
+  FakeService access_{access::v1::AccessService::Info()};
+  FakeService pins_{catalog::v1::PinService::Info()};
+  FakeService limits_{v1::LimitsService::Info()};
   AdminServer server_;
   std::vector<Operation> operations_;
 };

@@ -45,7 +45,7 @@ std::vector<Operation> AllOperations(AdminServer& server) {
 TEST(TranscoderTest, EveryOperationAsksForItsRole) {
   RecordProperty("req", "P1-Virt-2");
   AdminServer server;
-  const std::vector<std::string> roles = {"none", "viewer", "operator", "admin"};
+  const std::vector<std::string> roles = {"none", "viewer", "developer", "operator", "admin"};
   const auto operations = AllOperations(server);
   ASSERT_GE(operations.size(), 25u);
   for (const Operation& operation : operations) {

@@ -86,7 +86,7 @@ for (const sdk of SDKS) {
     const session = await sdk.connect({ url: gateway.mcpUrl });
     try {
       const { tools } = await session.client.listTools();
-      assert.ok(!tools.some(({ name }) => name.endsWith('test_error_handling')));
+      assert.ok(!tools.some(({ name }) => name === 'fixture__test_error_handling'));
       await assert.rejects(session.callTool({ name: 'fixture__test_error_handling', arguments: {} }),
         /no-errors/);
     } finally {
