@@ -235,8 +235,8 @@ describe('reference servers', { skip }, () => {
       mcpServers: {
         'git-default': { command: git, sandbox: { profile: 'default', write } },
         'git-strict': { command: git, sandbox: { profile: 'strict', write } },
-        'fetch-default': { command: fetcher, args: ['--ignore-robots-txt'], sandbox: { profile: 'default', network } },
-        'fetch-strict': { command: fetcher, args: ['--ignore-robots-txt'], sandbox: 'strict' },
+        'fetch-default': { command: fetcher, args: ['--ignore-robots-txt', '--allow-private-ips'], sandbox: { profile: 'default', network } },
+        'fetch-strict': { command: fetcher, args: ['--ignore-robots-txt', '--allow-private-ips'], sandbox: 'strict' },
       },
     });
     try {
@@ -250,8 +250,9 @@ describe('reference servers', { skip }, () => {
         await call(`${name}__git_add`, { repo_path: repository, files: ['new.txt'] });
       }
       const url = `http://127.0.0.1:${web.address().port}/`;
-      assert.match(await call('fetch-default__fetch', { url }), /inside/);
-      assert.doesNotMatch(await call('fetch-strict__fetch', { url }), /inside/);
+      // Without raw it would install a package by npm when it is first called.
+      assert.match(await call('fetch-default__fetch', { url, raw: true }), /inside/);
+      assert.doesNotMatch(await call('fetch-strict__fetch', { url, raw: true }), /inside/);
     } finally {
       web.close();
       await gateway.stop();
