@@ -130,6 +130,7 @@ absl::StatusOr<process::Ground> OpenGroundBlocking(const TranslateOptions& optio
   db::OpenOptions open;
   METAMCP_ASSIGN_OR_RETURN(ground.database, db::OpenDatabaseBlocking("sqlite::memory:", open));
   METAMCP_RETURN_IF_ERROR(catalog::CatalogApp::MigrateBlocking(*ground.database));
+  METAMCP_RETURN_IF_ERROR(connector::App::MigrateBlocking(*ground.database));
   db::ExecutorOptions executor;
   ground.database_executor = std::make_unique<db::DbExecutor>(*ground.database, executor);
   return ground;
