@@ -194,6 +194,13 @@ void Registry::ApplyReport(const pb::ReportRequest& request, ReportPlan plan) {
 
 Awaitable<absl::StatusOr<int64_t>> Registry::Report(pb::ReportRequest request) {
   auto guard = co_await report_lock_.Lock();
+  if (options_.follow.count() > 0) {
+    // Another process may have taken the report before this one: what is here may be older than it,
+    // and equal to what is reported now. Without the store the report is taken all the same.
+    auto writing = co_await write_lock_.Lock();
+    const absl::Status settled = co_await Settle();
+    settled.IgnoreError();
+  }
   if (model_.FindUpstream(request.upstream_id()) == nullptr) {
     co_return UpstreamGone(request.upstream_id());
   }

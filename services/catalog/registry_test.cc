@@ -338,20 +338,23 @@ bool RunScript(Fixture& f) {
 class RegistryFaultTest : public testing::TestWithParam<bool> {};
 
 TEST_P(RegistryFaultTest, EveryFailingCallOfTheStoreLeavesItConsistent) {
-  bool failed = true;
+  bool reached = true;
+  int failed = 0;
   int n = 2;  // call 1 is the load
-  for (; failed && n < 100; ++n) {
+  for (; reached && n < 100; ++n) {
     Fixture f;
     f.store.fail_call = n;
     f.store.fail_after_effect = GetParam();
-    failed = RunScript(f);
+    failed += RunScript(f) ? 1 : 0;
+    reached = f.store.calls >= n;
     ExpectConsistent(f);
     ASSERT_FALSE(testing::Test::HasFailure()) << "call " << n;
     f.store.fail_call = 0;
     f.Restart();
     ExpectConsistent(f);
   }
-  EXPECT_GT(n, 7);
+  // A report is taken whether the store answers or not; everything else has said that it failed.
+  EXPECT_GT(failed, 5);
   EXPECT_LT(n, 100);  // the script ran to its end without a failing call
 }
 

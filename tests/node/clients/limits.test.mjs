@@ -30,7 +30,8 @@ for (const sdk of SDKS) {
         const client = await sdk.connect(endpoints()[front], {});
         try {
           const refused = [];
-          for (let i = 0; i < 5; ++i) {
+          // In a cluster each gateway lets the first call of a client through.
+          for (let i = 0; i < 12; ++i) {
             await client.callTool({ name: TOOL, arguments: {} }).catch((error) => refused.push(error));
           }
           assert.ok(refused.length >= 3, `${refused.length} refused`);

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, test } from 'node:test';
+import { afterEach, describe, test } from 'node:test';
 import { eventually } from '../../conformance/lib/wait.mjs';
 import { NODE, NODE_TESTS } from '../lib/paths.mjs';
 import { modernRequest, startGateway, waitForTools } from '../lib/servers.mjs';
@@ -14,9 +14,16 @@ const schema = { type: 'object', properties: { to: { type: 'string' } } };
 const push = (more = {}) => ({ name: 'push', description: 'Pushes.', inputSchema: schema, ...more });
 
 const stops = [];
-after(async () => {
-  for (const stop of stops.reverse()) await stop();
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
 });
+
+// Several gateways take turns in a cluster; each has to know.
+const TURNS = process.env.METAMCP_SHAPE === 'cluster' ? 4 : 1;
+async function listsNothing(gateway) {
+  for (let i = 0; i < TURNS; ++i) if ((await gateway.list()).length > 0) return false;
+  return true;
+}
 
 // A gateway in front of turncoats; `turn(name, tools, answers)` makes one of them say something else.
 async function start(servers, config = {}) {
@@ -46,6 +53,16 @@ async function start(servers, config = {}) {
   return { ...gateway, turn, rest, list, call };
 }
 
+// The catalog that is asked may hear a moment later of it than the one that was told.
+const changedPin = (gateway, name, member) =>
+  eventually(`${name} is known to be changed`, async () => {
+    const answer = await pinOf(gateway, name);
+    return answer.pin?.changed.includes(member) && answer;
+  });
+
+const approvedPin = (gateway, name) =>
+  eventually(`${name} is approved`, async () => (await pinOf(gateway, name)).pin?.state === 'approved');
+
 const pinOf = async ({ rest }, name) => (await rest('GET', `/pins/${name}`)).body;
 
 describe('a rug pull', () => {
@@ -63,14 +80,14 @@ describe('a rug pull', () => {
       { catalog: { pins: 'quarantine' } },
     );
     await waitForTools(gateway.mcpUrl, ['git__push']);
-    assert.equal((await pinOf(gateway, 'git.push')).pin.state, 'approved');
+    await approvedPin(gateway, 'git.push');
     for (const [member, definition] of Object.entries(changes)) {
       gateway.turn('git', [definition]);
-      await eventually(`${member} is quarantined`, async () => (await gateway.list()).length === 0);
+      await eventually(`${member} is quarantined`, () => listsNothing(gateway));
       const { error } = await gateway.call('git__push');
       assert.equal(error.data.reason, 'TOOL_QUARANTINED', member);
       assert.match(error.message, /tool approve git\.push/);
-      const { pin, differences } = await pinOf(gateway, 'git.push');
+      const { pin, differences } = await changedPin(gateway, 'git.push', member);
       assert.deepEqual(pin.changed, [member]);
       assert.equal(pin.quarantined, true);
       assert.ok(differences.every(({ path }) => path.startsWith(`/${member}`)), member);
@@ -81,11 +98,11 @@ describe('a rug pull', () => {
     const { name, description, inputSchema } = push();
     gateway.turn('git', [{ inputSchema, description, name }, push({ name: 'pull' })]);
     await waitForTools(gateway.mcpUrl, ['git__push', 'git__pull']);
-    assert.equal((await pinOf(gateway, 'git.push')).pin.state, 'approved');
+    await approvedPin(gateway, 'git.push');
 
     gateway.turn('git', [changes.description]);
-    await eventually('it is quarantined', async () => (await gateway.list()).length === 0);
-    const { pin } = await pinOf(gateway, 'git.push');
+    await eventually('it is quarantined', () => listsNothing(gateway));
+    const { pin } = await changedPin(gateway, 'git.push', 'description');
     const stale = { names: ['git.push'], fingerprint: pin.approvedFingerprint };
     assert.equal((await gateway.rest('POST', '/pins:approve', stale)).status, 412);
     const approved = await gateway.rest('POST', '/pins:approve', {
