@@ -3,6 +3,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
+#include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
@@ -14,6 +15,9 @@
 
 namespace metamcp::catalog {
 namespace {
+
+// How long a report waits to hear what others have stored.
+constexpr std::chrono::milliseconds kLook{200};
 
 // Bytes of definitions that are parsed before other coroutines get their turn: well under 1 ms.
 constexpr size_t kWorkBytesMax = 32 << 10;
@@ -196,10 +200,16 @@ Awaitable<absl::StatusOr<int64_t>> Registry::Report(pb::ReportRequest request) {
   auto guard = co_await report_lock_.Lock();
   if (options_.follow.count() > 0) {
     // Another process may have taken the report before this one: what is here may be older than it,
-    // and equal to what is reported now. Without the store the report is taken all the same.
-    auto writing = co_await write_lock_.Lock();
-    const absl::Status settled = co_await Settle();
-    settled.IgnoreError();
+    // and equal to what is reported now. A store that does not answer at once holds nobody up.
+    auto looking = persistence_.Head();
+    auto bounded = RunUntil(std::chrono::steady_clock::now() + kLook, std::move(looking));
+    const auto head = co_await std::move(bounded);
+    if (head.ok() && *head != stored_head_) {
+      const auto writing = co_await write_lock_.Lock();
+      auto settling = Settle();
+      const absl::Status settled = co_await std::move(settling);
+      settled.IgnoreError();
+    }
   }
   if (model_.FindUpstream(request.upstream_id()) == nullptr) {
     co_return UpstreamGone(request.upstream_id());
