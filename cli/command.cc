@@ -21,6 +21,8 @@ CommandContext& Command::context() { return tree_->context(); }
 Command Command::Sub(const std::string& name, const std::string& summary) {
   CLI::App* sub = app_->add_subcommand(name, summary);
   sub->fallthrough();
+  // One command a line: a later word that is a command's name too is an argument.
+  sub->require_subcommand(0, 1);
   tree_->extras_[sub];
   return Command(tree_, sub);
 }
@@ -171,6 +173,7 @@ int CommandTree::Run(std::vector<std::string> args) {
     args.erase(dashes, args.end());
   }
   root_->allow_extras(false);
+  root_->require_subcommand(0, 1);
   try {
     std::reverse(args.begin(), args.end());
     root_->parse(std::move(args));

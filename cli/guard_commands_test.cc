@@ -57,5 +57,16 @@ TEST_F(GuardCommandTest, ApprovesOneOrAll) {
   EXPECT_EQ(Run({"tool", "approve", "git.push", "--all"}), kExitUsage);
 }
 
+TEST_F(GuardCommandTest, AnArgumentMayBeNamedLikeACommand) {
+  rest_.When("GET /api/v1/telemetry/logs", R"({"lines":[],"sources":[]})");
+  ASSERT_EQ(Run({"logs", "token"}), kExitDone) << err_;
+  EXPECT_THAT(rest_.Last().path, HasSubstr("text=token"));
+  ASSERT_EQ(Run({"logs", "errors", "--limit", "5", "--output", "json"}), kExitDone) << err_;
+  EXPECT_THAT(rest_.Last().path, AllOf(HasSubstr("text=errors"), HasSubstr("limit=5")));
+  rest_.When("GET /api/v1/pins/server", R"({"pin":{"name":"server","state":"new"}})");
+  ASSERT_EQ(Run({"tool", "diff", "server"}), kExitDone) << err_;
+  EXPECT_EQ(rest_.Last().path, "/api/v1/pins/server");
+}
+
 }  // namespace
 }  // namespace metamcp::cli
