@@ -85,6 +85,15 @@ async function listTools(url) {
   return names;
 }
 
+// Waits until every server has said what it offers, so that what is pasted works at once; for those
+// that do not start, not longer than that.
+async function connected(url, patienceMs = 15000) {
+  for (const end = Date.now() + patienceMs; Date.now() < end && !stopping; await sleep(200)) {
+    const names = await listTools(url).catch(() => []);
+    if (UPSTREAMS.every((upstream) => names.some((name) => name.startsWith(`${upstream}__`)))) return;
+  }
+}
+
 function explain(url) {
   const readers = new URL('/servers/readers/mcp', url).href;
   const config = { mcpServers: { 'meta-mcp': { type: 'http', url } } };
@@ -160,8 +169,11 @@ async function main() {
   for await (const line of createInterface({ input: serve.stdout })) {
     const ready = line.match(/^ready mcp=(\S+) /);
     if (ready) {
-      explain(ready[1]);
-      status(ready[1]);
+      connected(ready[1]).then(() => {
+        if (stopping) return;
+        explain(ready[1]);
+        status(ready[1]);
+      });
     }
   }
 }
