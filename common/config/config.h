@@ -92,8 +92,6 @@ struct SecretsConfig {
   bool operator==(const SecretsConfig&) const = default;
 };
 
-// One upstream. command, args, env, url and headers hold ${VAR} references unexpanded: the
-// connector expands them when it connects (expand.h).
 // Whose something is, and who sees it; see docs/security.md.
 struct SharingConfig {
   std::string owner;
@@ -102,6 +100,8 @@ struct SharingConfig {
   bool operator==(const SharingConfig&) const = default;
 };
 
+// One upstream. command, args, env, url and headers hold ${VAR} references unexpanded: the
+// connector expands them when it connects (expand.h).
 struct ServerConfig {
   SharingConfig sharing;
   std::string type;  // stdio, http, sse or ws; always set after loading

@@ -7,6 +7,7 @@
 #include "absl/strings/str_split.h"
 #include "common/auth/challenge.h"
 #include "common/base/error.h"
+#include "common/base/names.h"
 #include "common/base/strings.h"
 #include "common/http/url.h"
 #include "gateway/app_options.h"
@@ -17,27 +18,6 @@ namespace {
 
 std::vector<std::string> Words(const std::string& text) {
   return absl::StrSplit(text, ' ', absl::SkipEmpty());
-}
-
-// Whether `text` matches `glob`, in which a star stands for any characters.
-bool Matches(std::string_view glob, std::string_view text) {
-  size_t g = 0, t = 0, star = std::string_view::npos, from = 0;
-  while (t < text.size()) {
-    if (g < glob.size() && glob[g] == '*') {
-      star = g++;
-      from = t;
-    } else if (g < glob.size() && glob[g] == text[t]) {
-      ++g;
-      ++t;
-    } else if (star != std::string_view::npos) {
-      g = star + 1;
-      t = ++from;
-    } else {
-      return false;
-    }
-  }
-  while (g < glob.size() && glob[g] == '*') ++g;
-  return g == glob.size();
 }
 
 jwt::IssuerOptions OwnIssuer(const config::JwtConfig& config) {
@@ -192,7 +172,7 @@ absl::Status EdgeAuth::Before(const StageCall& call) {
   if (call.spec.method != "tools/call") return absl::OkStatus();
   std::string missing;
   for (const auto& [glob, scopes] : tool_scopes_) {
-    if (!Matches(glob, call.entry->qualified_name)) continue;
+    if (!GlobMatch(glob, call.entry->qualified_name)) continue;
     for (const std::string& scope : scopes) {
       const bool has =
           std::find(who->scopes.begin(), who->scopes.end(), scope) != who->scopes.end();

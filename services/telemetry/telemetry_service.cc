@@ -235,7 +235,7 @@ Awaitable<absl::StatusOr<v1::SetLogLevelResponse>> TelemetryService::SetLogLevel
   co_return response;
 }
 
-Awaitable<absl::StatusOr<v1::ListSpansResponse>> TelemetryService::Spans(
+Awaitable<absl::StatusOr<v1::ListSpansResponse>> TelemetryService::ListSpans(
     const CallContext& ctx, v1::ListSpansRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
   const int64_t limit = Bounded(request.limit(), kSpansMax);
@@ -273,41 +273,40 @@ Awaitable<absl::StatusOr<v1::ListSpansResponse>> TelemetryService::Spans(
   co_return response;
 }
 
-Awaitable<absl::StatusOr<v1::ListSpansResponse>> TelemetryService::ListSpans(
-    const CallContext& ctx, v1::ListSpansRequest request) {
-  auto finding = Spans(ctx, std::move(request));
-  co_return co_await std::move(finding);
+Awaitable<absl::StatusOr<TelemetryService::AllSpans>> TelemetryService::SpansSince(
+    const CallContext& ctx, int64_t since_us) {
+  v1::ListSpansRequest request;
+  request.set_since_us(since_us);
+  request.set_limit(kSpansMax);
+  auto finding = ListSpans(ctx, std::move(request));
+  auto found = co_await std::move(finding);
+  if (!found.ok()) co_return found.status();
+  AllSpans all;
+  all.spans.assign(std::make_move_iterator(found->mutable_spans()->begin()),
+                   std::make_move_iterator(found->mutable_spans()->end()));
+  all.sources = std::move(*found->mutable_sources());
+  co_return all;
 }
 
 Awaitable<absl::StatusOr<v1::AnalyzePerformanceResponse>> TelemetryService::AnalyzePerformance(
     const CallContext& ctx, v1::AnalyzePerformanceRequest request) {
-  v1::ListSpansRequest all;
-  all.set_since_us(request.since_us());
-  all.set_limit(kSpansMax);
-  auto finding = Spans(ctx, std::move(all));
+  auto finding = SpansSince(ctx, request.since_us());
   auto found = co_await std::move(finding);
   if (!found.ok()) co_return found.status();
-  const std::vector<v1::Span> spans(std::make_move_iterator(found->mutable_spans()->begin()),
-                                    std::make_move_iterator(found->mutable_spans()->end()));
   v1::AnalyzePerformanceResponse response;
-  telemetry::AnalyzePerformance(request.item(), spans, &response);
-  *response.mutable_sources() = found->sources();
+  telemetry::AnalyzePerformance(request.item(), found->spans, &response);
+  *response.mutable_sources() = std::move(found->sources);
   co_return response;
 }
 
 Awaitable<absl::StatusOr<v1::GetServiceMapResponse>> TelemetryService::GetServiceMap(
     const CallContext& ctx, v1::GetServiceMapRequest request) {
-  v1::ListSpansRequest all;
-  all.set_since_us(request.since_us());
-  all.set_limit(kSpansMax);
-  auto finding = Spans(ctx, std::move(all));
+  auto finding = SpansSince(ctx, request.since_us());
   auto found = co_await std::move(finding);
   if (!found.ok()) co_return found.status();
-  const std::vector<v1::Span> spans(std::make_move_iterator(found->mutable_spans()->begin()),
-                                    std::make_move_iterator(found->mutable_spans()->end()));
   v1::GetServiceMapResponse response;
-  MakeServiceMap(spans, &response);
-  *response.mutable_sources() = found->sources();
+  MakeServiceMap(found->spans, &response);
+  *response.mutable_sources() = std::move(found->sources);
   co_return response;
 }
 

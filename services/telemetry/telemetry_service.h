@@ -29,9 +29,12 @@ class TelemetryService final : public v1::TelemetryService {
  private:
   v1::Source Self() const;
   std::vector<Peer> Others() const { return peers_ ? peers_() : std::vector<Peer>(); }
-  // Kept spans of all processes. Errors: TRACES_NOT_KEPT where no process keeps any.
-  Awaitable<absl::StatusOr<v1::ListSpansResponse>> Spans(const CallContext& ctx,
-                                                         v1::ListSpansRequest request);
+  struct AllSpans {
+    std::vector<v1::Span> spans;
+    google::protobuf::RepeatedPtrField<v1::Source> sources;
+  };
+  // Kept spans of all processes, for what is made of them. Errors: ListSpans's.
+  Awaitable<absl::StatusOr<AllSpans>> SpansSince(const CallContext& ctx, int64_t since_us);
   void SetLevelFor(LogLevel level, int64_t seconds);
 
   const std::string instance_;
