@@ -133,7 +133,7 @@ Awaitable<void> LegacyFront::HandleRequest(Incoming in, std::shared_ptr<LegacySe
     co_await RespondError(reply, id, result.status(), kLegacy);
     co_return;
   }
-  std::string message = jsonrpc::MakeResult(id, *result);
+  std::string message = jsonrpc::MakeResult(id, std::string(*std::move(result)));
   (void)co_await reply.Respond(200, std::move(message));
 }
 
@@ -258,7 +258,9 @@ Awaitable<void> LegacyFront::HandleCall(Incoming in, std::shared_ptr<LegacySessi
     co_await RespondError(reply, id, converted.status(), kLegacy);
     co_return;
   }
-  std::string message = jsonrpc::MakeResult(id, *converted);
+  // A slow reader holds up the message alone, nothing that it was made of.
+  std::string().swap(outcome->result);
+  std::string message = jsonrpc::MakeResult(id, std::string(*std::move(converted)));
   (void)co_await reply.Respond(200, std::move(message));
 }
 

@@ -277,7 +277,7 @@ Awaitable<void> LegacyFront::HandleTask(Incoming in, std::shared_ptr<LegacySessi
     co_await RespondError(reply, id, outcome.status(), kLegacy);
     co_return;
   }
-  std::string message = jsonrpc::MakeResult(id, outcome->result);
+  std::string message = jsonrpc::MakeResult(id, std::string(std::move(outcome->result)));
   (void)co_await reply.Respond(200, std::move(message));
 }
 

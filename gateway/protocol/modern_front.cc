@@ -176,12 +176,12 @@ Awaitable<void> ModernFront::Handle(Incoming in, mcp::RequestMeta meta, Reply& r
   }
   if (const auto kind = ListKind(method)) {
     auto listing = AnswerList(deps_, in, *kind, mcp::kLatestModern);
-    const absl::StatusOr<std::string> result = co_await std::move(listing);
+    absl::StatusOr<std::string> result = co_await std::move(listing);
     if (!result.ok()) {
       co_await RespondError(reply, id, result.status(), kModern);
       co_return;
     }
-    std::string message = jsonrpc::MakeResult(id, *result);
+    std::string message = jsonrpc::MakeResult(id, std::string(*std::move(result)));
     (void)co_await reply.Respond(200, std::move(message));
     co_return;
   }
@@ -274,8 +274,9 @@ Awaitable<void> ModernFront::HandleCall(Incoming in, mcp::RequestMeta meta, Repl
     (void)co_await reply.Respond(http, std::move(message));
     co_return;
   }
-  std::string result = WithServerInfo(*in.view, std::move(outcome->result));
-  std::string message = jsonrpc::MakeResult(id, result);
+  // A slow reader holds up the message alone, nothing that it was made of.
+  std::string message =
+      jsonrpc::MakeResult(id, WithServerInfo(*in.view, std::move(outcome->result)));
   (void)co_await reply.Respond(200, std::move(message));
 }
 
