@@ -66,7 +66,7 @@ TEST(LoadFileTest, AFolderIsNoFile) {
 
 TEST(LoadFileTest, WarnsOfCredentialsThatOthersCanRead) {
   constexpr std::string_view kLiteral =
-      "{\"mcpServers\": {\"a\": {\"command\": \"x\", \"env\": {\"TOKEN\": \"abc\"}}}}";
+      "{\"mcpServers\": {\"a\": {\"command\": \"x\", \"env\": {\"TOKEN\": \"planted-value\"}}}}";
   constexpr std::string_view kReference =
       "{\"mcpServers\": {\"a\": {\"command\": \"x\", \"env\": {\"TOKEN\": \"${T:-}\"}}}}";
   const TempFile open(kLiteral, 0644), closed(kLiteral, 0600), harmless(kReference, 0644);
@@ -75,7 +75,7 @@ TEST(LoadFileTest, WarnsOfCredentialsThatOthersCanRead) {
   };
   EXPECT_THAT(notes(open),
               HasSubstr("mcpServers.a.env.TOKEN is written out in it; run 'chmod 600"));
-  EXPECT_THAT(notes(open), testing::Not(HasSubstr("abc")));
+  EXPECT_THAT(notes(open), testing::Not(HasSubstr("planted-value")));
   EXPECT_THAT(notes(closed), IsEmpty());
   EXPECT_THAT(notes(harmless), IsEmpty());
 }

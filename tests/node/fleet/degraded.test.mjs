@@ -200,8 +200,9 @@ test('a connector down: its servers run elsewhere within 10 s (M-NFR-002.5)', as
   for (const { url } of gateways()) await listed(url);
   // Calls wait for the new owner.
   await Promise.all(SERVERS.map((server) => callWorks(gateways()[0].url, server)));
-  assert.ok(Date.now() - killed < 10000, `${Date.now() - killed} ms`);
-  assert.equal(other.children().length, SERVERS.length + 1);
+  // And the one that nobody waited for.
+  const left = 10000 - (Date.now() - killed);
+  await eventually('all run', () => other.children().length === SERVERS.length + 1, left);
 });
 
 test('all connectors down: lists stay, calls say why they fail (M-NFR-002.5)', async () => {
