@@ -70,7 +70,7 @@ packaging:
 
 bench:
 	@scripts/setup --yes --for check
-	@scripts/build release
+	@scripts/build release programs
 	@scripts/bench
 
 fuzz:

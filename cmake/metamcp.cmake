@@ -61,10 +61,15 @@ function(metamcp_library NAME)
 endfunction()
 
 # metamcp_binary(<output name> SRCS ... DEPS ...)
+# The target "programs" builds all of them, and none of the tests.
 function(metamcp_binary NAME)
   cmake_parse_arguments(A "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${NAME} ${A_SRCS})
   target_link_libraries(${NAME} PRIVATE metamcp_options ${A_DEPS})
+  if(NOT TARGET programs)
+    add_custom_target(programs)
+  endif()
+  add_dependencies(programs ${NAME})
 endfunction()
 
 # metamcp_test(<name> SRCS ... DEPS ... [LABELS ...] [TIMEOUT seconds])
