@@ -177,7 +177,7 @@ class World:
         pids.update({f"connector-{i}": each.pid for i, each in enumerate(connectors)})
         pids.update({f"gateway-{i}": each.pid for i, each in enumerate(gateways)})
         for each in gateways:
-            self._addresses(each, pids)
+            self.addresses(each, pids)
         gateways[0].urls = [each.url for each in gateways]
         gateways[0].others = [*gateways[1:], *connectors, first]
         return gateways[0]
