@@ -166,6 +166,8 @@ absl::Status Suite::StartConnector() {
   connector::AppOptions app;
   app.connector = config.connector;
   app.sandbox = config.sandbox;
+  app.cache = config.cache;
+  app.cache_database = ground_.database_executor.get();
   app.machine = connector::sandbox::ProbeBlocking(connector::sandbox::CgroupUse::kUse);
   Log(LogLevel::kInfo, "sandbox.probed",
       {{"profile", config.sandbox.profile}, {"enforces", Describe(app.machine)}});

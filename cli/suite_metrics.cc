@@ -39,6 +39,14 @@ void Suite::AddMetrics() {
     add("metamcp_connector_calls", "Calls to servers in flight.", here.calls);
     add("metamcp_connector_parked", "Calls that wait for their client's answer.", here.parked);
     add("metamcp_connector_processes", "Child processes.", here.processes);
+    add("metamcp_resource_cache_bytes", "What is kept of resources that were read.",
+        here.cache_bytes);
+    auto reads = exposition::Family("metamcp_resource_cache_reads_total",
+                                    "Resources that were read, by whether their server was asked.",
+                                    prometheus::MetricType::Counter);
+    exposition::Add(reads, static_cast<double>(here.cache_hits), {{"result", "hit"}});
+    exposition::Add(reads, static_cast<double>(here.cache_misses), {{"result", "miss"}});
+    out.push_back(std::move(reads));
   });
 }
 

@@ -429,6 +429,15 @@ struct TaintConfig {
   bool operator==(const TaintConfig&) const = default;
 };
 
+struct CacheConfig {
+  std::string backend = "memory";  // memory or database
+  int64_t bytes_max = 64 << 20;    // 0: nothing is kept
+  int64_t entry_bytes_max = 1 << 20;
+  int64_t ttl_max_ms = 3'600'000;
+  std::vector<std::string> resources;  // each "SERVER-GLOB SECONDS"
+  bool operator==(const CacheConfig&) const = default;
+};
+
 struct TelemetryConfig {
   TracesConfig traces;
   std::string log_level = "info";
@@ -461,6 +470,7 @@ struct Config {
   AiConfig ai;
   DetectorsConfig detectors;
   TaintConfig taint;
+  CacheConfig cache;
   TelemetryConfig telemetry;
   bool operator==(const Config&) const = default;
 };

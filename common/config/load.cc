@@ -12,6 +12,7 @@
 #include "common/base/error.h"
 #include "common/base/names.h"
 #include "common/base/strings.h"
+#include "common/config/cache_rule.h"
 #include "common/config/counter_rule.h"
 #include "common/config/read.h"
 
@@ -140,6 +141,14 @@ class RootReader {
                      StrCat("found \"", c.telemetry.counters[i],
                             "\" in telemetry.counters: ", Sv(rule.status().message())),
                      "write \"NAME FIELD=GLOB ...\", for example \"pushes item=*push\"");
+    }
+    for (const std::string& text : c.cache.resources) {
+      const auto rule = ParseCacheRule(text);
+      if (rule.ok()) continue;
+      context_.Error(
+          PlaceOf(root, "cache", "resources"),
+          StrCat("found \"", text, "\" in cache.resources: ", Sv(rule.status().message())),
+          "write \"SERVER SECONDS\", for example \"docs-* 60\"");
     }
     const std::string& url = c.database.url;
     const bool known = url.empty() || absl::StartsWith(url, "sqlite:") ||

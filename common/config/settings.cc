@@ -367,6 +367,21 @@ constexpr Field kSettings[] = {
                 "is not trusted answered in the same scope (security.md).")),
     Live(Time("taint.ttlMs", SLOT(taint.ttl_ms), 1000, 30 * kDay,
               "How long that scope stays so after the last such answer.")),
+    // cache
+    Choice("cache.backend", SLOT(cache.backend), "memory|database",
+           "Where what servers answered to resources/read is kept while it is fresh: in each "
+           "connector's memory, or sealed in the database, for all connectors."),
+    Bytes("cache.bytesMax", SLOT(cache.bytes_max), 0, 1024 * kGiB,
+          "All of it, of each connector or of the database; 0: nothing is kept."),
+    Bytes("cache.entryBytesMax", SLOT(cache.entry_bytes_max), 1024, kGiB,
+          "A larger result is not kept."),
+    Time("cache.ttlMaxMs", SLOT(cache.ttl_max_ms), 1000, 30 * kDay,
+         "Longest time for which a result is given again, whatever its server says."),
+    List(
+        "cache.resources", SLOT(cache.resources),
+        "For servers that do not say how long their resources are fresh, each \"SERVER SECONDS\" "
+        "with a glob of names: what they answered is given again to who asked, for so long. Empty: "
+        "only what a server says itself (ttlMs)."),
     // telemetry
     WithFlag(Live(Choice("telemetry.logLevel", SLOT(telemetry.log_level),
                          "debug|info|warning|error", "Least important lines that are written.")),

@@ -5,6 +5,9 @@
 
 #include "common/async/run.h"
 #include "common/async/task_group.h"
+#include "common/base/status_macros.h"
+#include "common/cache/database_cache.h"
+#include "common/config/cache_rule.h"
 #include "services/connector/connector_service.h"
 #include "services/connector/diagnosis.h"
 #include "services/connector/login/sql_secret_store.h"
@@ -34,6 +37,27 @@ std::unique_ptr<SecretStore> MakeSecretStore(db::DbExecutor* database) {
   return std::make_unique<SqlSecretStore>(*database);
 }
 
+// Null where nothing is kept.
+std::unique_ptr<cache::Cache> MakeCache(const AppOptions& options, const KeyRing& keys) {
+  cache::Limits limits;
+  limits.bytes_max = static_cast<size_t>(options.cache.bytes_max);
+  limits.value_bytes_max = static_cast<size_t>(options.cache.entry_bytes_max);
+  if (limits.bytes_max == 0) return nullptr;
+  if (options.cache.backend == "memory") return cache::MakeMemoryCache(limits);
+  return cache::MakeDatabaseCache(*options.cache_database, keys, limits);
+}
+
+ResourceCache::Options MakeCacheOptions(const config::CacheConfig& config) {
+  ResourceCache::Options out;
+  out.ttl_max = std::chrono::milliseconds(config.ttl_max_ms);
+  for (const std::string& text : config.resources) {
+    if (const auto rule = config::ParseCacheRule(text); rule.ok()) {
+      out.rules.push_back(ResourceCache::Rule{rule->server, rule->ttl});
+    }
+  }
+  return out;
+}
+
 ParkedCalls::Options MakeParkedOptions(const AppOptions& options) {
   ParkedCalls::Options out;
   if (options.members != nullptr) out.instance = options.members->self();
@@ -56,6 +80,7 @@ struct App::Parts {
         logins(executor, tasks, http, vault),
         sandboxes(executor, tasks, options.sandbox, options.machine),
         dialer(executor, tasks, budget, http, MakeDialerOptions(options, sandboxes)),
+        kept(MakeCache(options, keys)),
         core(executor, tasks, dialer, parked),
         leases(options.members, options.directory),
         manager(core, catalog, leases),
@@ -65,6 +90,10 @@ struct App::Parts {
         connector(manager, diagnosis, logins, vaulted) {
     logins.client_metadata_url = options.client_metadata_url;
     core.logins = &logins;
+    if (kept) {
+      resources = std::make_unique<ResourceCache>(*kept, tasks, MakeCacheOptions(options.cache));
+      core.resources = resources.get();
+    }
     if (options.members != nullptr) FollowHolders(*options.members);
     core.config = options.connector;
     core.environment = options.environment;
@@ -100,6 +129,8 @@ struct App::Parts {
   LoginCore logins;
   sandbox::Runner sandboxes;
   Dialer dialer;
+  std::unique_ptr<cache::Cache> kept;
+  std::unique_ptr<ResourceCache> resources;
   Core core;
   Leases leases;
   Manager manager;
@@ -116,7 +147,8 @@ App::App(boost::asio::any_io_executor executor, metamcp::catalog::v1::CatalogSer
 App::~App() = default;
 
 absl::Status App::MigrateBlocking(db::Database& database) {
-  return SqlSecretStore::MigrateBlocking(database);
+  METAMCP_RETURN_IF_ERROR(SqlSecretStore::MigrateBlocking(database));
+  return cache::MigrateBlocking(database);
 }
 
 void App::Start() {
@@ -135,6 +167,11 @@ App::Load App::load() const {
     load.parked += parts_->parked.Count(upstream->id());
   }
   load.processes = static_cast<size_t>(parts_->budget.running());
+  if (parts_->resources) {
+    load.cache_hits = parts_->resources->hits();
+    load.cache_misses = parts_->resources->misses();
+    load.cache_bytes = parts_->resources->bytes();
+  }
   return load;
 }
 

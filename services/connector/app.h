@@ -38,6 +38,9 @@ struct AppOptions {
   // Where logins are kept between starts; null: only as long as the process lives.
   db::DbExecutor* database = nullptr;
   config::SandboxConfig sandbox;
+  config::CacheConfig cache;
+  // For cache.backend database; must outlive the app where that is chosen.
+  db::DbExecutor* cache_database = nullptr;
   sandbox::Machine machine;         // what ProbeBlocking found
   std::string client_metadata_url;  // of our Client ID Metadata Document; empty: none
 };
@@ -72,6 +75,9 @@ class App {
     size_t calls = 0;      // in flight
     size_t parked = 0;     // calls that wait for a client's answer
     size_t processes = 0;
+    // Resources that were read: given again, and asked of their server; what is kept, in bytes.
+    int64_t cache_hits = 0, cache_misses = 0;
+    size_t cache_bytes = 0;
   };
   Load load() const;
   // Lets the other connectors take over what runs here, each upstream when its calls are done,

@@ -63,6 +63,7 @@ void Instance::OnListChanged(ListKind kind) {
   const auto owner = owner_.lock();
   if (owner == nullptr || owner->main_.get() != this) return;
   owner->Remark("the upstream says a list changed");
+  if (kind == ListKind::kResources) owner->ForgetResources();
   owner->MarkLists(kind == ListKind::kTools, kind == ListKind::kResources,
                    kind == ListKind::kPrompts);
   owner->wake_.Set();
@@ -148,6 +149,7 @@ void Upstream::Update(catalog_pb::Upstream desired) {
 
 void Upstream::Restart() {
   Remark(enabled_ ? "restarting" : "stopping");
+  ForgetResources();
   backoff_.Reset();
   breaker_.Succeeded();
   ever_tried_ = false;

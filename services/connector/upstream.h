@@ -21,6 +21,7 @@
 #include "services/connector/limiter.h"
 #include "services/connector/log_ring.h"
 #include "services/connector/parked_calls.h"
+#include "services/connector/resource_cache.h"
 
 namespace metamcp::connector {
 
@@ -41,7 +42,8 @@ struct Core {
   size_t result_bytes_max = 32u << 20;
   size_t queued_calls_max = 1024;  // per upstream
   config::Environment environment;
-  LoginCore* logins = nullptr;  // null: no logins by OAuth
+  LoginCore* logins = nullptr;         // null: no logins by OAuth
+  ResourceCache* resources = nullptr;  // null: no resource is kept
 };
 
 class Upstream;
@@ -229,6 +231,10 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   Awaitable<absl::Status> Conclude(CallRun& run);
   Awaitable<absl::Status> Deliver(CallRun& run, CallOutcome outcome);
   void CountOutcome(const absl::Status& status);
+  // Nothing that was kept of its resources holds any more.
+  void ForgetResources() {
+    if (core_.resources != nullptr) core_.resources->Forget(id_);
+  }
 
   // Tasks (upstream_tasks.cc).
   void PrepareTask(CallRun& run, const Negotiated& peer);

@@ -113,6 +113,19 @@ Awaitable<absl::Status> Upstream::RunCall(const CallContext& ctx, pb::CallReques
     auto telling = Deliver(run, std::move(nothing));
     co_return co_await std::move(telling);
   }
+  if (core_.resources != nullptr) {
+    run.place = core_.resources->PlaceOf(ctx, run.request, slug_);
+    if (run.place) {
+      auto finding = core_.resources->Find(*run.place);
+      std::optional<std::string> kept = co_await std::move(finding);
+      if (kept) {
+        CallOutcome outcome;
+        outcome.result.json = *std::move(kept);
+        auto delivering = Deliver(run, std::move(outcome));
+        co_return co_await std::move(delivering);
+      }
+    }
+  }
   if (breaker_.open() && !breaker_.Allow(Clock::now())) co_return NotReady();
   if (run.request.method().compare(0, 6, "tasks/") == 0) {
     auto doing = TaskCall(run);
@@ -332,6 +345,9 @@ Awaitable<absl::Status> Upstream::Conclude(CallRun& run) {
       co_return co_await std::move(making);
     }
     if (decoded.ok()) {
+      if (run.place && decoded->kind == pb::RESULT_KIND_COMPLETE) {
+        core_.resources->Keep(*std::move(run.place), decoded->json);
+      }
       outcome.result = std::move(*decoded);
     } else {
       ErrorInfo info = GetErrorInfo(decoded.status()).value_or(ErrorInfo());

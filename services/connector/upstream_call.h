@@ -52,8 +52,9 @@ struct Upstream::CallRun {
   std::string call_id;  // of a resumed call
   bool settled = false;
   std::optional<Clock::time_point> asked_at;
-  bool wants_task = false;  // the client knows tasks
-  std::string task_param;   // of 2025-11-25, raw; empty: none
+  std::optional<ResourceCache::Place> place;  // of a result that may be kept
+  bool wants_task = false;                    // the client knows tasks
+  std::string task_param;                     // of 2025-11-25, raw; empty: none
 };
 
 // Who may come back for a call, and with what.

@@ -235,6 +235,8 @@ Awaitable<void> Upstream::FollowModern(std::shared_ptr<Upstream> self,
 }
 
 void Upstream::ResourceUpdated(const std::string& uri) {
+  // The update may be of a part of what was read.
+  ForgetResources();
   for (const auto& listener : listeners_) {
     // An update may be of a sub-resource of what was subscribed to.
     const bool wanted = std::any_of(

@@ -48,6 +48,7 @@ absl::StatusOr<std::shared_ptr<Credentials>> Upstream::Logins() {
 }
 
 void Upstream::LoginChanged(const std::string& owner) {
+  ForgetResources();
   if (!owner.empty() || credentials_ == nullptr) {
     if (on_change_) on_change_(id_);
     return;

@@ -56,7 +56,7 @@ export async function modernRequest(url, method, params = {}, { headers = {}, si
       accept: 'application/json, text/event-stream',
       'mcp-protocol-version': '2026-07-28',
       'mcp-method': method,
-      ...(params.name ? { 'mcp-name': params.name } : {}),
+      ...(params.name ?? params.uri ? { 'mcp-name': params.name ?? params.uri } : {}),
       ...headers,
     },
     body: JSON.stringify({
