@@ -42,13 +42,14 @@ Awaitable<absl::Status> RoleChannel::Unary(const CallContext& ctx, const rpc::Me
                                            google::protobuf::Message& response) {
   const auto until = std::min(ctx.deadline, CallContext::Clock::now() + kPatience);
   std::set<std::string> tried;
+  absl::Status said;  // by the last that was asked; it may speak of a service behind it
   for (;;) {
     auto choosing = Next(until, &tried);
     auto channel = co_await std::move(choosing);
-    if (!channel.ok()) co_return channel.status();
+    if (!channel.ok()) co_return said.ok() ? channel.status() : said;
     auto calling = (*channel)->Unary(ctx, method, request, response);
-    const absl::Status status = co_await std::move(calling);
-    if (!rpc::NotBegun(status)) co_return status;
+    said = co_await std::move(calling);
+    if (!rpc::NotBegun(said)) co_return said;
   }
 }
 
@@ -57,13 +58,14 @@ Awaitable<absl::Status> RoleChannel::Stream(const CallContext& ctx, const rpc::M
                                             Sink<rpc::MessagePtr>& sink) {
   const auto until = std::min(ctx.deadline, CallContext::Clock::now() + kPatience);
   std::set<std::string> tried;
+  absl::Status said;
   for (;;) {
     auto choosing = Next(until, &tried);
     auto channel = co_await std::move(choosing);
-    if (!channel.ok()) co_return channel.status();
+    if (!channel.ok()) co_return said.ok() ? channel.status() : said;
     auto calling = (*channel)->Stream(ctx, method, request, sink);
-    const absl::Status status = co_await std::move(calling);
-    if (!rpc::NotBegun(status)) co_return status;
+    said = co_await std::move(calling);
+    if (!rpc::NotBegun(said)) co_return said;
   }
 }
 

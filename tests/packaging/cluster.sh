@@ -8,7 +8,7 @@ project=$1 work=$2
 mount --make-rprivate /
 hosts=$work/hosts
 # Each host has an address of its own, so that all may use the ports of their configuration.
-printf '%s\n' '127.0.0.1 localhost' '127.0.0.11 catalog' '127.0.0.12 connector' '127.0.0.13 gateway-1' '127.0.0.14 gateway-2' '127.0.0.15 server' '127.0.0.16 audit' '127.0.0.17 ai' >"$hosts"
+printf '%s\n' '127.0.0.1 localhost' '127.0.0.11 catalog' '127.0.0.12 connector' '127.0.0.13 gateway-1' '127.0.0.14 gateway-2' '127.0.0.15 server' '127.0.0.16 audit' '127.0.0.17 ai' '127.0.0.18 workflow' >"$hosts"
 
 prepare_root() { # prepare_root NAME ROOT: read-only, with what a runtime mounts
   local place=$work/run/$1
@@ -60,6 +60,7 @@ prepare_service catalog catalog
 prepare_service connector connector
 prepare_service audit audit
 prepare_service ai ai
+prepare_service workflow workflow
 prepare_service gateway-1 gateway
 prepare_service gateway-2 gateway
 
@@ -78,6 +79,7 @@ run connector connector "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.12:9101 MET
 run audit audit "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.16:9101
 wait_for "the audit" inside audit bash -c 'exec 3<>/dev/tcp/127.0.0.16/9101'
 run ai ai "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.17:9101 META_MCP_SERVICES_ADVERTISE=ai:9101
+run workflow workflow "$DATABASE" META_MCP_SERVICES_LISTEN=127.0.0.18:9101 META_MCP_SERVICES_ADVERTISE=workflow:9101
 run gateway-1 gateway META_MCP_SERVICES_LISTEN=127.0.0.13:9101 META_MCP_SERVICES_ADVERTISE=gateway-1:9101 META_MCP_GATEWAY_LISTEN=127.0.0.1:8931
 run gateway-2 gateway META_MCP_SERVICES_LISTEN=127.0.0.14:9101 META_MCP_SERVICES_ADVERTISE=gateway-2:9101 META_MCP_GATEWAY_LISTEN=127.0.0.14:8931
 wait_for "gateway-1, by the image's health check" inside gateway-1 /opt/meta-mcp/libexec/healthcheck ready
@@ -129,10 +131,10 @@ for part in 127.0.0.14:8931/metamcp_calls_total 127.0.0.12:9103/metamcp_connecto
 done
 
 echo "== a stop is orderly"
-for name in gateway-1 gateway-2 connector ai audit catalog; do
+for name in gateway-1 gateway-2 connector ai workflow audit catalog; do
   pid=$(sed -n 's/^ready .*pid=\([0-9]*\).*/\1/p' "$work/$name.out")
   kill -TERM "$pid"
   wait_for "$name to end" bash -c "! kill -0 $pid"
 done
-grep -L '"event":"process.stopping"' "$work"/gateway-?.err "$work"/catalog.err "$work"/connector.err "$work"/audit.err "$work"/ai.err | { ! grep .; }
+grep -L '"event":"process.stopping"' "$work"/gateway-?.err "$work"/catalog.err "$work"/connector.err "$work"/audit.err "$work"/ai.err "$work"/workflow.err | { ! grep .; }
 echo "done"
