@@ -112,7 +112,9 @@ absl::StatusOr<Approval> Consent::Describe(const StageCall& call) const {
   METAMCP_ASSIGN_OR_RETURN(const std::string canonical, json::CanonicalJson(same.Build()));
   Approval out;
   out.set_subject(call.ctx.principal ? call.ctx.principal->subject : "");
-  out.set_client(ClientOf(call.spec).substr(0, kNameMax));
+  std::string client = ClientOf(call.spec);
+  if (client.empty() && call.ctx.principal) client = call.ctx.principal->client;
+  out.set_client(client.substr(0, kNameMax));
   out.set_virtual_server(call.spec.view->name());
   out.set_item(call.entry != nullptr ? call.entry->qualified_name : std::string(call.name));
   if (call.entry != nullptr) {
