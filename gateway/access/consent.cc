@@ -169,8 +169,15 @@ Awaitable<absl::StatusOr<ConsentVerdict>> Consent::Ask(const StageCall& call, st
   request.set_lifetime_ms(options_.lifetime.count());
   request.set_id(approval);
   auto asking = approvals_.AskApproval(call.ctx, std::move(request));
-  METAMCP_CO_ASSIGN_OR_RETURN(const access::v1::AskApprovalResponse asked,
-                              co_await std::move(asking));
+  auto answered = co_await std::move(asking);
+  // Said so that whoever may call again knows that nothing has happened.
+  if (absl::IsUnavailable(answered.status())) {
+    co_return MakeError("SERVICE_UNREACHABLE", "policy",
+                        StrCat("nothing was executed, as it cannot be found out whether a person "
+                               "has allowed it: ",
+                               Sv(answered.status().message())));
+  }
+  METAMCP_CO_ASSIGN_OR_RETURN(const access::v1::AskApprovalResponse asked, std::move(answered));
   if (asked.outcome() == "granted") {
     verdict.go_on = true;
     co_return verdict;
