@@ -1,6 +1,6 @@
 # The thin front: every target calls a script or a CMake preset, which also work on their own.
 .DEFAULT_GOAL := help
-.PHONY: help setup build run cluster test check attacks chaos rolling soak packaging bench fuzz coverage format lint clean distclean
+.PHONY: help setup build run cluster test check attacks chaos crash rolling soak packaging bench fuzz coverage format lint clean distclean
 
 help:
 	@echo "Meta-MCP"
@@ -19,6 +19,7 @@ help:
 	@echo "Prove it (longer)"
 	@echo "  make check      test, sanitizers, coverage, compatibility, real servers, packaging, bare machines"
 	@echo "  make chaos      a cluster under load and faults for CHAOS_SECONDS (600)"
+	@echo "  make crash      2,000 runs of workflows while processes and the database die"
 	@echo "  make rolling    restart and upgrade of a cluster under 500 calls a second"
 	@echo "  make soak       10,000 clients and 1,667 calls a second for SOAK_SECONDS (600)"
 	@echo "  make packaging  images, chart, compose, units, tarball, backup and restore"
@@ -56,6 +57,9 @@ attacks:
 
 chaos:
 	@scripts/chaos
+
+crash:
+	@scripts/crash
 
 rolling:
 	@scripts/rolling

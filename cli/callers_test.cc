@@ -54,10 +54,13 @@ TEST(CallersTest, EveryMethodNamesItsCallers) {
   for (const auto& [name, who] : callers) {
     EXPECT_EQ(known.count(name), 1u) << name << " is no service and no method";
   }
-  // What runs tools and keeps approvals is asked by gateways only: the checks are theirs.
+  // What runs tools and models and keeps approvals is asked by gateways only: the checks are
+  // theirs. A workflow service passes on what a person answered to a step.
   using Roles = std::set<std::string>;
   EXPECT_EQ(callers.at("metamcp.provider.v1.ProviderService"), Roles{"gateway"});
   EXPECT_EQ(callers.at("metamcp.access.v1.ApprovalService"), Roles{"gateway"});
+  EXPECT_EQ(callers.at("metamcp.ai.v1.AiService"), Roles{"gateway"});
+  EXPECT_EQ(callers.count("/metamcp.ai.v1.AiService/Fill"), 0u);
 }
 
 }  // namespace

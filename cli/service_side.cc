@@ -58,6 +58,9 @@ rpc::Callers CallersOfServices() {
   return {
       {"metamcp.access.v1.AccessService", {"gateway"}},
       {"metamcp.access.v1.ApprovalService", {"gateway"}},
+      {"/metamcp.access.v1.ApprovalService/AskApproval", {"gateway", "workflow"}},
+      {"/metamcp.access.v1.ApprovalService/DecideApproval", {"gateway", "workflow"}},
+      {"/metamcp.access.v1.ApprovalService/GetApproval", {"gateway", "workflow"}},
       {"metamcp.audit.v1.AuditService", {"gateway"}},
       {"metamcp.telemetry.v1.TelemetryService", {"gateway"}},
       {"metamcp.catalog.v1.CatalogService", {"gateway"}},
@@ -79,7 +82,6 @@ rpc::Callers CallersOfServices() {
       {"metamcp.workflow.v1.WorkflowService", {"gateway"}},
       {"/metamcp.workflow.v1.WorkflowService/ValidateWorkflow", {"gateway", "ai"}},
       {"metamcp.ai.v1.AiService", {"gateway"}},
-      {"/metamcp.ai.v1.AiService/Fill", {"gateway", "workflow"}},
       {"metamcp.gateway.v1.EdgePeerService", {"gateway"}}};
 }
 

@@ -358,6 +358,7 @@ absl::Status Suite::StartWorkflow() {
   workflow_app_ =
       std::make_unique<workflow::App>(io_.get_executor(), *ground_.database_executor, *catalog_,
                                       *workflow_http_, *ground_.keys, std::move(options));
+  workflow_app_->SetApprovals(*approvals_, ground_.loaded.config.policy.self_approval);
   workflow_ = workflow::v1::MakeWorkflowServiceDirect(workflow_app_->service());
   workflow_provider_ = provider::v1::MakeProviderServiceDirect(workflow_app_->provider());
   return absl::OkStatus();
@@ -369,7 +370,7 @@ absl::Status Suite::StartAi() {
     if (clustered && (Here("gateway") || Here("workflow"))) {
       ai_ = ai::v1::MakeAiServiceClient(cluster_->To("ai"));
     }
-    if (workflow_app_ && ai_) workflow_app_->SetModels(ai_.get());
+    if (workflow_app_ && ai_) workflow_app_->SetModels(true);
     return absl::OkStatus();
   }
   if (!workflow_ && clustered) {
@@ -384,7 +385,7 @@ absl::Status Suite::StartAi() {
   ai_app_ = std::make_unique<ai::App>(*ground_.database_executor, *ai_http_, *catalog_, *workflow_,
                                       ToAiOptions(ground_.loaded.config.ai));
   ai_ = ai::v1::MakeAiServiceDirect(ai_app_->service());
-  if (workflow_app_) workflow_app_->SetModels(ai_.get());
+  if (workflow_app_) workflow_app_->SetModels(true);
   return absl::OkStatus();
 }
 
@@ -520,6 +521,9 @@ Awaitable<absl::StatusOr<std::string>> Suite::ReloadTraced(TraceContext trace) {
   if (status.ok() && gateway_) status = gateway_->SetPolicy(loaded->config);
   if (status.ok() && catalog_app_) {
     catalog_app_->SetSelfApproval(loaded->config.policy.self_approval);
+  }
+  if (status.ok() && workflow_app_) {
+    workflow_app_->SetApprovals(*approvals_, loaded->config.policy.self_approval);
   }
   if (status.ok()) status = metrics_.SetKeys(loaded->config);
   if (status.ok() && Here("catalog")) {

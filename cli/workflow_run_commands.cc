@@ -95,15 +95,27 @@ void PrintStep(CommandContext& ctx, const nlohmann::json& step) {
   }
 }
 
+// What a person is to decide about.
+std::string WaitsFor(const nlohmann::json& pending) {
+  const std::string kind = TextOf(pending, "kind");
+  const nlohmann::json& detail = ObjectOf(pending, "detail");
+  if (kind != "consent") {
+    return OneLine(
+        StrCat(kind == "approval" ? "an approval: " : "a decision: ", json::DumpJson(detail)));
+  }
+  const std::string reason = TextOf(detail, "reason");
+  return OneLine(StrCat("a person to allow ", TextOf(detail, "tool"), " with ",
+                        TextOf(detail, "show"), " (rule ", TextOf(detail, "rule"),
+                        reason.empty() ? "" : ": ", reason, ")"));
+}
+
 void PrintEnd(CommandContext& ctx, const nlohmann::json& run) {
   const std::string state = TextOf(run, "state");
   const std::string id = TextOf(run, "id");
   for (const nlohmann::json& pending : ArrayOf(run, "pending")) {
-    const bool approval = TextOf(pending, "kind") == "approval";
+    const bool approval = TextOf(pending, "kind") != "decision";
     *ctx.out << "\n"
-             << OneLine(TextOf(pending, "path")) << " waits for "
-             << (approval ? "an approval: " : "a decision: ")
-             << OneLine(json::DumpJson(ObjectOf(pending, "detail")))
+             << OneLine(TextOf(pending, "path")) << " waits for " << WaitsFor(pending)
              << "\n  meta-mcp workflow decide " << id
              << (approval ? " approve|deny" : " retry|edit|done|skip|rollback") << "\n";
   }

@@ -32,6 +32,11 @@ absl::StatusOr<std::string> MakeParams(const v1::CallRequest& request) {
   return std::move(params).Build();
 }
 
+absl::Status KeyGone(const Principal& who) {
+  return MakeError("KEY_GONE", "gateway",
+                   StrCat("the key of ", who.subject, " is no longer valid"));
+}
+
 }  // namespace
 
 Awaitable<absl::StatusOr<v1::CallResponse>> GatewayCallsService::Call(const CallContext& ctx,
@@ -55,6 +60,11 @@ Awaitable<absl::StatusOr<v1::CallResponse>> GatewayCallsService::Call(const Call
   CallContext capped = ctx;
   if (request.timeout_ms() > 0) {
     capped = ctx.Capped(std::chrono::milliseconds(request.timeout_ms()));
+  }
+  // A run began with what its starter was then; what he is now is what counts.
+  if (ctx.principal && ctx.principal->kind == "run") {
+    capped.principal = authenticator_.AsNow(*ctx.principal);
+    if (capped.principal == nullptr) co_return KeyGone(*ctx.principal);
   }
   NoEvents events;
   METAMCP_CO_ASSIGN_OR_RETURN(CallOutcome outcome, co_await deps_.chain.Run(capped, spec, events));
@@ -80,8 +90,7 @@ Awaitable<absl::StatusOr<v1::CheckPrincipalResponse>> GatewayCallsService::Check
   if (ctx.principal == nullptr || authenticator_.StillKnown(*ctx.principal)) {
     co_return v1::CheckPrincipalResponse();
   }
-  co_return MakeError("KEY_GONE", "gateway",
-                      StrCat("the key of ", ctx.principal->subject, " is no longer valid"));
+  co_return KeyGone(*ctx.principal);
 }
 
 Awaitable<absl::StatusOr<v1::ListSessionsResponse>> GatewayCallsService::ListSessions(

@@ -88,6 +88,10 @@ Awaitable<absl::StatusOr<std::string>> ToolSearch::Answer(const CallContext& ctx
     auto describing = Describe(ctx, view, std::move(call.arguments));
     co_return co_await std::move(describing);
   }
+  if (call.name == kFillTool) {
+    auto filling = Fill(ctx, std::move(call.arguments));
+    co_return co_await std::move(filling);
+  }
   auto suggesting = Suggest(ctx, std::move(call.arguments));
   co_return co_await std::move(suggesting);
 }

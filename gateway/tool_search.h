@@ -8,8 +8,9 @@
 
 namespace metamcp::gateway {
 
-// search_tools and describe_tool over the catalog, suggest_workflow by the ai service. Each sees
-// what the virtual server exposes, and no more. What it refers to must outlive it.
+// search_tools and describe_tool over the catalog, suggest_workflow and the slots of workflows by
+// the ai service. Each sees what the virtual server exposes, and no more. What it refers to must
+// outlive it.
 class ToolSearch final : public BuiltinTools {
  public:
   // `ai` may be null.
@@ -24,6 +25,8 @@ class ToolSearch final : public BuiltinTools {
                                                 std::string arguments);
   Awaitable<absl::StatusOr<std::string>> Describe(const CallContext& ctx, const ServerView& view,
                                                   std::string arguments);
+  // tool_fill.cc
+  Awaitable<absl::StatusOr<std::string>> Fill(const CallContext& ctx, std::string arguments);
   Awaitable<absl::StatusOr<std::string>> Suggest(const CallContext& ctx, std::string arguments);
 
   catalog::v1::CatalogService& catalog_;

@@ -206,4 +206,28 @@ bool Authenticator::StillKnown(const Principal& principal) const {
   });
 }
 
+std::shared_ptr<const Principal> Authenticator::AsNow(const Principal& principal) const {
+  if (!StillKnown(principal)) return nullptr;
+  std::shared_ptr<const Principal> now;
+  if (principal.method == "loopback") now = loopback_;
+  for (const Key& key : keys_) {
+    const Principal& of = *key.principal;
+    if (of.method == principal.method && of.tenant == principal.tenant) now = key.principal;
+  }
+  if (now != nullptr && access_ != nullptr) {
+    auto complete = access_->Complete(now);
+    if (!complete.ok()) return nullptr;
+    now = *std::move(complete);
+  } else if (access_ != nullptr) {
+    now = access_->AsNow(principal);
+  }
+  auto out = std::make_shared<Principal>(principal);
+  if (now != nullptr) {
+    out->roles = now->roles;
+    out->teams = now->teams;
+    out->scopes = now->scopes;
+  }
+  return out;
+}
+
 }  // namespace metamcp::auth

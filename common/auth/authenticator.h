@@ -66,6 +66,8 @@ class AccessSource {
       std::shared_ptr<const Principal> principal) = 0;
   // As Authenticator::StillKnown.
   virtual bool StillKnown(const Principal& principal) const = 0;
+  // As Authenticator::AsNow, for the keys that it holds and for whom it keeps out.
+  virtual std::shared_ptr<const Principal> AsNow(const Principal& principal) const = 0;
 };
 
 // The chain of authenticators: static keys, kept keys, tokens, unix socket (its permissions are the
@@ -103,6 +105,10 @@ class Authenticator {
   // Whether somebody who was authenticated here earlier, as `method` and `subject` say, would be
   // so today: the key is there and belongs to that tenant. Other methods are not looked after here.
   bool StillKnown(const Principal& principal) const;
+  // Somebody who was authenticated here earlier, with the roles, teams and scopes that his key or
+  // this machine's owner has today; where these are not known here, as of tokens, those of then.
+  // Null for whom StillKnown knows no more.
+  std::shared_ptr<const Principal> AsNow(const Principal& principal) const;
   // Told of every credential that Authenticate refuses; may be empty.
   std::function<void(const Credentials&, const absl::Status&)> on_refused;
 

@@ -136,6 +136,32 @@ TEST_F(AuthenticatorTest, SaysWhetherAKeyOfEarlierIsStillThere) {
   EXPECT_FALSE(all->StillKnown(*ci));
 }
 
+TEST_F(AuthenticatorTest, SaysWhatSomebodyOfEarlierIsToday) {
+  auto all = Make(true);
+  auto run = **all->Authenticate(Show("Bearer 0123456789abcdef0123", false));
+  run.kind = "run";
+  run.actors = {"run:1"};
+  StaticKey now;
+  now.name = "ci";
+  now.secret = "0123456789abcdef0123";
+  now.roles = {"auditor"};
+  ASSERT_TRUE(all->SetKeys({now}, true).ok());
+  const auto today = all->AsNow(run);
+  ASSERT_NE(today, nullptr);
+  EXPECT_EQ(today->roles, std::vector<std::string>{"auditor"});
+  EXPECT_EQ(today->kind, "run");
+  EXPECT_EQ(today->actors, run.actors);
+  EXPECT_EQ(today->subject, run.subject);
+  // What tokens said is not known here.
+  Principal token;
+  token.method = "token:issuer";
+  token.roles = {"developer"};
+  EXPECT_EQ(all->AsNow(token)->roles, token.roles);
+  now.name = "other";
+  ASSERT_TRUE(all->SetKeys({now}, true).ok());
+  EXPECT_EQ(all->AsNow(run), nullptr);
+}
+
 TEST(Roles, AnAuditorStandsBesideTheOthers) {
   Principal who;
   who.roles = {"auditor"};

@@ -112,7 +112,9 @@ absl::StatusOr<Approval> Consent::Describe(const StageCall& call) const {
   METAMCP_ASSIGN_OR_RETURN(const std::string canonical, json::CanonicalJson(same.Build()));
   Approval out;
   out.set_subject(call.ctx.principal ? call.ctx.principal->subject : "");
-  out.set_client(ClientOf(call.spec).substr(0, kNameMax));
+  std::string client = ClientOf(call.spec);
+  if (client.empty() && call.ctx.principal) client = call.ctx.principal->client;
+  out.set_client(client.substr(0, kNameMax));
   out.set_virtual_server(call.spec.view->name());
   out.set_item(call.entry != nullptr ? call.entry->qualified_name : std::string(call.name));
   if (call.entry != nullptr) {
@@ -167,8 +169,15 @@ Awaitable<absl::StatusOr<ConsentVerdict>> Consent::Ask(const StageCall& call, st
   request.set_lifetime_ms(options_.lifetime.count());
   request.set_id(approval);
   auto asking = approvals_.AskApproval(call.ctx, std::move(request));
-  METAMCP_CO_ASSIGN_OR_RETURN(const access::v1::AskApprovalResponse asked,
-                              co_await std::move(asking));
+  auto answered = co_await std::move(asking);
+  // Said so that whoever may call again knows that nothing has happened.
+  if (absl::IsUnavailable(answered.status())) {
+    co_return MakeError("SERVICE_UNREACHABLE", "policy",
+                        StrCat("nothing was executed, as it cannot be found out whether a person "
+                               "has allowed it: ",
+                               Sv(answered.status().message())));
+  }
+  METAMCP_CO_ASSIGN_OR_RETURN(const access::v1::AskApprovalResponse asked, std::move(answered));
   if (asked.outcome() == "granted") {
     verdict.go_on = true;
     co_return verdict;

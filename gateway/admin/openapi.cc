@@ -38,6 +38,8 @@ std::string LowerFirst(std::string name) {
   return name;
 }
 
+constexpr std::string_view kHookPath = "/api/v1/workflows/hooks/{id}";
+
 Json ProblemSchema() {
   const Json text = {{"type", "string"}};
   Json members = {{"reason", text},
@@ -62,6 +64,7 @@ class Writer {
     for (const ExtraRoute& extra : extras) {
       paths_[std::string(extra.path)][LowerMethod(extra.method)] = ExtraOperation(extra);
     }
+    paths_[std::string(kHookPath)]["post"] = HookOperation();
     schemas_["Problem"] = ProblemSchema();
     Json document;
     document["openapi"] = "3.1.0";
@@ -134,6 +137,39 @@ class Writer {
     }
     const char* type = extra.content_type == "application/json" ? "object" : "string";
     out["responses"] = Responses(JsonContent({{"type", type}}, extra.content_type));
+    return out;
+  }
+
+  // The address for signed events, whose answer is 202 and whose key is the signature.
+  static Json HookOperation() {
+    Json out;
+    out["operationId"] = "receiveHook";
+    out["tags"] = Json::array({"WorkflowService"});
+    out["description"] =
+        "Takes a signed event of another system, once (Standard Webhooks): starts the hook's "
+        "workflow with the body as its input, and tells those who listen. At most 1 MiB. Errors: "
+        "AUTH_INVALID for a wrong signature or a time more than five minutes off; "
+        "ARGUMENT_INVALID; "
+        "NOT_FOUND.";
+    out["x-required-role"] = "none";
+    out["security"] = Json::array();
+    const Json text = {{"type", "string"}};
+    Json parameters =
+        Json::array({{{"name", "id"}, {"in", "path"}, {"required", true}, {"schema", text}}});
+    for (const char* header : {"webhook-id", "webhook-timestamp", "webhook-signature"}) {
+      parameters.push_back(
+          {{"name", header}, {"in", "header"}, {"required", true}, {"schema", text}});
+    }
+    out["parameters"] = std::move(parameters);
+    out["requestBody"] = {{"required", true}, {"content", JsonContent(Json::object())}};
+    const Json answer = {
+        {"type", "object"},
+        {"properties",
+         {{"run", {{"type", "string"}, {"description", "The run that it started, if any."}}},
+          {"repeatedMessage", {{"type", "boolean"}}}}}};
+    out["responses"]["202"] = {{"description", "It is taken."}, {"content", JsonContent(answer)}};
+    out["responses"]["default"] = {{"description", "The request failed."},
+                                   {"content", JsonContent(Ref("Problem"))}};
     return out;
   }
 

@@ -228,4 +228,13 @@ bool AccessMirror::StillKnown(const Principal& principal) const {
                      [id](const auto& one) { return one.second.id == id; });
 }
 
+std::shared_ptr<const Principal> AccessMirror::AsNow(const Principal& principal) const {
+  if (!ready_ || !principal.method.starts_with(kMethod)) return nullptr;
+  const std::string_view id = std::string_view(principal.method).substr(kMethod.size());
+  for (const auto& [mac, entry] : keys_) {
+    if (entry.id == id) return entry.principal;
+  }
+  return nullptr;
+}
+
 }  // namespace metamcp::gateway

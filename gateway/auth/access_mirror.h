@@ -35,6 +35,7 @@ class AccessMirror final : public auth::AccessSource {
   absl::StatusOr<std::shared_ptr<const Principal>> Complete(
       std::shared_ptr<const Principal> principal) override;
   bool StillKnown(const Principal& principal) const override;
+  std::shared_ptr<const Principal> AsNow(const Principal& principal) const override;
 
   void Apply(const access::v1::WatchAccessResponse& message);
   // What is to be reported now; it is forgotten here.

@@ -105,9 +105,11 @@ TEST_F(AccessMirrorTest, WhoLosesAKeyIsGoneAndOthersAreNot) {
   of_one.method = "apikey:1";
   EXPECT_FALSE(mirror_.StillKnown(of_one));
   EXPECT_TRUE(mirror_.StillKnown(*two));
+  EXPECT_EQ(mirror_.AsNow(of_one), nullptr);
   gone_.clear();
   all_.mutable_keys(0)->mutable_key()->add_roles("admin");
   mirror_.Apply(all_);
+  EXPECT_THAT(mirror_.AsNow(*two)->roles, ::testing::Contains("admin"));
   EXPECT_THAT(gone_, ElementsAre("owner-2")) << "it was opened with other rights";
 }
 

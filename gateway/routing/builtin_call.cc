@@ -5,6 +5,7 @@
 #include "common/json/scan.h"
 #include "common/json/splice.h"
 #include "gateway/routing/call_chain.h"
+#include "gateway/routing/call_target.h"
 
 namespace metamcp::gateway {
 namespace {
@@ -81,6 +82,24 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunBuiltin(const CallContext& 
   std::string next = CutResult(std::move(outcome->result), characters);
   outcome->result = std::move(next);
   co_return outcome;
+}
+
+Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunFill(const CallContext& ctx,
+                                                          const CallSpec& spec,
+                                                          const Target& target) {
+  if (builtins_ == nullptr) {
+    co_return MakeError("AI_NO_PROVIDER", "gateway", "this gateway has no ai service");
+  }
+  BuiltinCall call;
+  call.name = target.name;
+  if (!target.arguments.empty()) {
+    call.arguments = target.arguments;
+  } else if (target.params.Has("arguments")) {
+    call.arguments = std::string(target.params.Raw("arguments"));
+  }
+  auto answering = builtins_->Answer(ctx, *spec.view, std::move(call));
+  METAMCP_CO_ASSIGN_OR_RETURN(std::string result, co_await std::move(answering));
+  co_return Complete(std::move(result));
 }
 
 }  // namespace metamcp::gateway

@@ -40,6 +40,12 @@ constexpr std::string_view kSuggest =
     R"({"type":"string"},"description":"What to change about an earlier proposal."}},"required":)"
     R"(["task"]},"annotations":{"readOnlyHint":true,"openWorldHint":false}})";
 
+constexpr std::string_view kFill =
+    R"({"name":"meta-mcp.fill","title":"Ask a model","description":"Has a model fill a slot of a )"
+    R"(workflow.","inputSchema":{"type":"object","properties":{"prompt":{"type":"string"},"input":{},)"
+    R"("schema":{}},"required":["prompt"],"additionalProperties":false},"annotations":)"
+    R"({"readOnlyHint":true,"openWorldHint":false}})";
+
 EntryPtr MakeEntry(std::string_view definition) {
   auto entry = std::make_shared<ExposedEntry>();
   entry->kind = catalog::v1::ITEM_KIND_TOOL;
@@ -84,6 +90,11 @@ std::vector<EntryPtr> BuiltinEntries(bool search, bool suggest) {
   if (search) out.insert(out.end(), all->begin(), all->begin() + 3);
   if (suggest) out.push_back(all->back());
   return out;
+}
+
+EntryPtr FillEntry() {
+  static const auto* entry = new EntryPtr(MakeEntry(kFill));
+  return *entry;
 }
 
 std::optional<BuiltinCall> ReadBuiltinCall(const ServerView& view, std::string_view params) {

@@ -16,6 +16,11 @@ namespace metamcp::gateway {
 // call_tool, by which a client reaches thousands of tools, and suggest_workflow.
 std::vector<EntryPtr> BuiltinEntries(bool search, bool suggest);
 
+// What steps of workflows call to have a model fill a slot. No list names it, and only runs find
+// it; rules, limits and the record know it by this name.
+inline constexpr std::string_view kFillTool = "meta-mcp.fill";
+EntryPtr FillEntry();
+
 // A call of one of them.
 struct BuiltinCall {
   std::string name;

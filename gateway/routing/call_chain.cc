@@ -278,7 +278,9 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::RunRoutes(const CallContext& c
     if (ended) co_return *std::move(ended);
   }
   if (target.again && !AllAccepted(spec.input_responses)) co_return NotOpened(spec.method);
-  auto trying = TryRoutes(std::move(inner), ctx, spec, target, events);
+  const bool fills = target.entry != nullptr && target.entry->builtin;
+  auto trying =
+      fills ? RunFill(ctx, spec, target) : TryRoutes(std::move(inner), ctx, spec, target, events);
   auto outcome = co_await std::move(trying);
   pass.End(outcome);
   co_return outcome;

@@ -150,6 +150,9 @@ class CallChain {
   // A call of one of the gateway's own tools (builtin_call.cc).
   Awaitable<absl::StatusOr<CallOutcome>> RunBuiltin(const CallContext& ctx, const CallSpec& spec,
                                                     BuiltinCall call, CallEvents& events);
+  // A call of a run that a model answers.
+  Awaitable<absl::StatusOr<CallOutcome>> RunFill(const CallContext& ctx, const CallSpec& spec,
+                                                 const Target& target);
   Awaitable<absl::StatusOr<CallOutcome>> RunCut(const CallContext& ctx, const CallSpec& spec,
                                                 size_t characters_max, CallEvents& events);
   Awaitable<absl::StatusOr<CallOutcome>> RunRoutes(const CallContext& ctx, const CallSpec& spec,

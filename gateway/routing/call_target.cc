@@ -10,6 +10,7 @@
 #include "common/json/splice.h"
 #include "common/mcp/headers.h"
 #include "gateway/routing/argument_map.h"
+#include "gateway/routing/builtin_tools.h"
 
 namespace metamcp::gateway {
 namespace {
@@ -91,6 +92,10 @@ absl::StatusOr<CallChain::Target> CallChain::Resolve(const CallContext& ctx,
   };
   if (spec.method == "tools/call") {
     METAMCP_ASSIGN_OR_RETURN(target.name, required(target.params, "name"));
+    if (target.name == kFillTool && ctx.principal && ctx.principal->kind == "run") {
+      target.entry = FillEntry();
+      return target;
+    }
     METAMCP_RETURN_IF_ERROR(find(ITEM_KIND_TOOL, "TOOL_NOT_FOUND"));
     target.repeatable = target.routes.size() > 1 && IsRepeatable(target.entry->definition);
   } else if (spec.method == "prompts/get") {

@@ -72,7 +72,11 @@ absl::Status App::MigrateBlocking(db::Database& database) {
   return FaceStore::MigrateBlocking(database);
 }
 
-void App::SetModels(metamcp::ai::v1::AiService* models) { parts_->caller.SetModels(models); }
+void App::SetModels(bool there) { parts_->caller.SetModels(there); }
+
+void App::SetApprovals(metamcp::access::v1::ApprovalService& approvals, bool self) {
+  parts_->caller.SetApprovals(&approvals, self);
+}
 
 void App::Start(metamcp::gateway::v1::CallsService& calls) {
   parts_->caller.SetCalls(&calls);

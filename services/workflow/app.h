@@ -12,8 +12,8 @@
 namespace metamcp::http {
 class HttpClient;
 }
-namespace metamcp::ai::v1 {
-class AiService;
+namespace metamcp::access::v1 {
+class ApprovalService;
 }
 namespace metamcp::catalog::v1 {
 class CatalogService;
@@ -61,8 +61,10 @@ class App {
   // Brings the schema up to date. Blocks.
   static absl::Status MigrateBlocking(db::Database& database);
 
-  // Who fills slots by a model. Before Start; null: nobody does.
-  void SetModels(metamcp::ai::v1::AiService* models);
+  // Whether there is a service that fills slots by a model. Before Start.
+  void SetModels(bool there);
+  // Who keeps what persons allow. `self`: who makes a call may allow it.
+  void SetApprovals(metamcp::access::v1::ApprovalService& approvals, bool self);
   void Start(metamcp::gateway::v1::CallsService& calls);
   // Gives its runs up for others, or for the next start.
   Awaitable<void> Stop();

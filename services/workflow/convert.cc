@@ -1,5 +1,7 @@
 #include "services/workflow/convert.h"
 
+#include <set>
+
 #include "services/workflow/engine/paths.h"
 
 namespace metamcp::workflow {
@@ -66,7 +68,7 @@ v1::Run ToProto(const RunRow& row) {
 
 void AddPending(const std::vector<StepRow>& steps, v1::Run* run) {
   for (const StepRow& row : steps) {
-    const bool asks = row.kind == "approval" || row.kind == "decision";
+    const bool asks = WantsApproval(row) || row.kind == "decision";
     if (row.state != "waiting" || !asks) continue;
     v1::Pending& pending = *run->add_pending();
     pending.set_path(row.path.substr(0, row.path.rfind('#')));
@@ -78,6 +80,12 @@ void AddPending(const std::vector<StepRow>& steps, v1::Run* run) {
 }
 
 void AddSteps(const std::vector<StepRow>& steps, v1::Run* run) {
+  std::set<std::string> asked;  // steps that wait until a person allows their call
+  for (const StepRow& row : steps) {
+    if (row.kind == "consent" && row.state == "waiting") {
+      asked.insert(row.path.substr(0, row.path.rfind('#')));
+    }
+  }
   for (const StepRow& row : steps) {
     if (IsMark(row.path)) continue;
     v1::Step& step = *run->add_steps();
@@ -85,7 +93,8 @@ void AddSteps(const std::vector<StepRow>& steps, v1::Run* run) {
     step.set_name(row.name);
     step.set_kind(row.kind);
     step.set_attempt(static_cast<int32_t>(row.attempt));
-    step.set_state(row.state == "effect" ? "done" : row.state);
+    const bool waits = row.state == "retried" && asked.count(row.path) > 0;
+    step.set_state(row.state == "effect" ? "done" : waits ? "waiting" : row.state);
     step.set_tool(row.tool);
     step.set_idempotency_key(row.key);
     if (IsReference(row.output)) {

@@ -41,7 +41,7 @@ Awaitable<absl::Status> GatewayCaller::Admit(const CallContext& ctx) {
 
 Awaitable<absl::StatusOr<ToolInfo>> GatewayCaller::Describe(const CallContext& ctx,
                                                             std::string tool) {
-  if (tool == kFillTool && models_ != nullptr) {
+  if (tool == kFillTool && models_) {
     ToolInfo fill;
     fill.repeatable = true;
     fill.input_schema = std::string(kFillSchema);
@@ -88,10 +88,6 @@ Awaitable<absl::StatusOr<ToolResult>> GatewayCaller::CallTool(const CallContext&
                                                               std::string tool,
                                                               std::string arguments,
                                                               std::string idempotency_key) {
-  if (tool == kFillTool && models_ != nullptr) {
-    auto filling = Fill(ctx, std::move(arguments));
-    co_return co_await std::move(filling);
-  }
   if (calls_ == nullptr) {
     co_return MakeError("UPSTREAM_UNAVAILABLE", "workflow", "the gateway is not there yet");
   }
@@ -111,30 +107,57 @@ Awaitable<absl::StatusOr<ToolResult>> GatewayCaller::CallTool(const CallContext&
   co_return out;
 }
 
-// The answer in the shape of a tool's result.
-Awaitable<absl::StatusOr<ToolResult>> GatewayCaller::Fill(const CallContext& ctx,
-                                                          std::string arguments) {
-  const auto given = json::ScanObject(arguments);
-  if (!given.ok()) co_return given.status();
-  metamcp::ai::v1::FillRequest request;
-  request.set_prompt(given->String("prompt").value_or(""));
-  request.set_input(std::string(given->Raw("input")));
-  request.set_schema(std::string(given->Raw("schema")));
-  auto filling = models_->Fill(ctx, std::move(request));
-  const auto filled = co_await std::move(filling);
-  if (!filled.ok()) co_return filled.status();
-  const std::string& value = filled->value();
-  const auto text = json::JsonUnquote(value);
-  json::ObjectWriter block;
-  block.AddString("type", "text");
-  block.AddString("text", text.ok() ? *text : value);
-  const std::string content = std::move(block).Build();
-  json::ObjectWriter result;
-  result.Add("content", StrCat("[", content, "]"));
-  if (json::ScanObject(value).ok()) result.Add("structuredContent", value);
-  ToolResult out;
-  out.result = std::move(result).Build();
+Awaitable<absl::StatusOr<ApprovalInfo>> GatewayCaller::LookUpApproval(const CallContext& ctx,
+                                                                      std::string id) {
+  if (approvals_ == nullptr) {
+    auto nobody = Caller::LookUpApproval(ctx, std::move(id));
+    co_return co_await std::move(nobody);
+  }
+  metamcp::access::v1::GetApprovalRequest request;
+  request.set_id(std::move(id));
+  auto getting = approvals_->GetApproval(ctx, std::move(request));
+  const auto response = co_await std::move(getting);
+  if (!response.ok()) co_return response.status();
+  const metamcp::access::v1::Approval& approval = response->approval();
+  ApprovalInfo out;
+  out.state = approval.state();
+  out.item = approval.item();
+  out.shown = approval.shown();
+  out.rule = approval.rule();
+  out.reason = approval.reason();
+  out.decided_by = approval.decided_by();
+  out.expires_us = approval.expires_us();
+  out.separate = !self_approval_;
   co_return out;
+}
+
+Awaitable<absl::Status> GatewayCaller::DecideApproval(const CallContext& ctx, std::string id,
+                                                      bool approve) {
+  if (approvals_ == nullptr) {
+    auto nobody = Caller::DecideApproval(ctx, std::move(id), approve);
+    co_return co_await std::move(nobody);
+  }
+  metamcp::access::v1::DecideApprovalRequest request;
+  request.set_id(std::move(id));
+  request.set_approve(approve);
+  auto deciding = approvals_->DecideApproval(ctx, std::move(request));
+  const auto decided = co_await std::move(deciding);
+  co_return decided.status();
+}
+
+Awaitable<void> GatewayCaller::HearDenial(const CallContext& ctx, std::string id) {
+  if (approvals_ == nullptr) co_return;
+  metamcp::access::v1::GetApprovalRequest get;
+  get.set_id(id);
+  auto getting = approvals_->GetApproval(ctx, std::move(get));
+  const auto found = co_await std::move(getting);
+  if (!found.ok() || found->approval().state() != "denied") co_return;
+  metamcp::access::v1::AskApprovalRequest ask;
+  *ask.mutable_approval() = found->approval();
+  ask.set_id(id);
+  ask.set_lifetime_ms(1);
+  auto asking = approvals_->AskApproval(ctx, std::move(ask));
+  (void)co_await std::move(asking);
 }
 
 Awaitable<absl::StatusOr<HttpReply>> GatewayCaller::CallHttp(const CallContext& ctx,

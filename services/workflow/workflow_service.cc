@@ -64,9 +64,13 @@ absl::StatusOr<Snapshot> ReadSnapshot(SqlStore& store, const std::string& tenant
   return out;
 }
 
-// Stores `text` as the answer to the one thing that the request means.
-absl::Status DecideOn(SqlStore& store, const std::string& tenant, const std::string& who,
-                      const v1::DecideRunRequest& request, const std::string& text) {
+// The answer `text` to the one thing that the request means.
+struct Answer {
+  DecisionRow row;
+  bool consent = false;
+};
+absl::StatusOr<Answer> AnswerTo(SqlStore& store, const std::string& tenant,
+                                const v1::DecideRunRequest& request, const std::string& text) {
   METAMCP_RETURN_IF_ERROR(store.RunHead(tenant, request.id()).status());
   METAMCP_ASSIGN_OR_RETURN(const std::vector<StepRow> waiting, store.Pending(request.id()));
   std::vector<const StepRow*> pending;
@@ -79,7 +83,7 @@ absl::Status DecideOn(SqlStore& store, const std::string& tenant, const std::str
     return MakeError("NOT_FOUND", "workflow", "nothing waits for an answer there");
   }
   if (pending.size() > 1) return Invalid("several things wait for an answer; name the path");
-  const bool approval = pending[0]->kind == "approval";
+  const bool approval = WantsApproval(*pending[0]);
   const std::vector<std::string> allowed =
       approval ? std::vector<std::string>{"approve", "deny"}
                : std::vector<std::string>{"retry", "edit", "done", "skip", "rollback"};
@@ -90,11 +94,12 @@ absl::Status DecideOn(SqlStore& store, const std::string& tenant, const std::str
   if ((request.action() == "edit") != !request.arguments().empty()) {
     return Invalid("arguments belong to the action edit");
   }
-  DecisionRow row;
-  row.path = pending[0]->path;
-  row.attempt = pending[0]->attempt;
-  row.decision = text;
-  return store.Decide(tenant, request.id(), row, who, NowMicros());
+  Answer out;
+  out.row.path = pending[0]->path;
+  out.row.attempt = pending[0]->attempt;
+  out.row.decision = text;
+  out.consent = pending[0]->kind == "consent";
+  return out;
 }
 
 }  // namespace
@@ -348,14 +353,22 @@ Awaitable<absl::StatusOr<v1::DecideRunResponse>> WorkflowService::DecideRun(
   if (!request.result().empty()) decision.Add("result", request.result());
   if (!request.comment().empty()) decision.AddString("comment", request.comment());
   if (!request.arguments().empty()) decision.Add("arguments", request.arguments());
-  std::function<absl::Status(db::Database&)> op =
+  std::function<absl::StatusOr<Answer>(db::Database&)> op =
       [tenant = ctx.tenant(), who = Who(ctx), request,
-       text = std::move(decision).Build()](db::Database& database) {
-        SqlStore store(database);
-        return DecideOn(store, tenant, who, request, text);
-      };
-  auto deciding = database_.RunStatus(ctx, std::move(op));
-  METAMCP_CO_RETURN_IF_ERROR(co_await std::move(deciding));
+       text = std::move(decision).Build()](db::Database& database) -> absl::StatusOr<Answer> {
+    SqlStore store(database);
+    METAMCP_ASSIGN_OR_RETURN(Answer answer, AnswerTo(store, tenant, request, text));
+    if (!answer.consent) {
+      METAMCP_RETURN_IF_ERROR(store.Decide(tenant, request.id(), answer.row, who, NowMicros()));
+    }
+    return answer;
+  };
+  auto deciding = database_.Run<Answer>(ctx, std::move(op));
+  METAMCP_CO_ASSIGN_OR_RETURN(const Answer answer, co_await std::move(deciding));
+  if (answer.consent) {
+    auto consenting = engine_.consents().Decide(ctx, request.id(), answer.row);
+    METAMCP_CO_RETURN_IF_ERROR(co_await std::move(consenting));
+  }
   engine_.LookNow();
   co_return v1::DecideRunResponse();
 }

@@ -69,6 +69,16 @@ steps:
      "completed",
      {"after"},
      {}},
+    {"guarded",
+     R"(
+name: guarded
+steps:
+  - {id: g, tool: ledger.add, arguments: {key: "${input.key}-guarded", ms: 20}}
+  - {id: p, tool: ledger.put, arguments: {key: "${input.key}-then", ms: 5}, dependsOn: g}
+)",
+     "completed",
+     {"guarded"},
+     {"then"}},
     {"parent",
      R"(
 document: {dsl: '1.0.3', namespace: default, name: parent, version: '1.0.0'}
@@ -136,6 +146,10 @@ Json Parsed(const HttpAnswer& answer) { return Json::parse(answer.body, nullptr,
 
 }  // namespace
 
+Json WorkflowShapes::Policy() {
+  return {{"rules", Json::array({"consent guarded if args.key ~ *-guarded"})}};
+}
+
 bool WorkflowShapes::Store() {
   for (const Shape& shape : kShapes) {
     const Json body = {{"source", shape.source}};
@@ -173,6 +187,7 @@ void WorkflowShapes::Answer(const std::string& id, const Run& run, const Json& p
   }
   if (rest_("POST", "/runs/" + id + "/decide", answer.dump()).status != 200) return;
   ++(answer["action"] == "approve" ? approved_ : decided_);
+  if (pending["kind"] == "consent") ++allowed_;
   // A second answer finds nothing to answer, or a run that has ended.
   EXPECT_NE(rest_("POST", "/runs/" + id + "/decide", answer.dump()).status, 200)
       << run.shape << " " << path;

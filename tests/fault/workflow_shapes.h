@@ -19,6 +19,8 @@ class WorkflowShapes {
                                         const std::string& body)>;
   WorkflowShapes(Rest rest, std::string ledger) : rest_(std::move(rest)), ledger_(ledger) {}
 
+  // What `policy` of the configuration must be: one shape's calls need a person.
+  static Json Policy();
   // Stores the workflows. False where one is refused.
   bool Store();
   // Starts run `i`; asks again, with the same request, until it is stored.
@@ -32,6 +34,8 @@ class WorkflowShapes {
   size_t started() const { return runs_.size(); }
   int decided() const { return decided_; }
   int approved() const { return approved_; }
+  // Of these: calls that the policy wanted allowed.
+  int allowed() const { return allowed_; }
   std::string Unfinished();
 
  private:
@@ -46,6 +50,7 @@ class WorkflowShapes {
   std::map<std::string, Run> runs_;  // by id
   int decided_ = 0;
   int approved_ = 0;
+  int allowed_ = 0;
 };
 
 }  // namespace metamcp::testing

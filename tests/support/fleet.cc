@@ -10,11 +10,12 @@
 namespace metamcp::testing {
 
 Fleet::Fleet(const std::string& database, Json servers,
-             std::vector<std::pair<std::string, std::string>> members)
+             std::vector<std::pair<std::string, std::string>> members, Json more)
     : database_(database) {
-  const Json config = {{"version", 1},
-                       {"mcpServers", std::move(servers)},
-                       {"services", {{"keysFile", dir_.File("keys.json")}}}};
+  Json config = {{"version", 1},
+                 {"mcpServers", std::move(servers)},
+                 {"services", {{"keysFile", dir_.File("keys.json")}}}};
+  config.update(more);
   WriteFile(dir_.File("config.json"), config.dump());
   Command({"cert", "init", "--dir", certs()});
   for (const auto& [name, services] : members) {

@@ -16,9 +16,10 @@ namespace metamcp::testing {
 // configuration and one keys' file, a data folder, an address and a certificate for each.
 class Fleet {
  public:
-  // `members`: name and services, "gateway,connector".
+  // `members`: name and services, "gateway,connector". `more`: further members of the
+  // configuration.
   Fleet(const std::string& database, Json servers,
-        std::vector<std::pair<std::string, std::string>> members);
+        std::vector<std::pair<std::string, std::string>> members, Json more = Json::object());
 
   // In the given order, each when the one before is ready.
   bool StartAll();

@@ -136,6 +136,11 @@ struct Task {
   DurationSpec wait;
   std::vector<EventFilter> events;  // listen
   bool listen_all = false;
+  bool listen_envelope = false;  // takes whole events, not their data
+  // Listens until the list of what it has taken fits this, or these events have come.
+  std::optional<Template> until;
+  std::vector<EventFilter> until_events;
+  bool until_all = false;
   std::string child_namespace, child_name, child_version;
   bool child_await = true;
 };

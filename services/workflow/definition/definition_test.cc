@@ -64,6 +64,15 @@ TEST(Definition, RefusesByName) {
       ProblemsOf(Document("  - a: {call: mcp, with: {method: tools/call, parameters: {name: x},"
                           " transport: {stdio: {command: npx}}}}\n")),
       At("/do/0/a/with/transport/stdio", "inline commands are refused"));
+  EXPECT_THAT(
+      ProblemsOf(Document("  - a: {listen: {to: {one: {with: {type: t}}, until: 'true'}}}\n")),
+      At("/do/0/a/listen/to/until", "belongs to any"));
+  EXPECT_THAT(ProblemsOf(Document("  - a: {listen: {read: half, to: {one: {with: {type: t}}}}}\n")),
+              At("/do/0/a/listen/read", "data, envelope or raw"));
+  EXPECT_THAT(
+      ProblemsOf(Document("  - a:\n      listen: {to: {any: [], until: 'false'}}\n      foreach: "
+                          "{do: [{x: {set: {y: 1}}}]}\n")),
+      At("/do/0/a/foreach", "not supported"));
   EXPECT_THAT(ProblemsOf(StrCat(Document("  - a: {set: {x: 1}}\n"), "schedule: {on: {all: []}}\n")),
               At("/schedule/on/all", "not supported"));
 }

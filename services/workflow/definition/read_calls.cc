@@ -10,6 +10,7 @@
 namespace metamcp::workflow {
 namespace {
 
+constexpr int kQuorumMax = 20;
 constexpr std::string_view kMethods[] = {"GET",   "HEAD",   "POST",   "PUT",
                                          "PATCH", "DELETE", "OPTIONS"};
 
@@ -150,16 +151,21 @@ void Reader::CallHttp(const Json& with, Task* task, const std::string& path) {
   task->http = std::move(http);
 }
 
-// An approval by a person: {title, show, expires, approvers, separate}.
+// An approval by persons: {title, show, expires, approvers, separate, quorum}.
 void Reader::Approval(const Json& with, Task* task) {
   const std::string path = Join(task->path, "with");
-  Only(with, {"title", "show", "expires", "approvers", "separate"}, path);
+  Only(with, {"title", "show", "expires", "approvers", "separate", "quorum"}, path);
   if (with.contains("approvers") && !with["approvers"].is_array() &&
       !with["approvers"].is_string()) {
     Note(Join(path, "approvers"), "must be a list of user:NAME, role:NAME, team:NAME or owner");
   }
   if (with.contains("separate") && !with["separate"].is_boolean()) {
     Note(Join(path, "separate"), "must be true or false");
+  }
+  if (with.contains("quorum")) {
+    const Json& quorum = with["quorum"];
+    const bool fits = quorum.is_number_integer() && quorum >= 1 && quorum <= kQuorumMax;
+    if (!fits) Note(Join(path, "quorum"), StrCat("must be a whole number from 1 to ", kQuorumMax));
   }
   task->kind = TaskKind::kApproval;
   if (with.contains("expires")) task->wait = Duration(with["expires"], Join(path, "expires"));
@@ -193,32 +199,57 @@ EventFilter Reader::Filter(const Json& value, const std::string& path) {
   return out;
 }
 
+bool Reader::Events(const Json& to, const std::string& path, std::vector<EventFilter>* out,
+                    bool* all) {
+  if (to.contains("one")) {
+    out->push_back(Filter(to["one"], Join(path, "one")));
+    return true;
+  }
+  *all = to.contains("all");
+  if (!*all && !to.contains("any")) {
+    Note(path, "needs one, any or all");
+    return false;
+  }
+  const std::string member = *all ? "all" : "any";
+  const Json& list = to[member];
+  if (!list.is_array() || (*all && list.empty())) {
+    Note(Join(path, member), "needs events");
+    return false;
+  }
+  // Any event at all.
+  if (list.empty()) out->emplace_back();
+  for (size_t i = 0; i < list.size(); ++i) {
+    out->push_back(Filter(list[i], Join(Join(path, member), StrCat(i))));
+  }
+  return true;
+}
+
 void Reader::Listen(const Json& value, Task* task) {
   const std::string path = Join(task->path, "listen");
   if (value.contains("foreach")) Note(Join(task->path, "foreach"), "is not supported");
   const Json& body = value["listen"];
   if (!body.is_object()) return Note(path, "must be an object");
-  Only(body, {"to"}, path);
+  Only(body, {"to", "read"}, path);
+  const std::string read = Text(body, "read", path);
+  if (!read.empty() && read != "data" && read != "envelope" && read != "raw") {
+    Note(Join(path, "read"), "must be data, envelope or raw");
+  }
+  task->listen_envelope = read == "envelope" || read == "raw";
   const Json* to = Object(body, "to", path);
   if (to == nullptr) return Note(path, "needs `to`");
   const std::string at = Join(path, "to");
-  Only(*to, {"one", "any", "all"}, at);
-  if (to->contains("one")) {
-    task->events.push_back(Filter((*to)["one"], Join(at, "one")));
-  } else if (to->contains("any") || to->contains("all")) {
-    task->listen_all = to->contains("all");
-    const std::string member = task->listen_all ? "all" : "any";
-    const Json& list = (*to)[member];
-    if (!list.is_array() || (task->listen_all && list.empty())) {
-      return Note(Join(at, member), "needs events");
-    }
-    // Any event at all.
-    if (list.empty()) task->events.emplace_back();
-    for (size_t i = 0; i < list.size(); ++i) {
-      task->events.push_back(Filter(list[i], Join(Join(at, member), StrCat(i))));
-    }
+  Only(*to, {"one", "any", "all", "until"}, at);
+  if (!Events(*to, at, &task->events, &task->listen_all) || !to->contains("until")) return;
+  const std::string until_path = Join(at, "until");
+  const Json& until = (*to)["until"];
+  if (!to->contains("any")) return Note(until_path, "belongs to any");
+  if (until.is_string()) {
+    task->until = CompileExpression(until.get<std::string>());
+  } else if (until.is_object()) {
+    Only(until, {"one", "any", "all"}, until_path);
+    Events(until, until_path, &task->until_events, &task->until_all);
   } else {
-    Note(at, "needs one, any or all");
+    Note(until_path, "must be an expression, or events");
   }
 }
 

@@ -127,6 +127,12 @@ void Collect(const std::vector<Task>& tasks, std::vector<PlacedExpression>* out)
       add("with", task.http->query);
       maybe("with", task.http->body);
     }
+    maybe("listen", task.until);
+    for (const auto* filters : {&task.events, &task.until_events}) {
+      for (const EventFilter& filter : *filters) {
+        for (const auto& [attribute, value] : filter.with) add("listen", value);
+      }
+    }
     Collect(task.tasks, out);
     Collect(task.handler, out);
     Collect(task.compensate, out);

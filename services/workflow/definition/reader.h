@@ -53,6 +53,8 @@ class Reader {
   void Retry(const Json& value, Task* task, const std::string& path);
   void Raise(const Json& value, Task* task);
   void Listen(const Json& value, Task* task);
+  // {one}, {any} or {all}; false where it is none of them. No filter: any event.
+  bool Events(const Json& to, const std::string& path, std::vector<EventFilter>* out, bool* all);
   void Emit(const Json& value, Task* task);
   void Run(const Json& value, Task* task);
   EventFilter Filter(const Json& value, const std::string& path);

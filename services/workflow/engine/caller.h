@@ -37,6 +37,15 @@ struct HttpReply {
   std::string content_type, body;
 };
 
+// An approval that the call chain wants before a call, as it is now.
+struct ApprovalInfo {
+  ApprovalInfo() = default;
+  std::string state;  // as in metamcp.access.v1.Approval
+  std::string item, shown, rule, reason, decided_by;
+  int64_t expires_us = 0;
+  bool separate = false;  // not to be decided by who makes the call
+};
+
 // How steps reach the world. Thread: the io thread.
 class Caller {
  public:
@@ -51,6 +60,15 @@ class Caller {
   virtual Awaitable<absl::StatusOr<ToolResult>> CallTool(const CallContext& ctx, std::string tool,
                                                          std::string arguments,
                                                          std::string idempotency_key) = 0;
+  // An approval of the caller's. Errors: NOT_FOUND; UNAVAILABLE.
+  virtual Awaitable<absl::StatusOr<ApprovalInfo>> LookUpApproval(const CallContext& ctx,
+                                                                 std::string id);
+  // Decides for the principal of `ctx`. Errors: NOT_FOUND, APPROVAL_CLOSED, PERMISSION_DENIED;
+  // UNAVAILABLE.
+  virtual Awaitable<absl::Status> DecideApproval(const CallContext& ctx, std::string id,
+                                                 bool approve);
+  // A denial has been heard: the next call like it asks anew.
+  virtual Awaitable<void> HearDenial(const CallContext& ctx, std::string id);
   // Errors: as HttpClient::Send.
   virtual Awaitable<absl::StatusOr<HttpReply>> CallHttp(const CallContext& ctx, HttpCall call) = 0;
 };

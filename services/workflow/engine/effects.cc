@@ -95,6 +95,8 @@ Awaitable<Outcome> RunTask::RunEffect(const Task& task, std::string path, Frame 
   row.tool = effect.tool;
   row.repeatable = effect.repeatable;
   row.arguments = effect.arguments;
+  const StepRow* question = Find(path + "#consent");
+  const bool asked = question != nullptr && question->state == "waiting";
   if (const StepRow* known = Find(path)) {
     if (known->state == "failed") {
       Outcome out;
@@ -104,7 +106,7 @@ Awaitable<Outcome> RunTask::RunEffect(const Task& task, std::string path, Frame 
     }
     row.attempt = known->attempt + 1;
     const bool in_flight = known->state == "started" || known->state == "unknown";
-    if ((in_flight || known->unsettled) && known->state != "superseded") {
+    if ((in_flight || known->unsettled) && known->state != "superseded" && !asked) {
       if (!known->repeatable && !effect.repeatable) {
         row.key = known->key;
         bool again = false;
@@ -120,7 +122,17 @@ Awaitable<Outcome> RunTask::RunEffect(const Task& task, std::string path, Frame 
       }
     }
   }
+  if (asked) {
+    auto asking = WaitForConsent(task, path, "");
+    Outcome answered = co_await std::move(asking);
+    if (answered.kind != Outcome::kDone) {
+      if (answered.kind == Outcome::kFault) FailAsked(path, answered.error);
+      co_return answered;
+    }
+  }
   row.key = KeyFor(row);
+  // Whether an earlier attempt took effect is unknown, and what is not sent does not tell.
+  const bool unsettled = unsettled_.count(EffectOf(path)) > 0;
   int64_t not_sent_since = 0;
   int unknowns = 0;  // what was not sent does not count against them
   for (int tries = 1;; ++tries) {
@@ -137,22 +149,42 @@ Awaitable<Outcome> RunTask::RunEffect(const Task& task, std::string path, Frame 
       const absl::Status stored = co_await std::move(committing);
       if (!stored.ok()) co_return Stop();
     }
-    bool unknown = false;
-    auto attempting = Attempt(effect, path, row.key, &unknown);
+    AttemptNote note;
+    auto attempting = Attempt(effect, path, row.key, &note);
     Outcome outcome = co_await std::move(attempting);
     // Cut off: its start stays on record, and whatever came of it is not known.
     const auto cut = co_await boost::asio::this_coro::cancellation_state;
     if (cut.cancelled() != boost::asio::cancellation_type::none) co_return Stop();
     row.ended_us = NowMicros();
-    row.unsettled = unknown;
-    const bool not_sent = outcome.kind == Outcome::kFault && outcome.next == "not-sent";
-    outcome.next.clear();
+    const bool unknown = note.unknown;
+    const bool unsent = note.not_sent || !note.approval.empty();
+    row.unsettled = unknown || (unsent && unsettled);
+    if (!note.approval.empty() && !dry()) {
+      row.state = "retried";
+      row.error = outcome.error;
+      Defer(row, "");
+      {
+        const Counted waits_for_a_person(&calls_, -1);
+        auto asking = WaitForConsent(task, path, note.approval);
+        outcome = co_await std::move(asking);
+      }
+      if (outcome.kind == Outcome::kStop) co_return outcome;
+      if (outcome.kind == Outcome::kDone) {
+        ++row.attempt;
+        row.ord = ++ord_;
+        if (const DecisionRow* edit = EditFor(path)) row.arguments = ArgumentsIn(*edit);
+        tries = 0;
+        not_sent_since = 0;
+        continue;
+      }
+    }
     if (not_sent_since == 0) not_sent_since = row.started_us;
     const int64_t patience_us = parts_.retry_pause.count() * kNotSentPauses * 1000;
-    const bool patient = not_sent && row.ended_us - not_sent_since < patience_us;
+    const bool patient = note.not_sent && row.ended_us - not_sent_since < patience_us;
     unknowns += unknown ? 1 : 0;
     if (patient || (unknown && effect.repeatable && unknowns < kAutomaticAttempts)) {
-      row.state = "failed";
+      // Not failed for good: a crash before the next attempt must not end it.
+      row.state = "retried";
       row.error = outcome.error;
       Defer(row, "step.failed");
       ++row.attempt;

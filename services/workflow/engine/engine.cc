@@ -34,6 +34,7 @@ Engine::Engine(boost::asio::any_io_executor executor, db::DbExecutor& database, 
       caller_(caller),
       options_(std::move(options)),
       committer_(executor, database),
+      consents_(executor, database, caller, [this] { LookNow(); }),
       due_(executor),
       changed_(executor),
       loops_(executor),
@@ -49,6 +50,7 @@ void Engine::Start() {
   loops_.Spawn("workflow.claim", ClaimLoop());
   loops_.Spawn("workflow.renew", RenewLoop());
   if (options_.retention.count() > 0) loops_.Spawn("workflow.prune", PruneLoop());
+  consents_.Start();
 }
 
 Awaitable<void> Engine::Stop() {
@@ -56,6 +58,8 @@ Awaitable<void> Engine::Stop() {
   stopping_ = true;
   loops_.CancelAll();
   co_await loops_.Join(std::chrono::seconds(5));
+  auto leaving = consents_.Stop();
+  co_await std::move(leaving);
   // What is under way may finish; what is not repeatable would need a person otherwise.
   const auto drained = running_;
   for (const auto& [id, task] : drained) task->Drain();

@@ -13,6 +13,7 @@
 #include "common/db/executor.h"
 #include "services/workflow/engine/caller.h"
 #include "services/workflow/engine/committer.h"
+#include "services/workflow/engine/consents.h"
 #include "services/workflow/engine/run_task.h"
 #include "services/workflow/jq/jq_worker.h"
 #include "services/workflow/store/sql_store.h"
@@ -63,6 +64,9 @@ class Engine final : public RunHost {
   };
   Awaitable<absl::StatusOr<RunRow>> StartRun(NewRun run);
 
+  // Answers to steps whose call a person must allow.
+  Consents& consents() { return consents_; }
+
   // Runs that this process carries on now.
   size_t running() const { return runs_.running(); }
 
@@ -93,6 +97,7 @@ class Engine final : public RunHost {
   Caller& caller_;
   const EngineOptions options_;
   Committer committer_;
+  Consents consents_;
   Signal due_;
   Signal changed_;
   bool look_ = false;

@@ -67,6 +67,75 @@ class FakeCaller final : public Caller {
     co_return http(call);
   }
 
+  Awaitable<absl::StatusOr<ApprovalInfo>> LookUpApproval(const CallContext&,
+                                                         std::string id) override {
+    ++looks;
+    if (approvals_away) co_return absl::UnavailableError("away");
+    const auto it = approvals.find(id);
+    if (it == approvals.end()) co_return MakeError("NOT_FOUND", "test", id);
+    co_return it->second.info;
+  }
+  Awaitable<absl::Status> DecideApproval(const CallContext& ctx, std::string id,
+                                         bool approve) override {
+    const auto it = approvals.find(id);
+    if (it == approvals.end()) co_return MakeError("NOT_FOUND", "test", id);
+    ApprovalInfo& info = it->second.info;
+    const std::string wanted = approve ? "approved" : "denied";
+    if (info.state == wanted) co_return absl::OkStatus();
+    if (info.state != "waiting") co_return MakeError("APPROVAL_CLOSED", "test", info.state);
+    info.state = wanted;
+    info.decided_by = ctx.principal ? ctx.principal->subject : std::string();
+    co_return absl::OkStatus();
+  }
+  Awaitable<void> HearDenial(const CallContext&, std::string id) override {
+    if (approvals.count(id) > 0 && approvals[id].info.state == "denied") {
+      approvals[id].info.state = "closed";
+    }
+    co_return;
+  }
+  // A tool that a person must allow, as the call chain does it: for one call with these arguments.
+  Handler Asking(Handler then) {
+    return [this, then](const Call& call) -> absl::StatusOr<ToolResult> {
+      const std::string digest = call.tool + call.arguments;
+      for (auto& [id, approval] : approvals) {
+        ApprovalInfo& info = approval.info;
+        if (approval.digest != digest) continue;
+        if (info.state == "approved") {
+          info.state = "used";
+          ++allowed;
+          return then(call);
+        }
+        if (info.state == "denied") {
+          info.state = "closed";
+          return MakeError("CONSENT_DENIED", "policy", "a person denied this call");
+        }
+        if (info.state == "waiting") return Required(id);
+      }
+      const std::string id = StrCat("approval-", approvals.size() + 1);
+      Approval& made = approvals[id];
+      made.digest = digest;
+      made.info.state = "waiting";
+      made.info.item = call.tool;
+      made.info.shown = call.arguments;
+      made.info.rule = "ask";
+      made.info.reason = "Files are precious.";
+      made.info.expires_us = NowMicros() + approval_us;
+      return Required(id);
+    };
+  }
+  static absl::Status Required(const std::string& id) {
+    return MakeError("CONSENT_REQUIRED", "policy", "a person must allow it", {{"approval", id}});
+  }
+
+  struct Approval {
+    ApprovalInfo info;
+    std::string digest;
+  };
+  std::map<std::string, Approval> approvals;  // by id
+  int64_t approval_us = 600'000'000;
+  bool approvals_away = false;
+  int looks = 0, allowed = 0;
+
   size_t Count(const std::string& tool) const {
     size_t n = 0;
     for (const Call& call : calls) n += call.tool == tool ? 1 : 0;

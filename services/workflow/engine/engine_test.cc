@@ -295,6 +295,35 @@ TEST_P(EngineTest, EventsReachListeners) {
   EXPECT_EQ(engine->WaitForEnd(id).output, R"([{"n":4}])");
 }
 
+TEST_P(EngineTest, ListensUntilAnExpressionOrAnEventEndsIt) {
+  const auto emit = [&](const std::string& type, int n) {
+    const std::string name = "e" + std::to_string(n) + type.substr(2);
+    const RunRow run = engine->Run(
+        Document(name.c_str(), StrCat("  - e: {emit: {event: {with: {source: x, type: ", type,
+                                      ", data: {n: ", n, "}}}}}\n")));
+    EXPECT_EQ(run.state, "completed") << run.error;
+  };
+  const std::string counts = engine->Start(engine->Store(Document(
+      "c",
+      "  - l: {listen: {to: {any: [{with: {type: t.beat}}], until: '(. | length) >= 3'}}}\n")));
+  const std::string leaves = engine->Start(engine->Store(
+      Document("u",
+               "  - l: {listen: {read: envelope, to: {any: [{with: {type: t.beat}}], until: {one: "
+               "{with: {type: t.gone}}}}}, output: {as: 'map([.type, .data.n])'}}\n")));
+  engine->WaitForState(counts, {"waiting"});
+  engine->WaitForState(leaves, {"waiting"});
+  emit("t.beat", 1);
+  emit("t.other", 2);
+  // What was heard before a crash counts.
+  engine->Restart();
+  emit("t.beat", 3);
+  EXPECT_EQ(engine->Get(counts).state, "waiting");
+  emit("t.gone", 4);
+  EXPECT_EQ(engine->WaitForEnd(leaves).output, R"([["t.beat",1],["t.beat",3]])");
+  emit("t.beat", 5);
+  EXPECT_EQ(engine->WaitForEnd(counts).output, R"([{"n":1},{"n":3},{"n":5}])");
+}
+
 TEST_P(EngineTest, ARunOfAnotherWorkflow) {
   engine->Store(Document("child", "  - s: {set: {twice: '${ .n * 2 }'}}\n"));
   const RunRow run = engine->Run(

@@ -30,6 +30,14 @@ bool EffectUnknown(const absl::Status& status) {
          info->reason == "UPSTREAM_TIMEOUT";
 }
 
+// The approval that a person must give first; empty where the call failed otherwise.
+std::string ApprovalIn(const absl::Status& status) {
+  const auto info = GetErrorInfo(status);
+  if (!info || info->reason != "CONSENT_REQUIRED") return "";
+  const auto approval = info->metadata.find("approval");
+  return approval == info->metadata.end() ? std::string() : approval->second;
+}
+
 // Nothing was sent, and it may work shortly.
 bool NotSent(const absl::Status& status) {
   const auto info = GetErrorInfo(status);
@@ -186,19 +194,19 @@ Awaitable<Outcome> RunTask::DoHttp(const Task& task, std::string path, Frame fra
   co_return co_await std::move(running);
 }
 
-// One call. `unknown`: nobody knows whether it took effect.
+// One call.
 Awaitable<Outcome> RunTask::Attempt(const Effect& effect, std::string path, std::string key,
-                                    bool* unknown) {
+                                    AttemptNote* note) {
   Outcome out;
   const CallContext ctx = Context();
   if (!effect.http) {
     auto calling = parts_.caller.CallTool(ctx, effect.tool, effect.arguments, key);
     auto result = co_await std::move(calling);
     if (!result.ok()) {
-      *unknown = EffectUnknown(result.status());
-      out = FaultOf(result.status(), path);
-      if (NotSent(result.status())) out.next = "not-sent";
-      co_return out;
+      note->unknown = EffectUnknown(result.status());
+      note->not_sent = NotSent(result.status());
+      note->approval = ApprovalIn(result.status());
+      co_return FaultOf(result.status(), path);
     }
     if (result->is_error) {
       co_return Fault("runtime", 500, "The tool failed", TextsOf(result->result), path);
@@ -211,10 +219,9 @@ Awaitable<Outcome> RunTask::Attempt(const Effect& effect, std::string path, std:
   auto calling = parts_.caller.CallHttp(ctx, call);
   auto reply = co_await std::move(calling);
   if (!reply.ok()) {
-    *unknown = EffectUnknown(reply.status());
-    out = FaultOf(reply.status(), path);
-    if (NotSent(reply.status())) out.next = "not-sent";
-    co_return out;
+    note->unknown = EffectUnknown(reply.status());
+    note->not_sent = NotSent(reply.status());
+    co_return FaultOf(reply.status(), path);
   }
   if (reply->status < 200 || reply->status > 299) {
     co_return Fault("communication", reply->status, StrCat("HTTP status ", reply->status),

@@ -202,8 +202,14 @@ class RunTask {
     HttpCall request;
     std::string output;  // of http: content, response or raw
   };
+  // What else is known of an attempt that failed.
+  struct AttemptNote {
+    bool unknown = false;   // nobody knows whether it took effect
+    bool not_sent = false;  // nothing was sent, and it may work shortly
+    std::string approval;   // nothing was sent: a person must allow it, by this approval
+  };
   Awaitable<Outcome> Attempt(const Effect& effect, std::string path, std::string key,
-                             bool* unknown);
+                             AttemptNote* note);
 
   // effects.cc
   // Runs an effect once, with its start on record where it may not be repeated.
@@ -230,8 +236,17 @@ class RunTask {
   Awaitable<Outcome> DoApproval(const Task& task, std::string path, Frame frame);
   Awaitable<Outcome> DoRun(const Task& task, std::string path, Frame frame);
 
+  // interpret_consent.cc
+  // Waits until a person has decided whether the step's call may be made. Done: it may be tried
+  // again.
+  Awaitable<Outcome> WaitForConsent(const Task& task, std::string path, std::string approval);
+  void FailAsked(const std::string& path, const std::string& error);
+
   // interpret_events.cc
   class Listening;
+  struct Heard;
+  Awaitable<absl::StatusOr<bool>> Hear(const Task& task, std::string path, const Frame& frame,
+                                       std::string event, Heard* heard);
   Awaitable<Outcome> DoEmit(const Task& task, std::string path, Frame frame);
   Awaitable<Outcome> DoListen(const Task& task, std::string path, Frame frame);
   Awaitable<absl::StatusOr<bool>> Matches(const EventFilter& filter, const Task* task,

@@ -137,7 +137,7 @@ Awaitable<absl::StatusOr<bool>> WorkflowProvider::LookOnce(const CallContext& ct
   const std::string starter = PrincipalOf(now->run)->subject;
   for (OpenApproval& approval : OpenApprovals(now->steps, now->decisions)) {
     const bool may =
-        ctx.principal != nullptr &&
+        ctx.principal != nullptr && !HasApproved(approval, ctx.principal->subject) &&
         MayApprove(*ctx.principal, starter, following.sharing, ReadApprovers(approval.detail));
     if (may && mine.size() < kAskedMax) mine.push_back(std::move(approval));
   }

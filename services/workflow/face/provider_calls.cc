@@ -177,21 +177,25 @@ Awaitable<absl::StatusOr<bool>> WorkflowProvider::TakeAnswers(const CallContext&
                                                               const Following& following,
                                                               const std::string& responses) {
   if (responses.empty()) co_return false;
-  std::function<absl::StatusOr<bool>(db::Database&)> op =
+  struct Taken {
+    bool put_off = false;
+    std::vector<DecisionRow> consents;  // answers to these go through the approval
+  };
+  std::function<absl::StatusOr<Taken>(db::Database&)> op =
       [who = ctx.principal, tenant = ctx.tenant(), following,
-       responses](db::Database& database) -> absl::StatusOr<bool> {
+       responses](db::Database& database) -> absl::StatusOr<Taken> {
     SqlStore store(database);
     METAMCP_ASSIGN_OR_RETURN(const RunRow run, store.RunHead(tenant, following.run_id));
     METAMCP_ASSIGN_OR_RETURN(const auto steps, store.Pending(run.id));
     METAMCP_ASSIGN_OR_RETURN(const auto decisions, store.Decisions(run.id));
     const std::string starter = PrincipalOf(run)->subject;
-    bool put_off = false;
+    Taken out;
     for (const OpenApproval& approval : OpenApprovals(steps, decisions)) {
       std::string comment;
       const ApprovalAnswer answer = ReadAnswer(responses, approval.key(), &comment);
       if (answer == ApprovalAnswer::kNone) continue;
       if (answer == ApprovalAnswer::kDismissed) {
-        put_off = true;
+        out.put_off = true;
         continue;
       }
       if (!MayApprove(*who, starter, following.sharing, ReadApprovers(approval.detail))) {
@@ -207,17 +211,28 @@ Awaitable<absl::StatusOr<bool>> WorkflowProvider::TakeAnswers(const CallContext&
       row.path = approval.path;
       row.attempt = approval.attempt;
       row.decision = std::move(decision).Build();
+      if (approval.kind == "consent") {
+        out.consents.push_back(std::move(row));
+        continue;
+      }
       const absl::Status stored = store.Decide(tenant, run.id, row, who->subject, NowMicros());
       // Somebody else was first; theirs counts.
       const auto info = GetErrorInfo(stored);
       if (!stored.ok() && !(info && info->reason == "RUN_STATE")) return stored;
     }
-    return put_off;
+    return out;
   };
-  auto taking = database_.Run<bool>(ctx, std::move(op));
+  auto taking = database_.Run<Taken>(ctx, std::move(op));
   const auto taken = co_await std::move(taking);
   engine_.LookNow();
-  co_return taken;
+  if (!taken.ok()) co_return taken.status();
+  for (const DecisionRow& answer : taken->consents) {
+    auto deciding = engine_.consents().Decide(ctx, following.run_id, answer);
+    const absl::Status decided = co_await std::move(deciding);
+    const auto info = GetErrorInfo(decided);
+    if (!decided.ok() && !(info && info->reason == "APPROVAL_CLOSED")) co_return decided;
+  }
+  co_return taken->put_off;
 }
 
 }  // namespace metamcp::workflow

@@ -29,7 +29,7 @@ Awaitable<absl::StatusOr<std::string>> WorkflowProvider::TaskOf(const CallContex
   const std::string starter = PrincipalOf(now->run)->subject;
   for (OpenApproval& approval : OpenApprovals(now->steps, now->decisions)) {
     const bool may =
-        ctx.principal != nullptr &&
+        ctx.principal != nullptr && !HasApproved(approval, ctx.principal->subject) &&
         MayApprove(*ctx.principal, starter, following.sharing, ReadApprovers(approval.detail));
     if (may) mine.push_back(std::move(approval));
   }

@@ -67,15 +67,25 @@ std::string Message(const RunRow& run, const OpenApproval& approval) {
   const auto detail = json::ParseOrderedJson(approval.detail);
   std::string title;
   std::string shown;
+  std::string rule;
   if (detail.ok() && detail->is_object()) {
     title = Text(*detail, "title");
     if (const auto it = detail->find("show"); it != detail->end()) {
       shown = it->is_string() ? it->get<std::string>() : json::DumpJson(*it);
     }
+    if (const auto it = detail->find("quorum"); it != detail->end() && *it != 1) {
+      rule = StrCat("\n\n", json::DumpJson(*it),
+                    " persons must approve; so far: ", approval.approved_by.size());
+    }
+    if (approval.kind == "consent") {
+      const std::string reason = Text(*detail, "reason");
+      rule = StrCat("\n\nThe rule \"", Text(*detail, "rule"), "\" asks",
+                    reason.empty() ? "." : ": ", reason);
+    }
   }
   std::string out = title.empty() ? StrCat("Approve a step of ", run.name, "?") : title;
   if (!shown.empty()) out += StrCat("\n\n", shown.substr(0, 8000));
-  return out + StrCat("\n\n(workflow ", run.name, ", run ", run.id, ")");
+  return out + rule + StrCat("\n\n(workflow ", run.name, ", run ", run.id, ")");
 }
 
 }  // namespace
@@ -84,11 +94,26 @@ std::string OpenApproval::key() const {
   return StrCat("approval-", Sha256Hex(StrCat(path, "\n", attempt)).substr(0, 12));
 }
 
+std::string OpenApproval::shown() const {
+  const auto object = json::ScanObject(detail);
+  if (approved_by.empty() || !object.ok()) return detail;
+  std::vector<std::string> names;
+  for (const std::string& name : approved_by) names.push_back(json::JsonQuote(name));
+  json::Splicer splicer(*object);
+  splicer.Set("approvedBy", json::JoinArray(names));
+  return splicer.Build();
+}
+
+bool HasApproved(const OpenApproval& approval, std::string_view subject) {
+  return std::find(approval.approved_by.begin(), approval.approved_by.end(), subject) !=
+         approval.approved_by.end();
+}
+
 std::vector<OpenApproval> OpenApprovals(const std::vector<StepRow>& steps,
                                         const std::vector<DecisionRow>& decisions) {
   std::vector<OpenApproval> out;
   for (const StepRow& step : steps) {
-    if (step.kind != "approval" || step.state != "waiting") continue;
+    if (!WantsApproval(step) || step.state != "waiting") continue;
     const bool answered =
         std::any_of(decisions.begin(), decisions.end(), [&step](const DecisionRow& decision) {
           return decision.path == step.path && decision.attempt == step.attempt;
@@ -97,7 +122,14 @@ std::vector<OpenApproval> OpenApprovals(const std::vector<StepRow>& steps,
     OpenApproval one;
     one.path = step.path;
     one.attempt = step.attempt;
+    one.kind = step.kind;
     one.detail = step.detail;
+    const std::string votes = step.path + kVoteMark;
+    for (const DecisionRow& decision : decisions) {
+      if (decision.attempt == step.attempt && decision.path.starts_with(votes)) {
+        one.approved_by.push_back(decision.path.substr(votes.size()));
+      }
+    }
     out.push_back(std::move(one));
   }
   return out;

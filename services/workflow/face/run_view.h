@@ -13,10 +13,16 @@ namespace metamcp::workflow {
 struct OpenApproval {
   std::string path;  // of the step's record, as decisions name it
   int64_t attempt = 0;
-  std::string detail;  // what is shown, as stored
+  std::string kind;                      // approval or consent
+  std::string detail;                    // what is shown, as stored
+  std::vector<std::string> approved_by;  // so far, where several must approve
   // Names it towards clients: the same each time it is asked.
   std::string key() const;
+  // Its detail with who has approved.
+  std::string shown() const;
 };
+// Whether `subject` has given his answer to it.
+bool HasApproved(const OpenApproval& approval, std::string_view subject);
 
 // The approvals among `steps` that nobody in `decisions` has answered.
 std::vector<OpenApproval> OpenApprovals(const std::vector<StepRow>& steps,

@@ -143,17 +143,18 @@ Awaitable<absl::StatusOr<v1::GetRunResponse>> SharedWorkflowService::GetRun(
   auto response = co_await std::move(getting);
   if (!response.ok()) co_return response;
   for (v1::Pending& pending : *response->mutable_run()->mutable_pending()) {
-    if (pending.kind() != "approval") {
+    if (pending.kind() == "decision") {
       pending.set_may_decide(MayHandleRun(who, found->starter, found->sharing) &&
                              auth::HasRole(who, "operator"));
       continue;
     }
     for (const OpenApproval& approval : open) {
-      if (approval.path != StrCat(pending.path(), "#approval")) continue;
+      if (approval.path != StrCat(pending.path(), "#", approval.kind)) continue;
       for (const std::string& name : ReadApprovers(approval.detail).who) {
         pending.add_approvers(name);
       }
-      pending.set_may_decide(may_approve(approval));
+      pending.set_detail(approval.shown());
+      pending.set_may_decide(may_approve(approval) && !HasApproved(approval, who.subject));
     }
   }
   co_return response;
@@ -218,9 +219,9 @@ Awaitable<absl::StatusOr<v1::DecideRunResponse>> SharedWorkflowService::DecideRu
     if (!auth::HasRole(who, "operator")) co_return NeedsOperator();
   }
   for (const StepRow& step : found->steps) {
-    if (!approval || step.kind != "approval" || step.state != "waiting") continue;
+    if (!approval || !WantsApproval(step) || step.state != "waiting") continue;
     const bool meant = request.path().empty() || step.path == request.path() ||
-                       step.path == StrCat(request.path(), "#approval");
+                       step.path == StrCat(request.path(), "#", step.kind);
     if (!meant || MayApprove(who, found->starter, found->sharing, ReadApprovers(step.detail))) {
       continue;
     }

@@ -88,7 +88,7 @@ std::string WebhookPayload(const RunRow& run, const std::string& state, int64_t 
   if (!run.error.empty() && run.error.size() <= kOutputMax) data.Add("error", run.error);
   std::vector<std::string> pending;
   for (const StepRow& step : steps) {
-    const bool asks = step.kind == "approval" || step.kind == "decision";
+    const bool asks = WantsApproval(step) || step.kind == "decision";
     if (!asks || step.state != "waiting" || step.detail.empty()) continue;
     json::ObjectWriter one;
     one.AddString("path", step.path.substr(0, step.path.rfind('#')));

@@ -89,6 +89,12 @@ struct StepRow {
   int64_t ended_us = 0;
 };
 
+// Whether it waits, or waited, for somebody to approve or deny: what the definition asks
+// (approval), or the policy about the step's call (consent).
+inline bool WantsApproval(const StepRow& step) {
+  return step.kind == "approval" || step.kind == "consent";
+}
+
 struct StepKey {
   std::string path;
   int64_t attempt = 1;
@@ -119,6 +125,9 @@ struct RunCommit {
   int64_t seen_wake = 0;          // with release: at once, where others changed something since
   bool ended = false;
 };
+
+// Where several must approve: what stands between a decision's path and who has approved.
+inline constexpr char kVoteMark[] = "#vote:";
 
 struct DecisionRow {
   std::string path;

@@ -5,6 +5,7 @@
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "common/json/scan.h"
 #include "services/workflow/store/rows.h"
 
 namespace metamcp::workflow {
@@ -16,6 +17,55 @@ using db::Transaction;
 
 absl::Status InState(const RunRow& run, std::string_view what) {
   return MakeError("RUN_STATE", "workflow", StrCat("the run is ", run.state, what));
+}
+
+// How many different persons must approve what waits there.
+absl::StatusOr<int64_t> QuorumOf(Transaction& tx, const std::string& run_id,
+                                 const DecisionRow& decision) {
+  METAMCP_ASSIGN_OR_RETURN(
+      const Rows rows,
+      tx.Query("SELECT detail FROM workflow_steps WHERE run_id = :run_id AND path = :path AND "
+               "attempt = :attempt",
+               {{"run_id", run_id}, {"path", decision.path}, {"attempt", decision.attempt}}));
+  if (rows.empty()) return 1;
+  METAMCP_ASSIGN_OR_RETURN(const std::string stored, rows[0].Get<std::string>("detail"));
+  METAMCP_ASSIGN_OR_RETURN(const std::string detail, LoadValue(tx, run_id, stored));
+  const auto object = json::ScanObject(detail);
+  if (!object.ok() || !object->Has("quorum")) return 1;
+  return json::RawInt64(object->Raw("quorum")).value_or(1);
+}
+
+// Notes an approval of one where several must approve. Whether it decides: the last of them does,
+// and any denial.
+absl::StatusOr<bool> Vote(Transaction& tx, const RunRow& run, const DecisionRow& decision,
+                          const std::string& by, int64_t now_us) {
+  const auto object = json::ScanObject(decision.decision);
+  if (!object.ok() || object->String("action") != "approve") return true;
+  METAMCP_ASSIGN_OR_RETURN(const int64_t quorum, QuorumOf(tx, run.id, decision));
+  if (quorum <= 1) return true;
+  const std::string votes = decision.path + kVoteMark;
+  const Params mine = {{"run_id", run.id}, {"path", votes + by}, {"attempt", decision.attempt}};
+  METAMCP_ASSIGN_OR_RETURN(const Rows known,
+                           tx.Query("SELECT path FROM workflow_decisions WHERE run_id = :run_id "
+                                    "AND path = :path AND attempt = :attempt",
+                                    mine));
+  if (!known.empty()) return InState(run, "; you have approved this, and others must, too");
+  METAMCP_RETURN_IF_ERROR(
+      tx.Upsert("workflow_decisions", mine,
+                {{"decision", decision.decision}, {"decided_us", now_us}, {"decided_by", by}}));
+  // From the mark to what sorts behind all names.
+  std::string behind = votes;
+  ++behind.back();
+  METAMCP_ASSIGN_OR_RETURN(
+      const db::Row row,
+      tx.QueryOne("SELECT COUNT(*) AS n FROM workflow_decisions WHERE run_id = :run_id AND path > "
+                  ":votes AND path < :behind AND attempt = :attempt",
+                  {{"run_id", run.id},
+                   {"votes", votes},
+                   {"behind", behind},
+                   {"attempt", decision.attempt}}));
+  METAMCP_ASSIGN_OR_RETURN(const int64_t given, row.Get<int64_t>("n"));
+  return given >= quorum;
 }
 
 }  // namespace
@@ -52,6 +102,15 @@ absl::Status SqlStore::Decide(const std::string& tenant, const std::string& run_
                                    "path = :path AND attempt = :attempt",
                                    key));
     if (!known.empty()) return InState(run, "; this has been answered");
+    METAMCP_ASSIGN_OR_RETURN(const bool enough, Vote(tx, run, decision, by, now_us));
+    if (!enough) {
+      EventRow event;
+      event.time_us = now_us;
+      event.type = "step.voted";
+      event.path = decision.path;
+      event.data = decision.decision;
+      return AddOutsideEvent(tx, run_id, std::move(event));
+    }
     METAMCP_RETURN_IF_ERROR(
         tx.Upsert("workflow_decisions", key,
                   {{"decision", decision.decision}, {"decided_us", now_us}, {"decided_by", by}}));

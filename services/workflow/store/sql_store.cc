@@ -217,7 +217,7 @@ absl::StatusOr<std::vector<StepRow>> SqlStore::Pending(const std::string& run_id
     METAMCP_ASSIGN_OR_RETURN(
         const Rows rows,
         tx.Query("SELECT * FROM workflow_steps WHERE run_id = :id AND state = 'waiting' AND kind "
-                 "IN ('approval', 'decision') ORDER BY ord LIMIT 1000",
+                 "IN ('approval', 'consent', 'decision') ORDER BY ord LIMIT 1000",
                  {{"id", run_id}}));
     return ReadSteps(rows);
   });

@@ -105,11 +105,22 @@ class SqlStore {
   absl::Status EditArguments(const std::string& tenant, const std::string& id,
                              const std::string& path, const std::string& decision,
                              const std::string& by, int64_t now_us);
-  // Stores an answer and makes the run due. Errors: NOT_FOUND nothing waits there; RUN_STATE it is
-  // answered.
+  // Stores an answer and makes the run due. Where several must approve, the last of them decides,
+  // and any denial; `by` counts once. Errors: NOT_FOUND no such run; RUN_STATE it is answered.
   absl::Status Decide(const std::string& tenant, const std::string& run_id,
                       const DecisionRow& decision, const std::string& by, int64_t now_us);
   absl::StatusOr<std::vector<DecisionRow>> Decisions(const std::string& run_id);
+  // Steps that wait for an approval of the policy and have no answer yet, of at most `runs_max`
+  // runs behind the run `after`.
+  struct Consent {
+    RunRow run;  // its values may be references
+    StepRow question;
+  };
+  struct Consents {
+    std::vector<Consent> waiting;
+    std::string next;  // what the next page is behind; empty at the end
+  };
+  absl::StatusOr<Consents> WaitingConsents(const std::string& after, int64_t runs_max);
 
   // Of runs that were created from `since_us` on, without dry ones.
   absl::StatusOr<RunFigures> Figures(const std::string& tenant, const std::string& name_space,

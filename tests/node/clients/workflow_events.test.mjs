@@ -163,6 +163,23 @@ suite('signed events from outside', () => {
     assert.equal((await send(body, { key: other })).status, 401);
     const old = Math.floor(Date.now() / 1000) - 400;
     assert.equal((await send(body, { at: old })).status, 401);
+    assert.equal((await send(body, { at: old + 800 })).status, 401, 'a clock that is ahead');
+    // A message that was heard on its way, altered or at another time.
+    const at = Math.floor(Date.now() / 1000);
+    const signature = sign(secret, 'm-heard', at, body);
+    const replayed = (more, altered = body) =>
+      fetch(gateway.at(`/api/v1/workflows/hooks/${hook.id}`), {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json', 'webhook-id': 'm-heard', 'webhook-timestamp': String(at),
+          'webhook-signature': signature, ...more,
+        },
+        body: altered,
+      });
+    assert.equal((await replayed({}, '{"order":8}')).status, 401);
+    assert.equal((await replayed({ 'webhook-timestamp': String(at + 1) })).status, 401);
+    assert.equal((await replayed({ 'webhook-id': 'm-other' })).status, 401);
+    assert.equal((await replayed({ 'webhook-signature': '' })).status, 401);
     assert.equal((await send('not json')).status, 400);
     const nobody = await fetch(gateway.at('/api/v1/workflows/hooks/none'), { method: 'POST' });
     assert.equal(nobody.status, 404);
