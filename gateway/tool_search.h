@@ -24,7 +24,8 @@ class ToolSearch final : public BuiltinTools {
                                                 std::string arguments);
   Awaitable<absl::StatusOr<std::string>> Describe(const CallContext& ctx, const ServerView& view,
                                                   std::string arguments);
-  Awaitable<absl::StatusOr<std::string>> Suggest(const CallContext& ctx, std::string arguments);
+  Awaitable<absl::StatusOr<std::string>> Suggest(const CallContext& ctx, const ServerView& view,
+                                                 std::string arguments);
 
   catalog::v1::CatalogService& catalog_;
   ai::v1::AiService* ai_;
