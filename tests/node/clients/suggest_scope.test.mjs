@@ -161,6 +161,7 @@ describe('suggestions for one caller', { skip: shape === 'processes' && 'the ai 
       found = await post('ann', 'suggestions:history', {});
       if (!found.chains?.length) await sleep(100);
     }
+    assert.equal(found.status, 200, JSON.stringify(found));
     const [chain] = found.chains;
     assert.deepEqual(chain.tools, ['everything.echo', 'everything.get-sum']);
     assert.equal(Number(chain.occurrences), 3);
