@@ -14,7 +14,8 @@ namespace metamcp::cli {
 namespace {
 
 struct AiOptions {
-  int64_t days = 0;
+  int64_t days = 0, limit = 0, rating = 0;
+  std::string suggestion, comment;
   EvalOptions eval;
 };
 
@@ -73,6 +74,41 @@ absl::Status Quality(CommandContext& ctx, const AiOptions& o) {
   return absl::OkStatus();
 }
 
+absl::Status Feedback(CommandContext& ctx, const AiOptions& o) {
+  METAMCP_ASSIGN_OR_RETURN(
+      const nlohmann::json reply,
+      CallJson(ctx, RestRequest("GET", ApiPath({"ai", "feedback"},
+                                               {{"suggestion", o.suggestion},
+                                                {"limit", o.limit > 0 ? StrCat(o.limit) : ""}}))));
+  if (ctx.json()) {
+    ctx.PrintJson(json::DumpJson(reply));
+    return absl::OkStatus();
+  }
+  Table table({"WHEN", "WHO", "SAID", "RATING", "MADE BY", "TASK", "COMMENT"});
+  for (const nlohmann::json& one : ArrayOf(reply, "feedback")) {
+    const int64_t rating = NumberOf(one, "rating");
+    table.Row({TimeText(NumberOf(one, "createdUs")), OneLine(TextOf(one, "subject")),
+               TextOf(one, "kind"), rating > 0 ? StrCat(rating) : "", TextOf(one, "madeBy"),
+               Shorten(OneLine(TextOf(one, "task")), 50),
+               Shorten(OneLine(TextOf(one, "comment")), 60)});
+  }
+  ctx.PrintTable(table, "Nobody said anything of suggestions.");
+  return absl::OkStatus();
+}
+
+absl::Status Rate(CommandContext& ctx, const AiOptions& o) {
+  if (o.rating == 0) return UsageError("how good was it?", "Add --rating 1 to 5.");
+  nlohmann::json body;
+  body["kind"] = "rated";
+  body["rating"] = o.rating;
+  body["comment"] = o.comment;
+  const RestRequest request("POST", ApiPath({"suggestions", o.suggestion, "feedback"}),
+                            json::DumpJson(body));
+  METAMCP_RETURN_IF_ERROR(CallJson(ctx, request).status());
+  ctx.Say("Thank you; it is kept.");
+  return absl::OkStatus();
+}
+
 absl::Status Eval(CommandContext& ctx, AiOptions o) {
   o.eval.config_path = ctx.GivenConfig();
   o.eval.data_dir = ctx.DataDir();
@@ -103,6 +139,19 @@ void AddAiCommands(Command& root) {
   quality.Example("meta-mcp ai quality --output json");
   quality.Integer("--days", &o->days, 1, 3650, "days back (default 30)");
   quality.Run([&ctx, o] { return Quality(ctx, *o); });
+
+  Command feedback = group.Sub("feedback", "Shows what people said of suggestions");
+  feedback.Example("meta-mcp ai feedback --limit 20");
+  feedback.Option("--suggestion", &o->suggestion, "only of this one", "ID")
+      .Integer("--limit", &o->limit, 1, 1000, "so many at most (default 100)");
+  feedback.Run([&ctx, o] { return Feedback(ctx, *o); });
+
+  Command rate = group.Sub("rate", "Says how good a suggestion was");
+  rate.Example("meta-mcp ai rate 01980f9e-4a1b-7cc2-9d3e-5f60718293a4 --rating 4");
+  rate.Argument("ID", &o->suggestion, "as --output json of suggest shows it")
+      .Integer("--rating", &o->rating, 1, 5, "1 (useless) to 5 (just what was wanted)")
+      .Option("--comment", &o->comment, "why", "TEXT");
+  rate.Run([&ctx, o] { return Rate(ctx, *o); });
 
   Command eval = group.Sub("eval", "Measures suggestions on tasks with gold plans");
   eval.Example("meta-mcp ai eval tests/data/ai")

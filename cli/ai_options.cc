@@ -43,6 +43,7 @@ ai::AppOptions ToAiOptions(const config::AiConfig& config) {
   out.breaker_failures = config.breaker.failures;
   out.breaker_open = std::chrono::milliseconds(config.breaker.open_ms);
   out.cache_entries = static_cast<size_t>(config.cache_entries);
+  out.history = config.history;
   out.cache_lifetime = std::chrono::milliseconds(config.cache_ttl_ms);
   return out;
 }

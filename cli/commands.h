@@ -23,6 +23,7 @@ void AddRunCommands(Command& group);
 void AddRunAgainCommands(Command& group);
 void AddWorkflowShareCommands(Command& group);
 void AddWorkflowTemplateCommands(Command& group);
+void AddWorkflowImportCommand(Command& workflow);
 void AddWorkflowEventCommands(Command& group);
 void AddAuditCommands(Command& root);
 // The part of it that proves.

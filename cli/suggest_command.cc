@@ -15,11 +15,13 @@ namespace metamcp::cli {
 namespace {
 
 struct SuggestOptions {
-  std::string task, save, input;
+  std::string task, save, input, server, subject;
   std::vector<std::string> refine, choose;
+  int64_t days = 0, occurrences = 0, pick = 0;
   bool run = false;
   bool yes = false;
   bool without_model = false;
+  bool history = false;
 };
 
 absl::StatusOr<nlohmann::json> Ask(CommandContext& ctx, const SuggestOptions& o) {
@@ -27,6 +29,7 @@ absl::StatusOr<nlohmann::json> Ask(CommandContext& ctx, const SuggestOptions& o)
   body["task"] = o.task;
   body["refinements"] = o.refine;
   body["name"] = o.save;
+  if (!o.server.empty()) body["virtualServer"] = o.server;
   body["withoutModel"] = o.without_model;
   body["choices"] = nlohmann::json::object();
   for (const std::string& choice : o.choose) {
@@ -45,18 +48,22 @@ std::string Percent(const nlohmann::json& object, const char* key) {
   return StrCat(static_cast<int>(it->get<double>() * 100 + 0.5), " %");
 }
 
-std::string Tools(const nlohmann::json& list) {
+// As clients of the virtual server see it, where one was named.
+std::string ToolOf(const SuggestOptions& o, const nlohmann::json& one) {
+  const std::string exposed = TextOf(one, "exposed");
+  return OneLine(o.server.empty() || exposed.empty() ? TextOf(one, "tool") : exposed);
+}
+
+std::string Tools(const SuggestOptions& o, const nlohmann::json& list) {
   std::string out;
-  for (const nlohmann::json& one : list) {
-    out += StrCat(out.empty() ? "" : ", ", OneLine(TextOf(one, "tool")));
-  }
+  for (const nlohmann::json& one : list) out += StrCat(out.empty() ? "" : ", ", ToolOf(o, one));
   return out;
 }
 
-void PrintSteps(CommandContext& ctx, const nlohmann::json& reply) {
+void PrintSteps(CommandContext& ctx, const SuggestOptions& o, const nlohmann::json& reply) {
   Table table({"STEP", "TOOL", "EFFECT", "SURE", "FOR"});
   for (const nlohmann::json& step : ArrayOf(reply, "steps")) {
-    const std::string tool = TextOf(step, "tool");
+    const std::string tool = ToolOf(o, step);
     table.Row({TextOf(step, "id"), tool.empty() ? "(a model)" : tool, TextOf(step, "effect"),
                Percent(step, "confidence"), Shorten(OneLine(TextOf(step, "title")), 60)});
   }
@@ -71,19 +78,18 @@ void PrintSteps(CommandContext& ctx, const nlohmann::json& reply) {
       const std::string text = it->is_string() ? it->get<std::string>() : json::DumpJson(*it);
       *ctx.out << "  " << OneLine(it.key()) << ": " << Shorten(OneLine(text), 100) << "\n";
     }
-    const std::string others = Tools(ArrayOf(step, "alternatives"));
+    const std::string others = Tools(o, ArrayOf(step, "alternatives"));
     if (!others.empty()) *ctx.out << "  or: " << others << "\n";
   }
 }
 
 // What happens when it runs, as the tools say of themselves.
-void PrintEffects(CommandContext& ctx, const nlohmann::json& reply) {
+void PrintEffects(CommandContext& ctx, const SuggestOptions& o, const nlohmann::json& reply) {
   std::string changes;
   for (const nlohmann::json& step : ArrayOf(reply, "steps")) {
     const std::string effect = TextOf(step, "effect");
     if (effect == "reads" || effect == "model") continue;
-    changes += StrCat(changes.empty() ? "" : ", ", OneLine(TextOf(step, "tool")), " (",
-                      OneLine(effect), ")");
+    changes += StrCat(changes.empty() ? "" : ", ", ToolOf(o, step), " (", OneLine(effect), ")");
   }
   *ctx.out << "\n"
            << (changes.empty() ? std::string("It changes nothing: every tool only reads.")
@@ -91,7 +97,7 @@ void PrintEffects(CommandContext& ctx, const nlohmann::json& reply) {
            << "\n";
 }
 
-void PrintOpen(CommandContext& ctx, const nlohmann::json& reply) {
+void PrintOpen(CommandContext& ctx, const SuggestOptions& o, const nlohmann::json& reply) {
   const nlohmann::json& inputs =
       ObjectOf(ObjectOf(ObjectOf(reply, "workflow"), "input"), "properties");
   for (auto it = inputs.begin(); it != inputs.end(); ++it) {
@@ -105,7 +111,7 @@ void PrintOpen(CommandContext& ctx, const nlohmann::json& reply) {
   }
   for (const nlohmann::json& gap : ArrayOf(reply, "gaps")) {
     *ctx.out << "Question: " << OneLine(TextOf(gap, "question")) << "\n";
-    const std::string nearest = Tools(ArrayOf(gap, "nearest"));
+    const std::string nearest = Tools(o, ArrayOf(gap, "nearest"));
     if (!nearest.empty()) {
       *ctx.out << "  nearest: " << nearest << "  (--choose " << OneLine(TextOf(gap, "id"))
                << "=TOOL)\n";
@@ -117,21 +123,22 @@ void PrintOpen(CommandContext& ctx, const nlohmann::json& reply) {
   }
 }
 
-void Preview(CommandContext& ctx, const nlohmann::json& reply) {
+void Preview(CommandContext& ctx, const SuggestOptions& o, const nlohmann::json& reply) {
   if (ArrayOf(reply, "steps").empty()) {
     *ctx.out << "No tool was found for this task.\n";
-    PrintOpen(ctx, reply);
+    PrintOpen(ctx, o, reply);
     return;
   }
-  const bool model = TextOf(reply, "madeBy") == "model";
+  const std::string made_by = TextOf(reply, "madeBy");
   *ctx.out << "Sure: " << OneLine(TextOf(reply, "sure")) << " (" << Percent(reply, "confidence")
            << "), made "
-           << (model ? StrCat("by ", OneLine(TextOf(reply, "model")))
-                     : std::string("without a model"))
+           << (made_by == "model"     ? StrCat("by ", OneLine(TextOf(reply, "model")))
+               : made_by == "history" ? std::string("from what was called")
+                                      : std::string("without a model"))
            << " in " << NumberOf(reply, "tookMs") << " ms\n\n";
-  PrintSteps(ctx, reply);
-  PrintEffects(ctx, reply);
-  PrintOpen(ctx, reply);
+  PrintSteps(ctx, o, reply);
+  PrintEffects(ctx, o, reply);
+  PrintOpen(ctx, o, reply);
 }
 
 // Values that the workflow asks for: from --input, else from the terminal.
@@ -200,26 +207,8 @@ absl::Status Run(CommandContext& ctx, const SuggestOptions& o, const nlohmann::j
   return ran;
 }
 
-absl::Status Suggest(CommandContext& ctx, SuggestOptions o) {
-  METAMCP_ASSIGN_OR_RETURN(nlohmann::json reply, Ask(ctx, o));
-  // On a terminal the proposal is talked over until it is run, saved or left.
-  for (;;) {
-    if (!ctx.json()) Preview(ctx, reply);
-    if (o.run || !o.save.empty() || !ctx.interactive() || ctx.json()) break;
-    const std::string answer =
-        ctx.Ask("\nRun it (r), save it (s), change it (say what), or leave it (enter): ", "");
-    if (answer.empty()) return absl::OkStatus();
-    if (answer == "r") {
-      o.run = o.yes = true;
-    } else if (answer == "s") {
-      o.save = ctx.Ask("Name: ", TextOf(ObjectOf(reply, "workflow"), "name"));
-    } else {
-      o.refine.push_back(answer);
-    }
-    METAMCP_ASSIGN_OR_RETURN(reply, Ask(ctx, o));
-    if (o.run || !o.save.empty()) break;
-  }
-  if (ctx.json() && !o.run) ctx.PrintJson(json::DumpJson(reply));
+// Saves or runs what was shown, as was asked for.
+absl::Status Use(CommandContext& ctx, const SuggestOptions& o, const nlohmann::json& reply) {
   if (!BoolOf(reply, "valid")) {
     ctx.exit_code = kExitFailed;
     return absl::OkStatus();
@@ -239,6 +228,75 @@ absl::Status Suggest(CommandContext& ctx, SuggestOptions o) {
   return absl::OkStatus();
 }
 
+void PrintChains(CommandContext& ctx, const nlohmann::json& reply) {
+  Table table({"N", "TIMES", "LAST", "TOOLS"});
+  int64_t number = 0;
+  for (const nlohmann::json& chain : ArrayOf(reply, "chains")) {
+    table.Row({StrCat(++number), StrCat(NumberOf(chain, "occurrences")),
+               TimeText(NumberOf(chain, "lastUs")), OneLine(JoinedOf(chain, "tools"))});
+  }
+  ctx.PrintTable(table, StrCat("Nothing was done several times in the same order, of ",
+                               NumberOf(reply, "calls"), " calls."));
+  if (number > 0) {
+    ctx.Say("\n--pick N shows one; with --save NAME or --run it is stored or run.");
+  }
+}
+
+absl::Status FromHistory(CommandContext& ctx, SuggestOptions o) {
+  nlohmann::json body = nlohmann::json::object();
+  if (!o.subject.empty()) body["subject"] = o.subject;
+  if (o.days > 0) body["days"] = o.days;
+  if (o.occurrences > 0) body["occurrences"] = o.occurrences;
+  const RestRequest request("POST", ApiPath({"suggestions:history"}), json::DumpJson(body));
+  METAMCP_ASSIGN_OR_RETURN(const nlohmann::json reply, CallJson(ctx, request));
+  if (o.pick == 0) {
+    if (o.run || !o.save.empty()) return UsageError("Which one? Add --pick N.");
+    if (ctx.json()) {
+      ctx.PrintJson(json::DumpJson(reply));
+    } else {
+      PrintChains(ctx, reply);
+    }
+    return absl::OkStatus();
+  }
+  const nlohmann::json& chains = ArrayOf(reply, "chains");
+  if (o.pick > static_cast<int64_t>(chains.size())) {
+    return UsageError(StrCat("--pick ", o.pick), StrCat("There are ", chains.size(), "."));
+  }
+  nlohmann::json chosen = ObjectOf(chains[static_cast<size_t>(o.pick - 1)], "suggestion");
+  if (!o.save.empty() && chosen.contains("workflow")) chosen["workflow"]["name"] = o.save;
+  if (!ctx.json()) Preview(ctx, o, chosen);
+  if (ctx.json() && !o.run) ctx.PrintJson(json::DumpJson(chosen));
+  return Use(ctx, o, chosen);
+}
+
+absl::Status Suggest(CommandContext& ctx, SuggestOptions o) {
+  if (o.history != o.task.empty()) {
+    return UsageError("say what is to be done, or --from-history",
+                      "As in meta-mcp suggest \"read notes.txt and count its words\".");
+  }
+  if (o.history) return FromHistory(ctx, std::move(o));
+  METAMCP_ASSIGN_OR_RETURN(nlohmann::json reply, Ask(ctx, o));
+  // On a terminal the proposal is talked over until it is run, saved or left.
+  for (;;) {
+    if (!ctx.json()) Preview(ctx, o, reply);
+    if (o.run || !o.save.empty() || !ctx.interactive() || ctx.json()) break;
+    const std::string answer =
+        ctx.Ask("\nRun it (r), save it (s), change it (say what), or leave it (enter): ", "");
+    if (answer.empty()) return absl::OkStatus();
+    if (answer == "r") {
+      o.run = o.yes = true;
+    } else if (answer == "s") {
+      o.save = ctx.Ask("Name: ", TextOf(ObjectOf(reply, "workflow"), "name"));
+    } else {
+      o.refine.push_back(answer);
+    }
+    METAMCP_ASSIGN_OR_RETURN(reply, Ask(ctx, o));
+    if (o.run || !o.save.empty()) break;
+  }
+  if (ctx.json() && !o.run) ctx.PrintJson(json::DumpJson(reply));
+  return Use(ctx, o, reply);
+}
+
 }  // namespace
 
 void AddSuggestCommand(Command& root) {
@@ -253,8 +311,19 @@ void AddSuggestCommand(Command& root) {
           "Shows which tools it would call with what, what would change, and what it does not "
           "know. "
           "Nothing happens before --run. A value that the task does not name becomes an input of "
-          "the workflow.");
-  suggest.Argument("TASK", &o->task, "what is to be done")
+          "the workflow.")
+      .Example("meta-mcp suggest \"list the open tasks\" --server readers")
+      .Example("meta-mcp suggest --from-history --pick 1 --save weekly");
+  suggest.OptionalArgument("TASK", &o->task, "what is to be done")
+      .Option("--server", &o->server, "over the tools of this virtual server", "NAME")
+      .Flag("--from-history", &o->history,
+            "instead of a task: what was called several times in the same order (ai.history)")
+      .Option("--subject", &o->subject, "with --from-history: whose calls (default your own)",
+              "NAME")
+      .Integer("--days", &o->days, 1, 90, "with --from-history: days back (default 14)")
+      .Integer("--occurrences", &o->occurrences, 2, 1000,
+               "with --from-history: how often at least (default 3)")
+      .Integer("--pick", &o->pick, 1, 10, "with --from-history: which one")
       .List("--refine", &o->refine, "what to change: 'without …', 'use TOOL for …', or more to do")
       .List("--choose", &o->choose, "the tool of one step", "STEP=TOOL")
       .Option("--save", &o->save, "store it under this name", "NAME")

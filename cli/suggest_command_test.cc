@@ -54,6 +54,34 @@ TEST_F(SuggestCommandTest, ShowsWhatWouldHappenAndDoesNothing) {
   EXPECT_EQ(Asked("/api/v1/workflows"), 0);
 }
 
+TEST_F(SuggestCommandTest, NamesToolsAsTheClientsOfAServerDo) {
+  rest_.When(
+      "POST /api/v1/suggestions",
+      R"({"valid":true,"steps":[{"id":"a","tool":"fs.read","exposed":"look","effect":"reads"}]})");
+  ASSERT_EQ(Run({"suggest", "x", "--server", "lean"}), kExitDone) << err_;
+  EXPECT_THAT(BodyOf("/api/v1/suggestions"), HasSubstr(R"("virtualServer":"lean")"));
+  EXPECT_THAT(out_, AllOf(HasSubstr("look"), Not(HasSubstr("fs.read"))));
+}
+
+TEST_F(SuggestCommandTest, ProposesWhatWasDoneBefore) {
+  rest_.When("POST /api/v1/suggestions:history",
+             R"({"calls":"9","chains":[{"tools":["fs.read","fs.write"],"occurrences":"3",
+                 "lastUs":"1","suggestion":)" +
+                 std::string(kSuggestion) + "}]}");
+  ASSERT_EQ(Run({"suggest", "--from-history"}), kExitDone) << err_;
+  EXPECT_THAT(out_, AllOf(HasSubstr("fs.read, fs.write"), HasSubstr("3")));
+  EXPECT_EQ(Asked("/api/v1/workflows"), 0);
+  ASSERT_EQ(Run({"suggest", "--from-history", "--pick", "1", "--save", "again", "--days", "7"}),
+            kExitDone)
+      << err_;
+  EXPECT_EQ(Asked("/api/v1/workflows"), 1);
+  EXPECT_THAT(BodyOf("/api/v1/workflows"), HasSubstr("again"));
+  EXPECT_EQ(Run({"suggest", "--from-history", "--pick", "2"}), 2);
+  EXPECT_EQ(Run({"suggest", "--from-history", "--run"}), 2);
+  EXPECT_EQ(Run({"suggest", "x", "--from-history"}), 2);
+  EXPECT_EQ(Run({"suggest"}), 2);
+}
+
 TEST_F(SuggestCommandTest, IsReadableLineByLine) {
   RecordProperty("req", "M-NFR-005.5");
   ASSERT_EQ(Run({"suggest", "x", "--plain"}), kExitDone);

@@ -226,7 +226,6 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   deps.access = access_.get();
   deps.approvals = approvals_.get();
   deps.audit = recorder_.get();
-  if (ai_) deps.services.push_back(ai_.get());
   deps.ai = ai_.get();
   deps.edge = edge_.gateway;
   auto app =
@@ -382,8 +381,11 @@ absl::Status Suite::StartAi() {
                      "finds one in its cluster: set services.listen (host:port)");
   }
   ai_http_ = http::NewHttpClient(io_.get_executor(), http::HttpClientOptions());
+  ai::AppOptions options = ToAiOptions(ground_.loaded.config.ai);
+  options.quotas = quotas_.get();
+  options.audit = audit_.get();
   ai_app_ = std::make_unique<ai::App>(*ground_.database_executor, *ai_http_, *catalog_, *workflow_,
-                                      ToAiOptions(ground_.loaded.config.ai));
+                                      std::move(options));
   ai_ = ai::v1::MakeAiServiceDirect(ai_app_->service());
   if (workflow_app_) workflow_app_->SetModels(true);
   return absl::OkStatus();

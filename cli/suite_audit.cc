@@ -58,7 +58,7 @@ absl::Status Suite::StartAudit() {
     }
     return absl::OkStatus();
   }
-  if (!Here("audit") && !Here("gateway")) return absl::OkStatus();
+  if (!Here("audit") && !Here("gateway") && !Here("ai")) return absl::OkStatus();
   METAMCP_RETURN_IF_ERROR(StartAuditService());
   if (!Here("gateway") || config.audit.mode == "off") return absl::OkStatus();
   gateway::AuditRecorder::Options options;

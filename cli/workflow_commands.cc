@@ -189,6 +189,7 @@ void AddWorkflowCommands(Command& root) {
   AddRunAgainCommands(group);
   AddWorkflowEventCommands(group);
   AddWorkflowTemplateCommands(group);
+  AddWorkflowImportCommand(group);
 }
 
 }  // namespace metamcp::cli

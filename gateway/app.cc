@@ -28,6 +28,8 @@
 #include "gateway/gateway_guards.h"
 #include "gateway/hook_edge.h"
 #include "gateway/login/login_edge.h"
+#include "gateway/models/model_edge.h"
+#include "gateway/models/suggest_gate.h"
 #include "gateway/protocol/error_map.h"
 #include "gateway/protocol/results.h"
 #include "gateway/session_upkeep.h"
@@ -93,7 +95,8 @@ class GatewayAppImpl final : public GatewayApp {
         origin_(OriginOptionsOf(config, IsLoopbackHost(host_))),
         cors_(!config.gateway.cors.origins.empty()),
         providers_(deps_),
-        tool_search_(deps_.catalog, deps_.ai),
+        suggest_(deps_.ai == nullptr ? nullptr : std::make_unique<SuggestGate>(*deps_.ai, mirror_)),
+        tool_search_(deps_.catalog, suggest_.get()),
         access_(mirror_, std::move(policy), deps_.approvals, config.policy),
         chain_(providers_, deps_.keys, ChainOptions(config)),
         guards_(executor, config, deps_),
@@ -111,6 +114,7 @@ class GatewayAppImpl final : public GatewayApp {
         ws_(duplex_, *authenticator_),
         login_(deps_.connector, *authenticator_, deps_.keys, config.gateway.public_url),
         hooks_(deps_.workflows),
+        models_(ModelDeps(config)),
         edge_peer_(front_, endpoint_.legacy(), endpoint_, duplex_),
         calls_(front_, login_, deps_.connector, *authenticator_),
         ready_(executor, asio::steady_timer::time_point::max()),
@@ -128,6 +132,7 @@ class GatewayAppImpl final : public GatewayApp {
       access_edge_ = std::make_unique<AccessEdge>(*deps_.access, deps_.keys);
     }
     chain_.AddStage(&auth_);
+    if (suggest_) suggest_->SetFilter(&access_.guard());
   }
 
   // Before Start. Errors: a service whose http options make no sense.
@@ -137,6 +142,7 @@ class GatewayAppImpl final : public GatewayApp {
     access_.Join(chain_, options.services);
     options.services.insert(options.services.end(), deps_.services.begin(), deps_.services.end());
     if (access_edge_) options.services.push_back(access_edge_.get());
+    if (suggest_) options.services.push_back(suggest_.get());
     options.catalog = &deps_.catalog;
     options.reload = deps_.reload;
     options.connections = [this] { return server_->connections(); };
@@ -290,6 +296,15 @@ class GatewayAppImpl final : public GatewayApp {
     }
   }
 
+  ModelEdge::Deps ModelDeps(const config::Config& config) {
+    ModelEdge::Deps out(access_.guard(), guards_.limits(), *authenticator_);
+    out.ai = deps_.ai;
+    out.audit = deps_.audit;
+    out.on = config.ai.chat_api;
+    out.timeout = milliseconds(config.gateway.request_timeout_ms);
+    return out;
+  }
+
   FrontDeps MakeFront(const config::Config& config) {
     FrontDeps front(executor_, mirror_, chain_, sessions_, hub_, deps_.keys);
     front.tasks = &tasks_;
@@ -365,6 +380,8 @@ class GatewayAppImpl final : public GatewayApp {
       } else {
         co_await login_.Handle(request, responder);
       }
+    } else if (deps_.edge.rest && ModelEdge::Owns(request.path)) {
+      co_await models_.Handle(request, answer);
     } else if (deps_.edge.rest && HookEdge::Owns(request.path)) {
       co_await hooks_.Handle(request, answer);
     } else if (deps_.edge.rest && admin_->Owns(request.path)) {
@@ -454,6 +471,7 @@ class GatewayAppImpl final : public GatewayApp {
   bool ending_ = false;  // said to be, at least
   AllProviders providers_;
   CatalogMirror mirror_;
+  std::unique_ptr<SuggestGate> suggest_;
   ToolSearch tool_search_;
   GatewayAccess access_;
   CallChain chain_;
@@ -473,6 +491,7 @@ class GatewayAppImpl final : public GatewayApp {
   WsEndpoint ws_;
   LoginEdge login_;
   HookEdge hooks_;
+  ModelEdge models_;
   EdgePeerServiceImpl edge_peer_;
   GatewayCallsService calls_;
   std::unique_ptr<admin::AdminEdge> admin_;

@@ -62,7 +62,7 @@ struct GatewayDeps {
   access::v1::AccessService* access = nullptr;
   // Where persons allow what the policy asks them; null: such calls fail.
   access::v1::ApprovalService* approvals = nullptr;
-  // For suggest_workflow; null: there is none.
+  // For suggestions, by REST and by suggest_workflow, and models; null: there are none.
   ai::v1::AiService* ai = nullptr;
   EdgeOptions edge;
   // Keeps what gateways share of the limits, and daily quotas; null: nothing is shared or kept.

@@ -92,7 +92,7 @@ Awaitable<absl::StatusOr<std::string>> ToolSearch::Answer(const CallContext& ctx
     auto filling = Fill(ctx, std::move(call.arguments));
     co_return co_await std::move(filling);
   }
-  auto suggesting = Suggest(ctx, std::move(call.arguments));
+  auto suggesting = Suggest(ctx, view, std::move(call.arguments));
   co_return co_await std::move(suggesting);
 }
 
@@ -160,6 +160,7 @@ Awaitable<absl::StatusOr<std::string>> ToolSearch::Describe(const CallContext& c
 }
 
 Awaitable<absl::StatusOr<std::string>> ToolSearch::Suggest(const CallContext& ctx,
+                                                           const ServerView& view,
                                                            std::string arguments) {
   if (ai_ == nullptr) {
     co_return TextResult("This gateway runs without the ai service, which makes suggestions.", "",
@@ -170,6 +171,7 @@ Awaitable<absl::StatusOr<std::string>> ToolSearch::Suggest(const CallContext& ct
   if (!task || task->empty()) co_return Invalid("arguments.task must be a text");
   ai::v1::SuggestRequest request;
   request.set_task(*task);
+  request.set_virtual_server(view.name());
   if (const auto list = json::ScanArray(object->Raw("refinements")); list.ok()) {
     for (const json::Value& one : *list) {
       if (auto text = json::JsonUnquote(one.raw); text.ok()) request.add_refinements(*text);
@@ -187,7 +189,7 @@ Awaitable<absl::StatusOr<std::string>> ToolSearch::Suggest(const CallContext& ct
   for (const auto& step : suggested->steps()) {
     json::ObjectWriter one;
     one.AddString("id", step.id());
-    one.AddString("tool", step.tool());
+    one.AddString("tool", step.exposed().empty() ? step.tool() : step.exposed());
     one.AddString("effect", step.effect());
     one.AddString("for", step.title());
     steps.push_back(std::move(one).Build());

@@ -27,7 +27,8 @@ class ToolSearch final : public BuiltinTools {
                                                   std::string arguments);
   // tool_fill.cc
   Awaitable<absl::StatusOr<std::string>> Fill(const CallContext& ctx, std::string arguments);
-  Awaitable<absl::StatusOr<std::string>> Suggest(const CallContext& ctx, std::string arguments);
+  Awaitable<absl::StatusOr<std::string>> Suggest(const CallContext& ctx, const ServerView& view,
+                                                 std::string arguments);
 
   catalog::v1::CatalogService& catalog_;
   ai::v1::AiService* ai_;

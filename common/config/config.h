@@ -351,6 +351,8 @@ struct AiConfig {
   BreakerConfig breaker = {3, 30'000};
   int64_t cache_entries = 1000;
   int64_t cache_ttl_ms = 600'000;
+  bool history = false;   // suggestions from the audit
+  bool chat_api = false;  // /v1/chat/completions and /v1/models
   bool operator==(const AiConfig&) const = default;
 };
 

@@ -335,7 +335,8 @@ constexpr Field kSettings[] = {
         "Longest time for a suggestion; without an answer of a model until then it is made without "
         "one."),
     Count("ai.perPrincipal.requestsPerMinute", SLOT(ai.per_principal.requests_per_minute), 0,
-          1'000'000, "Requests to models by one principal; 0: no limit."),
+          1'000'000,
+          "Requests to models by one principal, at all processes together; 0: no limit."),
     Count("ai.perPrincipal.tokensPerDay", SLOT(ai.per_principal.tokens_per_day), 0, INT64_MAX,
           "Tokens in and out of one principal; 0: no limit."),
     Count("ai.perPrincipal.centsPerDay", SLOT(ai.per_principal.cents_per_day), 0, INT64_MAX,
@@ -347,6 +348,13 @@ constexpr Field kSettings[] = {
     Count("ai.cacheEntries", SLOT(ai.cache_entries), 0, 1'000'000,
           "Answers of models that are kept; 0: none."),
     Time("ai.cacheTtlMs", SLOT(ai.cache_ttl_ms), 0, kDay, "How long they are kept."),
+    Flag(
+        "ai.history", SLOT(ai.history),
+        "Workflows are proposed for chains of calls that somebody made several times, as the audit "
+        "has them."),
+    Flag("ai.chatApi", SLOT(ai.chat_api),
+         "The gateway serves /v1/chat/completions and /v1/models, by the providers whose api is "
+         "chat."),
     // detectors
     Live(Choice("detectors.hiddenUnicode", SLOT(detectors.hidden_unicode), "off|log|mask|block",
                 "Characters that nobody sees: tags, directions of writing, zero width. Found in "

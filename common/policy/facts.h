@@ -23,7 +23,7 @@ Hints HintsOf(std::string_view definition);
 // What is asked for. Several names and upstreams where the item has several: a comparison holds if
 // it holds for one of them.
 struct Item {
-  std::string kind;  // tool, resource, prompt, task or extension
+  std::string kind;  // tool, resource, prompt, task, extension or model
   std::vector<std::string> names;
   std::vector<std::string> upstreams;
   std::string virtual_server;

@@ -10,7 +10,7 @@ namespace metamcp::policy {
 namespace {
 
 constexpr std::string_view kDays[] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
-constexpr std::string_view kKinds[] = {"tool", "resource", "prompt", "task", "extension"};
+constexpr std::string_view kKinds[] = {"tool", "resource", "prompt", "task", "extension", "model"};
 constexpr std::string_view kPrincipals[] = {"user", "service", "run", "peer"};
 
 std::optional<int> DayOf(std::string_view text) {

@@ -84,6 +84,21 @@ absl::Status GatewayLimits::Admit(const Principal& principal, limits::Ticket& ti
   return limiter_.Acquire(Surface::kAdmin, subject, false, ticket);
 }
 
+absl::Status GatewayLimits::AdmitModel(const Principal& principal, const std::string& model,
+                                       limits::Ticket& ticket) {
+  if (!limiter_.HasRules(Surface::kCalls)) return absl::OkStatus();
+  const std::string tool = StrCat("model.", model);
+  limits::Subject subject;
+  subject.tenant = principal.tenant;
+  subject.principal = principal.subject;
+  subject.client = principal.client;
+  subject.teams = principal.teams;
+  subject.upstream = "model";
+  subject.tool = tool;
+  subject.exposed = tool;
+  return limiter_.Acquire(Surface::kCalls, subject, false, ticket);
+}
+
 Awaitable<void> GatewayLimits::Run() {
   for (bool said = false;; said = true) {
     auto loading = exchange_.Load();

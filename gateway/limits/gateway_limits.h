@@ -33,6 +33,9 @@ class GatewayLimits final : public v1::LimitsService {
   void SetConfig(const config::Config& config) { limiter_.SetRules(config.limits.rules); }
   // One request to the REST API. Errors: RATE_LIMITED, QUOTA_EXHAUSTED.
   absl::Status Admit(const Principal& principal, limits::Ticket& ticket);
+  // One request to a model, which counts as a call of the tool "model.NAME". Errors: as Admit.
+  absl::Status AdmitModel(const Principal& principal, const std::string& model,
+                          limits::Ticket& ticket);
   void Release(limits::Ticket& ticket) { limiter_.Release(ticket); }
 
   // Reads what is used up and works until cancelled; spawn it once. A catalog that does not answer
@@ -54,11 +57,13 @@ class GatewayLimits final : public v1::LimitsService {
   limits::Exchange exchange_;
 };
 
-// Holds what one request to the REST API was admitted with.
+// Holds what one request to the REST API, or to a model, was admitted with.
 class AdmittedRequest {
  public:
   AdmittedRequest(GatewayLimits& limits, const Principal& principal)
       : limits_(limits), status_(limits.Admit(principal, ticket_)) {}
+  AdmittedRequest(GatewayLimits& limits, const Principal& principal, const std::string& model)
+      : limits_(limits), status_(limits.AdmitModel(principal, model, ticket_)) {}
   ~AdmittedRequest() { limits_.Release(ticket_); }
   AdmittedRequest(const AdmittedRequest&) = delete;
   AdmittedRequest& operator=(const AdmittedRequest&) = delete;

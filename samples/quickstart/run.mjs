@@ -11,7 +11,15 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const SERVERS = join(HERE, 'node_modules', '@modelcontextprotocol');
 const STATE = resolve('.run', 'quickstart');
 const FILES = join(STATE, 'files');
+// Something to find, beside the file to read.
+const EXAMPLES = {
+  'hello.txt': 'Hello from the sample.\n',
+  'shop.js': '// TODO: check the total\nexport const total = (items) => items.length;\n',
+  'notes.md': '# Notes\n\nTODO: ask about opening hours\nTODO: order paper\n',
+};
+const TASK = 'find every TODO in these files, store a note per file, and write a summary';
 const UPSTREAMS = ['everything', 'filesystem', 'memory', 'everything-http'];
+const GATEWAY = resolve(process.argv[2]);
 const GRACE_MS = 10000;
 const META = {
   'io.modelcontextprotocol/protocolVersion': '2026-07-28',
@@ -111,6 +119,13 @@ or in a file with an mcpServers block:
 
   ${JSON.stringify(config)}
 
+To have a workflow made and run, in another terminal:
+
+  ${GATEWAY} --url ${new URL(url).origin} suggest "${TASK}"
+
+It asks for files, for example ${join(FILES, 'shop.js')}, ${join(FILES, 'notes.md')},
+and where the summary goes, for example ${join(FILES, 'summary.md')}.
+
 The filesystem server sees ${FILES}. Ctrl-C ends everything.
 
 `);
@@ -139,9 +154,8 @@ async function status(url) {
 }
 
 async function main() {
-  const [gateway] = process.argv.slice(2);
   mkdirSync(FILES, { recursive: true });
-  writeFileSync(join(FILES, 'hello.txt'), 'Hello from the sample.\n');
+  for (const [name, text] of Object.entries(EXAMPLES)) writeFileSync(join(FILES, name), text);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop(0));
 
   const port = await freePort();
@@ -157,7 +171,7 @@ async function main() {
 
   const listen = process.env.LISTEN ? ['--listen', process.env.LISTEN] : [];
   const args = ['serve', '--config', join(HERE, 'config.json'), '--data-dir', STATE, ...listen];
-  const serve = start('meta-mcp', resolve(gateway), args, {
+  const serve = start('meta-mcp', GATEWAY, args, {
     env: {
       ...process.env,
       QUICKSTART_NODE: process.execPath,

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "absl/time/time.h"
+#include "common/auth/roles.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
@@ -21,6 +22,10 @@ constexpr int64_t kDayUs = 86'400'000'000;
 constexpr int64_t kKeptDays = 90;
 constexpr int64_t kUsageRowsMax = 1000;
 constexpr int kDaysMax = 3650;
+constexpr size_t kChatBodyMax = 8u << 20;
+constexpr size_t kPieceMax = 1u << 20;
+constexpr int kFeedbackMax = 1000;
+constexpr int64_t kFeedbackDefault = 100;
 
 absl::Status Invalid(std::string_view why) { return MakeError("ARGUMENT_INVALID", "ai", why); }
 
@@ -31,6 +36,32 @@ std::string Who(const CallContext& ctx) {
 std::string DayText(int64_t day) {
   return absl::FormatTime("%Y-%m-%d", absl::FromUnixMicros(day * kDayUs), absl::UTCTimeZone());
 }
+
+// Pieces of an answer as messages, none of which is too long for the way between processes.
+class ChatToSink final : public ChatOut {
+ public:
+  explicit ChatToSink(Sink<v1::ChatResponse>& sink) : sink_(sink) {}
+  Awaitable<absl::Status> Begin(int status, std::string content_type,
+                                std::string provider) override {
+    v1::ChatResponse message;
+    message.set_status(status);
+    message.set_content_type(std::move(content_type));
+    message.set_provider(std::move(provider));
+    return sink_.Write(std::move(message));
+  }
+  Awaitable<absl::Status> Data(std::string bytes) override {
+    for (size_t begin = 0; begin < bytes.size(); begin += kPieceMax) {
+      v1::ChatResponse message;
+      message.set_data(bytes.substr(begin, kPieceMax));
+      auto writing = sink_.Write(std::move(message));
+      METAMCP_CO_RETURN_IF_ERROR(co_await std::move(writing));
+    }
+    co_return absl::OkStatus();
+  }
+
+ private:
+  Sink<v1::ChatResponse>& sink_;
+};
 
 SuggestionRow ToRow(const CallContext& ctx, const v1::SuggestResponse& response) {
   SuggestionRow row;
@@ -54,16 +85,79 @@ Awaitable<absl::StatusOr<v1::SuggestResponse>> AiService::Suggest(const CallCont
                                                                   v1::SuggestRequest request) {
   auto suggesting = suggester_.Suggest(ctx, std::move(request));
   METAMCP_CO_ASSIGN_OR_RETURN(v1::SuggestResponse response, co_await std::move(suggesting));
-  response.set_id(NewUuidV7());
+  auto keeping = Keep(ctx, &response);
+  co_await std::move(keeping);
+  co_return response;
+}
+
+Awaitable<void> AiService::Keep(const CallContext& ctx, v1::SuggestResponse* response) {
+  response->set_id(NewUuidV7());
   std::function<absl::Status(db::Database&)> op =
-      [row = ToRow(ctx, response)](db::Database& database) {
+      [row = ToRow(ctx, *response)](db::Database& database) {
         return SqlStore(database).AddSuggestion(row, row.created_us - kKeptDays * kDayUs);
       };
   auto storing = database_.RunStatus(ctx, std::move(op));
   const absl::Status stored = co_await std::move(storing);
   if (!stored.ok()) {
-    // It is a good suggestion all the same; feedback on it will not be found.
     Log(LogLevel::kWarning, "ai.suggestion_not_stored", {{"error", std::string(stored.message())}});
+  }
+}
+
+Awaitable<absl::StatusOr<v1::SuggestFromHistoryResponse>> AiService::SuggestFromHistory(
+    const CallContext& ctx, v1::SuggestFromHistoryRequest request) {
+  auto suggesting = history_.Suggest(ctx, std::move(request));
+  METAMCP_CO_ASSIGN_OR_RETURN(v1::SuggestFromHistoryResponse response,
+                              co_await std::move(suggesting));
+  for (v1::RecurringChain& chain : *response.mutable_chains()) {
+    auto keeping = Keep(ctx, chain.mutable_suggestion());
+    co_await std::move(keeping);
+  }
+  co_return response;
+}
+
+Awaitable<absl::Status> AiService::Chat(const CallContext& ctx, v1::ChatRequest request,
+                                        Sink<v1::ChatResponse>& sink) {
+  if (request.body().size() > kChatBodyMax) co_return Invalid("the request is longer than 8 MiB");
+  std::vector<std::string> names(request.providers().begin(), request.providers().end());
+  ChatToSink out(sink);
+  auto asking = pool_.Chat(ctx, std::move(names), std::move(*request.mutable_body()), out);
+  METAMCP_CO_ASSIGN_OR_RETURN(const ChatEnd end, co_await std::move(asking));
+  v1::ChatResponse last;
+  last.set_input_tokens(end.usage.input_tokens);
+  last.set_output_tokens(end.usage.output_tokens);
+  last.set_cost_micros(end.cost_micros);
+  auto writing = sink.Write(std::move(last));
+  co_return co_await std::move(writing);
+}
+
+Awaitable<absl::StatusOr<v1::ListFeedbackResponse>> AiService::ListFeedback(
+    const CallContext& ctx, v1::ListFeedbackRequest request) {
+  if (request.limit() < 0 || request.limit() > kFeedbackMax) {
+    co_return Invalid("limit must be 0 to 1000");
+  }
+  const int64_t limit = request.limit() == 0 ? kFeedbackDefault : request.limit();
+  // Comments are people's words.
+  const bool all =
+      ctx.principal != nullptr && auth::Allows(*ctx.principal, auth::Permission::kOperate);
+  std::function<absl::StatusOr<std::vector<SaidRow>>(db::Database&)> op =
+      [tenant = ctx.tenant(), subject = all ? std::string() : Who(ctx),
+       suggestion = request.suggestion(), limit](db::Database& database) {
+        return SqlStore(database).Said(tenant, subject, suggestion, limit);
+      };
+  auto reading = database_.Run<std::vector<SaidRow>>(ctx, std::move(op));
+  METAMCP_CO_ASSIGN_OR_RETURN(const auto rows, co_await std::move(reading));
+  v1::ListFeedbackResponse response;
+  for (const SaidRow& row : rows) {
+    v1::Feedback& out = *response.add_feedback();
+    out.set_suggestion(row.feedback.suggestion_id);
+    out.set_subject(row.feedback.subject);
+    out.set_kind(row.feedback.kind);
+    out.set_rating(static_cast<int>(row.feedback.rating));
+    out.set_comment(row.feedback.comment);
+    out.set_created_us(row.feedback.created_us);
+    out.set_task(row.task);
+    out.set_made_by(row.made_by);
+    out.set_prompt_version(row.prompt_version);
   }
   co_return response;
 }

@@ -1,7 +1,10 @@
 #include "services/ai/app.h"
 
+#include "common/base/ids.h"
+#include "common/base/strings.h"
 #include "services/ai/ai_service.h"
 #include "services/ai/ledger.h"
+#include "services/ai/shared_turns.h"
 #include "services/ai/store/sql_store.h"
 
 namespace metamcp::ai {
@@ -15,6 +18,11 @@ PoolLimits LimitsOf(const AppOptions& options) {
   out.breaker_failures = options.breaker_failures;
   out.breaker_open = options.breaker_open;
   return out;
+}
+
+std::unique_ptr<Turns> TurnsOf(const AppOptions& options) {
+  if (options.quotas == nullptr) return std::make_unique<LocalTurns>();
+  return std::make_unique<SharedTurns>(*options.quotas, StrCat("ai-", NewUuidV7()));
 }
 
 CacheOptions CacheOf(const AppOptions& options) {
@@ -32,19 +40,23 @@ struct App::Parts {
         metamcp::catalog::v1::CatalogService& catalog,
         metamcp::workflow::v1::WorkflowService& workflows, const AppOptions& options)
       : ledger(database),
-        pool(http, ledger, options.providers, LimitsOf(options)),
+        turns(TurnsOf(options)),
+        pool(http, ledger, *turns, options.providers, LimitsOf(options)),
         finder(catalog),
         models(pool, finder, workflows, CacheOf(options)),
         suggester(finder, workflows, pool.empty() ? nullptr : &models, database,
                   options.suggest_time),
+        history(finder, workflows, options.audit, options.history),
         filler(pool),
-        service(suggester, filler, pool, database) {}
+        service(suggester, history, filler, pool, database) {}
 
   DbLedger ledger;
+  std::unique_ptr<Turns> turns;
   ModelPool pool;
   ToolFinder finder;
   ModelPlanner models;
   Suggester suggester;
+  HistorySuggester history;
   Filler filler;
   AiService service;
 };

@@ -11,9 +11,13 @@
 namespace metamcp::http {
 class HttpClient;
 }
+namespace metamcp::audit::v1 {
+class AuditService;
+}
 namespace metamcp::catalog::v1 {
 class CatalogService;
-}
+class QuotaService;
+}  // namespace metamcp::catalog::v1
 namespace metamcp::workflow::v1 {
 class WorkflowService;
 }
@@ -36,6 +40,11 @@ struct AppOptions {
   std::chrono::milliseconds breaker_open{30'000};
   size_t cache_entries = 1000;
   std::chrono::milliseconds cache_lifetime{600'000};
+  bool history = false;  // suggestions from the audit
+  // By which all processes share the limits of a minute; null: each counts for itself.
+  metamcp::catalog::v1::QuotaService* quotas = nullptr;
+  // What was called; null: nobody knows.
+  metamcp::audit::v1::AuditService* audit = nullptr;
 };
 
 // The ai service, wired. Thread: the io thread. What it refers to must outlive it.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_replace.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -94,7 +95,11 @@ Awaitable<absl::StatusOr<v1::FillResponse>> Filler::Fill(const CallContext& ctx,
                      request.schema());
     }
   }
-  if (!request.input().empty()) text += StrCat("\n<input>\n", request.input(), "\n</input>");
+  if (!request.input().empty()) {
+    // The same JSON, in which nothing ends the frame.
+    const std::string framed = absl::StrReplaceAll(request.input(), {{"</", "<\\/"}});
+    text += StrCat("\n<input>\n", framed, "\n</input>");
+  }
   ask.Say("user", std::move(text));
   for (v1::FillPart& part : *request.mutable_parts()) {
     ModelPart out;

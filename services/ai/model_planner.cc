@@ -19,6 +19,27 @@ std::string Who(const CallContext& ctx) {
   return ctx.principal == nullptr ? std::string() : ctx.principal->subject;
 }
 
+void AddPart(std::string_view part, std::string* to) { *to += StrCat(part.size(), ":", part, "|"); }
+
+// The same words, the same tools as they are now, the same person who may use the same: the same
+// answer. The tools themselves, not the catalog's revision, which other tools' changes raise, too.
+std::string KeyOf(const CallContext& ctx, const ToolScope& scope, const std::string& task,
+                  const std::vector<std::string>& refinements, const std::vector<Tool>& known) {
+  std::string identity;
+  for (const std::string_view part :
+       {std::string_view(kPromptVersion), std::string_view(ctx.tenant())}) {
+    AddPart(part, &identity);
+  }
+  AddPart(Who(ctx), &identity);
+  AddPart(scope.virtual_server, &identity);
+  AddPart(task, &identity);
+  for (const std::string& one : refinements) AddPart(one, &identity);
+  AddPart("hidden", &identity);
+  for (const std::string& one : scope.hidden) AddPart(one, &identity);
+  AddPart(PlanPrompt(task, refinements, known).messages[0].parts[0].text, &identity);
+  return json::Sha256Hex(identity);
+}
+
 }  // namespace
 
 const ModelPlan* ModelPlanner::Cached(const std::string& key) {
@@ -53,7 +74,8 @@ void ModelPlanner::Keep(std::string key, ModelPlan plan) {
 }
 
 Awaitable<absl::StatusOr<std::vector<Tool>>> ModelPlanner::Gather(
-    const CallContext& ctx, const std::vector<std::string>& goals, std::vector<Tool> known) {
+    const CallContext& ctx, const ToolScope& scope, const std::vector<std::string>& goals,
+    std::vector<Tool> known) {
   std::vector<Tool> out;
   std::set<std::string> seen;
   const auto add = [&](Tool tool) {
@@ -62,7 +84,7 @@ Awaitable<absl::StatusOr<std::vector<Tool>>> ModelPlanner::Gather(
   for (const std::string& goal : goals) {
     std::string text = goal;
     for (const Clause& clause : SplitTask(goal)) text += StrCat(" ", SearchText(clause));
-    auto finding = finder_.Find(ctx, text.substr(0, 2000), kPerGoal);
+    auto finding = finder_.Find(ctx, scope, text.substr(0, 2000), kPerGoal);
     METAMCP_CO_ASSIGN_OR_RETURN(std::vector<Tool> tools, co_await std::move(finding));
     for (Tool& tool : tools) add(std::move(tool));
   }
@@ -109,15 +131,11 @@ Awaitable<absl::StatusOr<std::vector<std::string>>> ModelPlanner::Check(
   co_return problems;
 }
 
-Awaitable<absl::StatusOr<ModelPlan>> ModelPlanner::Make(const CallContext& ctx, std::string task,
+Awaitable<absl::StatusOr<ModelPlan>> ModelPlanner::Make(const CallContext& ctx,
+                                                        const ToolScope& scope, std::string task,
                                                         std::vector<std::string> refinements,
                                                         std::vector<Tool> known) {
-  // The same words, the same tools as they are now, the same person: the same answer.
-  std::string identity = StrCat(kPromptVersion, "|", ctx.tenant(), "|", Who(ctx), "|", task);
-  for (const std::string& one : refinements) identity += StrCat("|", one);
-  const ModelRequest first = PlanPrompt(task, refinements, known);
-  identity += StrCat("|", first.messages[0].parts[0].text);
-  const std::string key = json::Sha256Hex(identity);
+  const std::string key = KeyOf(ctx, scope, task, refinements, known);
   if (const ModelPlan* kept = Cached(key)) co_return *kept;
 
   ModelPlan out;
@@ -125,7 +143,7 @@ Awaitable<absl::StatusOr<ModelPlan>> ModelPlanner::Make(const CallContext& ctx, 
   auto asking = Ask(ctx, ask_goals, &out);
   METAMCP_CO_ASSIGN_OR_RETURN(const ModelReply goals_reply, co_await std::move(asking));
   METAMCP_CO_ASSIGN_OR_RETURN(const auto goals, ReadGoals(goals_reply.text));
-  auto gathering = Gather(ctx, goals, std::move(known));
+  auto gathering = Gather(ctx, scope, goals, std::move(known));
   METAMCP_CO_ASSIGN_OR_RETURN(const std::vector<Tool> tools, co_await std::move(gathering));
   if (tools.empty())
     co_return MakeError("AI_ANSWER_INVALID", "ai", "no tool was found to plan with");
@@ -147,6 +165,7 @@ Awaitable<absl::StatusOr<ModelPlan>> ModelPlanner::Make(const CallContext& ctx, 
     if (problems.empty()) {
       for (const Tool& tool : tools) {
         if (out.plan.considered.size() < 20) out.plan.considered.push_back(tool.name);
+        out.exposed[tool.name] = tool.exposed;
       }
       Keep(key, out);
       co_return out;

@@ -15,6 +15,7 @@ namespace metamcp::ai {
 // A plan by a model, and what it took.
 struct ModelPlan {
   Plan plan;
+  std::map<std::string, std::string> exposed;  // names of its tools as clients see them
   std::string provider;
   std::string model;
   ModelUsage usage;
@@ -39,8 +40,8 @@ class ModelPlanner {
 
   // `known` are tools that the planner without a model considered. Errors: as ModelPool::Ask;
   // AI_ANSWER_INVALID where the second try is no usable plan either.
-  Awaitable<absl::StatusOr<ModelPlan>> Make(const CallContext& ctx, std::string task,
-                                            std::vector<std::string> refinements,
+  Awaitable<absl::StatusOr<ModelPlan>> Make(const CallContext& ctx, const ToolScope& scope,
+                                            std::string task, std::vector<std::string> refinements,
                                             std::vector<Tool> known);
 
  private:
@@ -50,6 +51,7 @@ class ModelPlanner {
     std::chrono::steady_clock::time_point until;
   };
   Awaitable<absl::StatusOr<std::vector<Tool>>> Gather(const CallContext& ctx,
+                                                      const ToolScope& scope,
                                                       const std::vector<std::string>& goals,
                                                       std::vector<Tool> known);
   Awaitable<absl::StatusOr<ModelReply>> Ask(const CallContext& ctx, const ModelRequest& request,

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_replace.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -100,6 +101,14 @@ Json ToolJson(const Tool& tool) {
     out["output"] = tool.output;
   }
   return out;
+}
+
+// One line of the list. Angle brackets stand in strings only, also in those of schemas, and are
+// escaped: nothing in it ends the frame around it.
+std::string ToolLine(const Tool& tool) {
+  return StrCat(
+      absl::StrReplaceAll(json::DumpJson(ToolJson(tool)), {{"<", "\\u003c"}, {">", "\\u003e"}}),
+      "\n");
 }
 
 std::string TextAt(const Json& from, const char* key) {
@@ -266,7 +275,7 @@ ModelRequest PlanPrompt(const std::string& task, const std::vector<std::string>&
   std::string list;
   for (const Tool& tool : tools) {
     names.push_back(tool.name);
-    list += json::DumpJson(ToolJson(tool)) + "\n";
+    list += ToolLine(tool);
   }
   const Json step = Closed({{"id", Text()},
                             {"title", Text()},

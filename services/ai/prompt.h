@@ -10,7 +10,7 @@
 namespace metamcp::ai {
 
 // Changes with every change of what is asked; part of the key under which answers are kept.
-inline constexpr std::string_view kPromptVersion = "suggest-1";
+inline constexpr std::string_view kPromptVersion = "suggest-2";
 
 // Asks for the parts of a task.
 ModelRequest GoalsPrompt(const std::string& task, const std::vector<std::string>& refinements);

@@ -11,6 +11,7 @@
 #include "common/telemetry/log.h"
 #include "services/ai/plan/repair.h"
 #include "services/ai/prompt.h"
+#include "services/ai/show.h"
 #include "services/ai/store/sql_store.h"
 
 namespace metamcp::ai {
@@ -18,6 +19,7 @@ namespace {
 
 constexpr size_t kTaskBytesMax = 8 << 10;
 constexpr int kRefinementsMax = 20;
+constexpr size_t kNameBytesMax = 256;
 constexpr int kCandidates = 60;
 // Suggestions that people took, of which the tools are remembered.
 constexpr int64_t kRemembered = 100;
@@ -32,46 +34,29 @@ absl::Status CheckRequest(const v1::SuggestRequest& request) {
   for (const std::string& one : request.refinements()) {
     if (one.size() > kTaskBytesMax) return Invalid("a refinement is longer than 8 KiB");
   }
+  if (request.virtual_server().size() > kNameBytesMax) return Invalid("no such virtual server");
   return absl::OkStatus();
 }
 
-void AddAlternatives(const std::vector<Alternative>& from,
-                     google::protobuf::RepeatedPtrField<v1::Alternative>* to) {
-  for (const Alternative& one : from) {
-    v1::Alternative& out = *to->Add();
-    out.set_tool(one.tool);
-    out.set_score(one.score);
-  }
+ToolScope ScopeOf(const v1::SuggestRequest& request) {
+  ToolScope out;
+  out.virtual_server = request.virtual_server();
+  out.hidden.insert(request.hidden().begin(), request.hidden().end());
+  return out;
 }
 
-void Show(const Plan& plan, v1::SuggestResponse* out) {
-  for (const PlanStep& step : plan.steps) {
-    v1::SuggestedStep& one = *out->add_steps();
-    one.set_id(step.id);
-    one.set_title(step.title);
-    one.set_tool(step.tool);
-    one.set_effect(step.effect);
-    one.set_confidence(step.confidence);
-    one.set_arguments(json::DumpJson(step.arguments));
-    one.set_for_each(step.for_each);
-    AddAlternatives(step.alternatives, one.mutable_alternatives());
+ToolNames NamesOf(const PlanRequest& gathered) {
+  ToolNames out;
+  for (const std::vector<Tool>& tools : gathered.candidates) {
+    for (const Tool& tool : tools) out[tool.name] = tool.exposed;
   }
-  for (const Gap& gap : plan.gaps) {
-    v1::SuggestedGap& one = *out->add_gaps();
-    one.set_id(gap.id);
-    one.set_text(gap.text);
-    one.set_question(gap.question);
-    AddAlternatives(gap.nearest, one.mutable_nearest());
-  }
-  for (const std::string& note : plan.notes) out->add_notes(note);
-  for (const std::string& tool : plan.considered) out->add_considered(tool);
-  out->set_confidence(plan.confidence);
-  out->set_sure(std::string(ConfidenceName(plan.confidence)));
+  return out;
 }
 
 }  // namespace
 
 Awaitable<absl::StatusOr<PlanRequest>> Suggester::Gather(const CallContext& ctx,
+                                                         const ToolScope& scope,
                                                          const v1::SuggestRequest& request) {
   PlanRequest out;
   out.task = request.task();
@@ -87,14 +72,14 @@ Awaitable<absl::StatusOr<PlanRequest>> Suggester::Gather(const CallContext& ctx,
   const std::set<std::string> trusted = co_await std::move(remembering);
   std::vector<Tool> chosen;
   for (const auto& [step, name] : request.choices()) {
-    auto naming = finder_.Named(ctx, name);
+    auto naming = finder_.Named(ctx, scope, name);
     METAMCP_CO_ASSIGN_OR_RETURN(std::vector<Tool> tools, co_await std::move(naming));
     if (tools.empty()) co_return Invalid(StrCat("there is no tool \"", name, "\""));
     out.choices[step] = tools[0].name;
     chosen.push_back(std::move(tools[0]));
   }
   for (const Clause& clause : out.clauses) {
-    auto finding = finder_.Find(ctx, SearchText(clause), kCandidates);
+    auto finding = finder_.Find(ctx, scope, SearchText(clause), kCandidates);
     METAMCP_CO_ASSIGN_OR_RETURN(std::vector<Tool> tools, co_await std::move(finding));
     for (const Tool& one : chosen) {
       bool there = false;
@@ -144,24 +129,8 @@ static void NoteDown(const PlanRequest& gathered, Plan* plan) {
   }
 }
 
-Awaitable<absl::Status> Suggester::Check(const CallContext& ctx, const Json& flat,
-                                         v1::SuggestResponse* response) {
-  metamcp::workflow::v1::ValidateWorkflowRequest request;
-  request.set_source(json::DumpJson(flat));
-  auto checking = workflows_.ValidateWorkflow(ctx, std::move(request));
-  const auto checked = co_await std::move(checking);
-  if (!checked.ok()) co_return checked.status();
-  response->set_valid(checked->valid());
-  for (const auto& problem : checked->problems()) {
-    v1::SuggestedProblem& out = *response->add_problems();
-    out.set_path(problem.path());
-    out.set_message(problem.message());
-  }
-  co_return absl::OkStatus();
-}
-
 Awaitable<void> Suggester::AskModel(const CallContext& ctx, const v1::SuggestRequest& request,
-                                    const PlanRequest& gathered,
+                                    const ToolScope& scope, const PlanRequest& gathered,
                                     std::chrono::steady_clock::time_point until,
                                     v1::SuggestResponse* response) {
   std::vector<Tool> known;
@@ -177,7 +146,8 @@ Awaitable<void> Suggester::AskModel(const CallContext& ctx, const v1::SuggestReq
   std::vector<std::string> refinements(request.refinements().begin(), request.refinements().end());
   CallContext capped = ctx;
   capped.deadline = std::min(ctx.deadline, until);
-  auto making = models_->Make(capped, request.task(), std::move(refinements), std::move(known));
+  auto making =
+      models_->Make(capped, scope, request.task(), std::move(refinements), std::move(known));
   auto bounded = RunUntil(capped.deadline, std::move(making));
   absl::StatusOr<ModelPlan> made = co_await std::move(bounded);
   if (!made.ok()) {
@@ -200,12 +170,13 @@ Awaitable<void> Suggester::AskModel(const CallContext& ctx, const v1::SuggestReq
   own.set_output_tokens(made->usage.output_tokens);
   own.set_cost_micros(made->cost_micros);
   own.set_cached(made->cached);
-  Show(made->plan, &own);
+  own.set_virtual_server(response->virtual_server());
+  Show(made->plan, made->exposed, &own);
   if (!made->plan.steps.empty()) {
     const Json flat = ToFlat(made->plan);
     own.set_workflow(json::DumpJson(flat));
     // It has passed the checks, but perhaps a while ago.
-    auto checking = Check(ctx, flat, &own);
+    auto checking = CheckPlan(ctx, workflows_, flat, &own);
     const absl::Status checked = co_await std::move(checking);
     if (!checked.ok() || !own.valid()) co_return;
   }
@@ -216,7 +187,8 @@ Awaitable<absl::StatusOr<v1::SuggestResponse>> Suggester::Suggest(const CallCont
                                                                   v1::SuggestRequest request) {
   const auto began = std::chrono::steady_clock::now();
   METAMCP_CO_RETURN_IF_ERROR(CheckRequest(request));
-  auto gathering = Gather(ctx, request);
+  const ToolScope scope = ScopeOf(request);
+  auto gathering = Gather(ctx, scope, request);
   METAMCP_CO_ASSIGN_OR_RETURN(const PlanRequest gathered, co_await std::move(gathering));
   if (gathered.clauses.empty()) co_return Invalid("the task has no words");
   Plan plan = MakePlan(gathered);
@@ -230,16 +202,18 @@ Awaitable<absl::StatusOr<v1::SuggestResponse>> Suggester::Suggest(const CallCont
   v1::SuggestResponse response;
   response.set_task(request.task());
   response.set_made_by("planner");
-  Show(plan, &response);
+  response.set_virtual_server(request.virtual_server().empty() ? "default"
+                                                               : request.virtual_server());
+  Show(plan, NamesOf(gathered), &response);
   if (!plan.steps.empty()) {
     const Json flat = ToFlat(plan);
     response.set_workflow(json::DumpJson(flat));
-    auto checking = Check(ctx, flat, &response);
+    auto checking = CheckPlan(ctx, workflows_, flat, &response);
     METAMCP_CO_RETURN_IF_ERROR(co_await std::move(checking));
   }
   // What a person chose is not for a model to change.
   if (models_ != nullptr && !request.without_model() && request.choices().empty()) {
-    auto asking = AskModel(ctx, request, gathered, began + time_ - kReserve, &response);
+    auto asking = AskModel(ctx, request, scope, gathered, began + time_ - kReserve, &response);
     co_await std::move(asking);
   }
   const auto took = std::chrono::steady_clock::now() - began;

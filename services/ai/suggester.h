@@ -28,17 +28,14 @@ class Suggester {
                                                          v1::SuggestRequest request);
 
  private:
-  Awaitable<absl::StatusOr<PlanRequest>> Gather(const CallContext& ctx,
+  Awaitable<absl::StatusOr<PlanRequest>> Gather(const CallContext& ctx, const ToolScope& scope,
                                                 const v1::SuggestRequest& request);
   // Tools of suggestions that people took; none where that cannot be read.
   Awaitable<std::set<std::string>> Trusted(const CallContext& ctx);
-  // Checks the plan as a workflow that is stored is checked, and notes the problems.
-  Awaitable<absl::Status> Check(const CallContext& ctx, const Json& flat,
-                                v1::SuggestResponse* response);
-
   // A model's plan instead of `response`, where one is made in time; else a note says why not.
   Awaitable<void> AskModel(const CallContext& ctx, const v1::SuggestRequest& request,
-                           const PlanRequest& gathered, std::chrono::steady_clock::time_point until,
+                           const ToolScope& scope, const PlanRequest& gathered,
+                           std::chrono::steady_clock::time_point until,
                            v1::SuggestResponse* response);
 
   ToolFinder& finder_;

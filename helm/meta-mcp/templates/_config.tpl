@@ -16,7 +16,7 @@
 {{- if not (has .component (list "catalog" "audit")) -}}
 {{- $_ := set $services "catalog" (dict "address" (printf "dns:///%s:%s" (include "meta-mcp.headless" (dict "root" $root "component" "catalog")) $grpc)) -}}
 {{- end -}}
-{{- if and (eq .component "gateway") $root.Values.audit.enabled -}}
+{{- if and (has .component (list "gateway" "ai")) $root.Values.audit.enabled -}}
 {{- $_ := set $services "audit" (dict "address" (printf "dns:///%s:%s" (include "meta-mcp.headless" (dict "root" $root "component" "audit")) $grpc)) -}}
 {{- end -}}
 {{- $_ := set $config "version" 1 -}}

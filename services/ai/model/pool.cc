@@ -8,8 +8,6 @@
 namespace metamcp::ai {
 namespace {
 
-constexpr size_t kPrincipalsMax = 10'000;
-constexpr std::chrono::seconds kMinute(60);
 // Cents to millionths.
 constexpr int64_t kMicrosPerCent = 10'000;
 
@@ -44,9 +42,9 @@ UsageKey KeyOf(const CallContext& ctx, std::string subject, std::string provider
 
 }  // namespace
 
-ModelPool::ModelPool(http::HttpClient& http, UsageLedger& ledger,
+ModelPool::ModelPool(http::HttpClient& http, UsageLedger& ledger, Turns& turns,
                      std::vector<ProviderSpec> providers, PoolLimits limits)
-    : ledger_(ledger), limits_(limits) {
+    : ledger_(ledger), turns_(turns), limits_(limits) {
   for (ProviderSpec& spec : providers) {
     auto slot = std::make_unique<Slot>();
     slot->provider = std::make_unique<HttpProvider>(http, std::move(spec));
@@ -73,19 +71,11 @@ std::vector<ProviderState> ModelPool::States() const {
   return out;
 }
 
-// Whether one more fits into this minute; takes it.
-bool ModelPool::TakeTurn(std::deque<Clock::time_point>& recent, int64_t per_minute) {
-  if (per_minute <= 0) return true;
-  const auto now = Clock::now();
-  while (!recent.empty() && recent.front() + kMinute <= now) recent.pop_front();
-  if (static_cast<int64_t>(recent.size()) >= per_minute) return false;
-  recent.push_back(now);
-  return true;
-}
-
 Awaitable<absl::Status> ModelPool::CheckQuota(const CallContext& ctx) {
-  if (recent_.size() > kPrincipalsMax) recent_.clear();
-  if (!TakeTurn(recent_[Subject(ctx)], limits_.requests_per_minute)) {
+  std::string who = StrCat("principal|", ctx.tenant(), "|", Subject(ctx));
+  auto taking = turns_.Take(ctx, std::move(who), limits_.requests_per_minute);
+  const bool taken = co_await std::move(taking);
+  if (!taken) {
     co_return MakeError("AI_QUOTA", "ai",
                         StrCat(limits_.requests_per_minute, " requests to models in a minute"));
   }
@@ -106,7 +96,9 @@ Awaitable<absl::Status> ModelPool::CheckQuota(const CallContext& ctx) {
 Awaitable<bool> ModelPool::MayAsk(const CallContext& ctx, Slot& slot) {
   const ProviderSpec& spec = slot.provider->spec();
   if (slot.closed_until > Clock::now()) co_return false;
-  if (!TakeTurn(slot.recent, spec.requests_per_minute)) co_return false;
+  auto taking = turns_.Take(ctx, StrCat("provider|", spec.name), spec.requests_per_minute);
+  const bool taken = co_await std::move(taking);
+  if (!taken) co_return false;
   if (spec.tokens_per_day <= 0) co_return true;
   auto summing = ledger_.Today(ctx, KeyOf(ctx, "", spec.name));
   const auto sum = co_await std::move(summing);
@@ -130,6 +122,55 @@ void ModelPool::Note(Slot& slot, const absl::Status& status) {
   }
   Log(LogLevel::kWarning, "ai.provider_failed",
       {{"provider", slot.provider->spec().name}, {"error", slot.last_error}});
+}
+
+Awaitable<void> ModelPool::Store(const CallContext& ctx, const Slot& slot, UsageSum used) {
+  auto adding = ledger_.Add(ctx, KeyOf(ctx, Subject(ctx), slot.provider->spec().name), used);
+  const absl::Status added = co_await std::move(adding);
+  if (!added.ok()) {
+    Log(LogLevel::kWarning, "ai.usage_not_stored", {{"error", std::string(added.message())}});
+  }
+}
+
+ModelPool::Slot* ModelPool::FindChat(const std::string& name) {
+  for (const auto& slot : providers_) {
+    const ProviderSpec& spec = slot->provider->spec();
+    if (spec.name == name && spec.api == ModelApi::kChat) return slot.get();
+  }
+  return nullptr;
+}
+
+Awaitable<absl::StatusOr<ChatEnd>> ModelPool::Chat(const CallContext& ctx,
+                                                   std::vector<std::string> names, std::string body,
+                                                   ChatOut& out) {
+  METAMCP_CO_ASSIGN_OR_RETURN(const ChatShape shape, ReadChatShape(body));
+  auto checking = CheckQuota(ctx);
+  METAMCP_CO_RETURN_IF_ERROR(co_await std::move(checking));
+  absl::Status last =
+      MakeError("AI_NO_PROVIDER", "ai", "every provider is at its limit or left alone for a while");
+  for (const std::string& name : names) {
+    Slot* slot = FindChat(name);
+    if (slot == nullptr) continue;
+    auto asking_leave = MayAsk(ctx, *slot);
+    const bool may = co_await std::move(asking_leave);
+    if (!may) continue;
+    ChatEnd end;
+    auto relaying = slot->provider->Relay(ctx, body, shape, out, &end);
+    const absl::Status relayed = co_await std::move(relaying);
+    Note(*slot, relayed);
+    UsageSum used;
+    used.requests = 1;
+    used.failures = relayed.ok() ? 0 : 1;
+    used.input_tokens = end.usage.input_tokens;
+    used.output_tokens = end.usage.output_tokens;
+    used.cost_micros = end.cost_micros;
+    auto storing = Store(ctx, *slot, used);
+    co_await std::move(storing);
+    if (relayed.ok()) co_return end;
+    if (end.began || Reason(relayed) != "AI_PROVIDER_FAILED") co_return relayed;
+    last = relayed;
+  }
+  co_return last;
 }
 
 Awaitable<absl::StatusOr<ModelReply>> ModelPool::Ask(const CallContext& ctx,
@@ -160,11 +201,8 @@ Awaitable<absl::StatusOr<ModelReply>> ModelPool::Ask(const CallContext& ctx,
       used.output_tokens = reply->usage.output_tokens;
       used.cost_micros = reply->cost_micros;
     }
-    auto adding = ledger_.Add(ctx, KeyOf(ctx, Subject(ctx), slot.provider->spec().name), used);
-    const absl::Status added = co_await std::move(adding);
-    if (!added.ok()) {
-      Log(LogLevel::kWarning, "ai.usage_not_stored", {{"error", std::string(added.message())}});
-    }
+    auto storing = Store(ctx, slot, used);
+    co_await std::move(storing);
     if (reply.ok() || absl::IsCancelled(reply.status())) co_return reply;
     last = reply.status();
     if (Reason(last) == "AI_REFUSED") co_return last;

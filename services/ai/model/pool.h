@@ -1,12 +1,12 @@
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "services/ai/model/provider.h"
+#include "services/ai/model/turns.h"
 
 namespace metamcp::ai {
 
@@ -35,7 +35,7 @@ class UsageLedger {
 
 struct PoolLimits {
   PoolLimits() = default;
-  int64_t requests_per_minute = 30;  // of one principal, in this process; 0: no limit
+  int64_t requests_per_minute = 30;  // of one principal; 0: no limit
   int64_t tokens_per_day = 0;
   int64_t cents_per_day = 0;
   int64_t breaker_failures = 3;
@@ -55,8 +55,8 @@ struct ProviderState {
 class ModelPool {
  public:
   using Clock = std::chrono::steady_clock;
-  ModelPool(http::HttpClient& http, UsageLedger& ledger, std::vector<ProviderSpec> providers,
-            PoolLimits limits);
+  ModelPool(http::HttpClient& http, UsageLedger& ledger, Turns& turns,
+            std::vector<ProviderSpec> providers, PoolLimits limits);
 
   bool empty() const { return providers_.empty(); }
   std::vector<ProviderState> States() const;
@@ -65,6 +65,12 @@ class ModelPool {
   // last that was asked), DEADLINE_EXCEEDED, CANCELLED.
   Awaitable<absl::StatusOr<ModelReply>> Ask(const CallContext& ctx, const ModelRequest& request);
 
+  // Passes a request of Chat Completions on to the first of `names` that answers, and its answer to
+  // `out`. Once something was passed on nobody else is asked. Errors: as Ask, ARGUMENT_INVALID, and
+  // those of `out`.
+  Awaitable<absl::StatusOr<ChatEnd>> Chat(const CallContext& ctx, std::vector<std::string> names,
+                                          std::string body, ChatOut& out);
+
  private:
   struct Slot {
     std::unique_ptr<HttpProvider> provider;
@@ -72,17 +78,17 @@ class ModelPool {
     bool asked_to_wait = false;
     Clock::time_point closed_until;
     std::string last_error;
-    std::deque<Clock::time_point> recent;
   };
-  static bool TakeTurn(std::deque<Clock::time_point>& recent, int64_t per_minute);
   Awaitable<absl::Status> CheckQuota(const CallContext& ctx);
   Awaitable<bool> MayAsk(const CallContext& ctx, Slot& slot);
   void Note(Slot& slot, const absl::Status& status);
+  Awaitable<void> Store(const CallContext& ctx, const Slot& slot, UsageSum used);
+  Slot* FindChat(const std::string& name);
 
   UsageLedger& ledger_;
+  Turns& turns_;
   std::vector<std::unique_ptr<Slot>> providers_;
   const PoolLimits limits_;
-  std::map<std::string, std::deque<Clock::time_point>> recent_;  // by principal
 };
 
 }  // namespace metamcp::ai

@@ -1,13 +1,10 @@
 #include "services/ai/model/provider.h"
 
-#include <charconv>
-
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
-#include "common/base/strings.h"
 #include "common/http/sse.h"
-#include "common/json/scan.h"
+#include "services/ai/model/provider_error.h"
 
 namespace metamcp::ai {
 namespace {
@@ -15,45 +12,6 @@ namespace {
 constexpr size_t kBodyMax = 8u << 20;
 constexpr size_t kErrorBodyMax = 64u << 10;
 constexpr std::chrono::milliseconds kConnect{5000};
-
-// The provider's own message, without more of its text than a person wants to read.
-std::string MessageOf(const std::string& body) {
-  const auto object = json::ScanObject(body);
-  if (!object.ok()) return "";
-  if (const auto error = json::ScanObject(object->Raw("error")); error.ok()) {
-    return error->String("message").value_or("").substr(0, 200);
-  }
-  return object->String("message").value_or("").substr(0, 200);
-}
-
-absl::Status HttpError(const ProviderSpec& spec, int status, const http::HttpHeaders& headers,
-                       const std::string& body) {
-  std::map<std::string, std::string> metadata = {{"status", StrCat(status)}};
-  const std::string after(headers.Get("Retry-After"));
-  int64_t seconds = 0;
-  const auto [end, error] = std::from_chars(after.data(), after.data() + after.size(), seconds);
-  if (!after.empty() && error == std::errc() && end == after.data() + after.size()) {
-    metadata["retryAfterMs"] = StrCat(std::min<int64_t>(seconds, 86'400) * 1000);
-  }
-  std::string message = StrCat("provider \"", spec.name, "\" answered ", status);
-  const std::string own = MessageOf(body);
-  // A provider may quote what it was sent.
-  if (!own.empty() && (spec.key.empty() || own.find(spec.key) == std::string::npos)) {
-    message += StrCat(": ", own);
-  }
-  return MakeError("AI_PROVIDER_FAILED", "ai", message, std::move(metadata));
-}
-
-// Transport errors in our words; refusals and the like are already.
-absl::Status InOurWords(const ProviderSpec& spec, const absl::Status& status) {
-  const auto info = GetErrorInfo(status);
-  if (info && info->reason.starts_with("AI_")) return status;
-  if (absl::IsCancelled(status)) return status;
-  const bool late = absl::IsDeadlineExceeded(status);
-  return MakeError("AI_PROVIDER_FAILED", "ai",
-                   StrCat("provider \"", spec.name, "\" ", late ? "was too slow" : "failed: ",
-                          late ? "" : std::string(status.message())));
-}
 
 }  // namespace
 
@@ -86,8 +44,8 @@ Awaitable<absl::StatusOr<ModelReply>> HttpProvider::Send(const CallContext& ctx,
   if (response->status() != 200) {
     auto reading = response->ReadAll(kErrorBodyMax);
     const auto body = co_await std::move(reading);
-    co_return HttpError(spec_, response->status(), response->headers(),
-                        body.ok() ? *body : std::string());
+    co_return ProviderError(spec_, response->status(), response->headers(),
+                            body.ok() ? *body : std::string());
   }
   const std::string type(response->headers().Get("Content-Type"));
   // Some servers answer whole although they were asked for a stream.
@@ -113,13 +71,10 @@ Awaitable<absl::StatusOr<ModelReply>> HttpProvider::Ask(const CallContext& ctx,
   auto sending = Send(capped, std::move(call));
   auto bounded = RunUntil(capped.deadline, std::move(sending));
   absl::StatusOr<ModelReply> reply = co_await std::move(bounded);
-  if (!reply.ok()) co_return InOurWords(spec_, reply.status());
+  if (!reply.ok()) co_return InProvidersName(spec_, reply.status());
   reply->provider = spec_.name;
   if (reply->model.empty()) reply->model = spec_.model;
-  // Cents of a million tokens are hundredths of a micro-unit of one token.
-  reply->cost_micros = (reply->usage.input_tokens * spec_.input_cents +
-                        reply->usage.output_tokens * spec_.output_cents) /
-                       100;
+  reply->cost_micros = CostOf(spec_, reply->usage);
   co_return reply;
 }
 

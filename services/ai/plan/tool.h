@@ -36,7 +36,8 @@ Role RoleOf(std::string_view name, const Json& schema);
 // One tool of the catalog as the planner sees it. Its texts come from a server: they are looked at
 // for words and never obeyed.
 struct Tool {
-  std::string name;  // qualified: server.tool
+  std::string name;     // qualified: server.tool
+  std::string exposed;  // as clients of the virtual server see it
   std::string server;
   std::string title;
   std::string description;

@@ -128,6 +128,50 @@ absl::StatusOr<std::vector<QualityRow>> SqlStore::Quality(const std::string& ten
   });
 }
 
+absl::StatusOr<std::vector<SaidRow>> SqlStore::Said(const std::string& tenant,
+                                                    const std::string& subject,
+                                                    const std::string& suggestion, int64_t limit) {
+  return database_.Read([&](Transaction& tx) -> absl::StatusOr<std::vector<SaidRow>> {
+    std::string sql =
+        "SELECT f.id AS id, f.suggestion_id AS suggestion_id, f.subject AS subject, f.kind AS "
+        "kind, "
+        "f.rating AS rating, f.comment AS comment, f.created_us AS created_us, s.task AS task, "
+        "s.made_by AS made_by, s.prompt_version AS prompt_version FROM ai_feedback f JOIN "
+        "ai_suggestions s ON s.tenant = f.tenant AND s.id = f.suggestion_id WHERE f.tenant = "
+        ":tenant";
+    Params params = {{"tenant", tenant}, {"limit", limit}};
+    if (!subject.empty()) {
+      sql += " AND f.subject = :subject";
+      params.emplace_back("subject", subject);
+    }
+    if (!suggestion.empty()) {
+      sql += " AND f.suggestion_id = :suggestion";
+      params.emplace_back("suggestion", suggestion);
+    }
+    sql += " ORDER BY f.created_us DESC, f.id LIMIT :limit";
+    METAMCP_ASSIGN_OR_RETURN(const Rows rows, tx.Query(sql, params));
+    std::vector<SaidRow> out;
+    for (const Row& row : rows) {
+      SaidRow one;
+      one.feedback.tenant = tenant;
+      for (const auto& [name, to] : {std::pair("id", &one.feedback.id),
+                                     {"suggestion_id", &one.feedback.suggestion_id},
+                                     {"subject", &one.feedback.subject},
+                                     {"kind", &one.feedback.kind},
+                                     {"comment", &one.feedback.comment},
+                                     {"task", &one.task},
+                                     {"made_by", &one.made_by},
+                                     {"prompt_version", &one.prompt_version}}) {
+        METAMCP_ASSIGN_OR_RETURN(*to, row.Get<std::string>(name));
+      }
+      METAMCP_ASSIGN_OR_RETURN(one.feedback.rating, row.Get<int64_t>("rating"));
+      METAMCP_ASSIGN_OR_RETURN(one.feedback.created_us, row.Get<int64_t>("created_us"));
+      out.push_back(std::move(one));
+    }
+    return out;
+  });
+}
+
 absl::StatusOr<std::vector<std::string>> SqlStore::Accepted(const std::string& tenant,
                                                             int64_t limit) {
   return database_.Read([&](Transaction& tx) -> absl::StatusOr<std::vector<std::string>> {

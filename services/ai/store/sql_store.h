@@ -23,6 +23,12 @@ struct FeedbackRow {
   int64_t created_us = 0;
 };
 
+// What somebody said of a suggestion, with what it was.
+struct SaidRow {
+  FeedbackRow feedback;
+  std::string task, made_by, prompt_version;
+};
+
 struct UsageRow {
   std::string tenant, subject, provider;
   int64_t day = 0;
@@ -48,6 +54,11 @@ class SqlStore {
   // Errors: NOT_FOUND for an unknown suggestion.
   absl::Status AddFeedback(const FeedbackRow& row);
   absl::StatusOr<std::vector<QualityRow>> Quality(const std::string& tenant, int64_t since_us);
+
+  // The newest first, at most `limit`; of everybody where `subject` is empty, of every suggestion
+  // where that is.
+  absl::StatusOr<std::vector<SaidRow>> Said(const std::string& tenant, const std::string& subject,
+                                            const std::string& suggestion, int64_t limit);
 
   // The workflows of the newest suggestions that somebody took as they were.
   absl::StatusOr<std::vector<std::string>> Accepted(const std::string& tenant, int64_t limit);

@@ -82,6 +82,24 @@ TEST_P(AiStoreTest, CountsWhatBecameOfSuggestions) {
   EXPECT_EQ(planner.failed, 1);
 }
 
+TEST_P(AiStoreTest, ReadsWhatWasSaid) {
+  RecordProperty("req", "M-EXEC-4");
+  Suggest("a", "planner", true, 100);
+  Suggest("b", "model", true, 200);
+  ASSERT_TRUE(Say("1", "a", "edited").ok());
+  ASSERT_TRUE(Say("2", "b", "rated", 4).ok());
+  const auto all = store().Said("default", "", "", 10);
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_EQ(all->size(), 2u);
+  EXPECT_EQ((*all)[1].feedback.rating, 4);
+  EXPECT_EQ((*all)[1].made_by, "model");
+  EXPECT_EQ((*all)[1].task, "read");
+  EXPECT_EQ(store().Said("default", "", "a", 10)->at(0).feedback.kind, "edited");
+  EXPECT_EQ(store().Said("default", "", "", 1)->size(), 1u);
+  EXPECT_TRUE(store().Said("default", "bob", "", 10)->empty());
+  EXPECT_TRUE(store().Said("elsewhere", "", "", 10)->empty());
+}
+
 TEST_P(AiStoreTest, ForgetsWhatIsOld) {
   Suggest("old", "planner", true, 10);
   ASSERT_TRUE(Say("1", "old", "accepted").ok());

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NODE } from '../lib/paths.mjs';
 import { run } from '../lib/process.mjs';
+import { startModelServer } from '../lib/model_server.mjs';
 import { EVERYTHING, FILESYSTEM, MEMORY, startGateway, waitForTools } from '../lib/servers.mjs';
 import { SDKS } from '../lib/sdk.mjs';
 
@@ -106,10 +107,81 @@ describe('suggest', { skip: shape === 'processes' && 'neither workflows nor the 
         const result = await session.callTool({ name: 'suggest_workflow', arguments: { task } });
         const said = JSON.parse(result.content[0].text);
         assert.equal(said.valid, true);
-        assert.equal(said.steps[0].tool, 'filesystem.read_text_file');
+        assert.equal(said.steps[0].tool, 'filesystem__read_text_file');
       } finally {
         await session.close();
       }
     });
+  }
+});
+
+// The plan of a model for the task of the README.
+const PLAN = {
+  name: 'todos',
+  inputs: [
+    { name: 'files', type: 'array', description: 'the files' },
+    { name: 'summary_path', type: 'string', description: 'where the summary goes' },
+  ],
+  steps: [
+    { id: 'read', title: 'read', tool: 'filesystem.read_text_file', arguments: '{"path":"${item}"}', forEach: '${input.files}', dependsOn: [] },
+    {
+      id: 'note', title: 'note', tool: 'memory.create_entities', forEach: '${input.files}', dependsOn: [],
+      arguments: JSON.stringify({
+        entities: [{
+          name: '${item}', entityType: 'note',
+          observations: '${[steps.read[index].content | split("\\n")[] | select(test("TODO"; "i"))]}',
+        }],
+      }),
+    },
+    {
+      id: 'write', title: 'write', tool: 'filesystem.write_file', forEach: '', dependsOn: ['note'],
+      arguments: JSON.stringify({
+        path: '${input.summary_path}',
+        content: '${[steps.read[].content | split("\\n")[] | select(test("TODO"; "i"))] | join("\\n")}',
+      }),
+    },
+  ],
+  questions: [],
+};
+
+test('the task of the README with a local model, and when it goes away (M-P1, M-UJ-A3.g)', {
+  skip: shape === 'processes' && 'neither workflows nor the ai service run there',
+}, async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'metamcp-suggest-'));
+  const model = await startModelServer((body) =>
+    JSON.stringify(JSON.stringify(body).includes('You plan a workflow') ? PLAN : {
+      goals: ['read each file', 'store a note per file', 'write a summary'],
+    }));
+  const gateway = await startGateway({
+    mcpServers: {
+      filesystem: { command: NODE, args: [FILESYSTEM, folder] },
+      memory: { command: NODE, args: [MEMORY], env: { MEMORY_FILE_PATH: join(folder, 'm.jsonl') } },
+    },
+    ai: { providers: { local: { api: 'chat', url: model.url, model: 'small' } } },
+  });
+  const cli = (...args) =>
+    run(gateway.binary, ['--url', new URL(gateway.adminUrl).origin, 'suggest', README, ...args]);
+  try {
+    await waitForTools(gateway.mcpUrl, ['filesystem__read_text_file', 'memory__create_entities']);
+    const files = [join(folder, 'a.js'), join(folder, 'b.js')];
+    await writeFile(files[0], 'one\n// TODO: first\n');
+    await writeFile(files[1], '// todo: second\n');
+    const preview = await cli();
+    assert.match(preview.stdout, /made by small/, preview.stdout);
+    assert.match(preview.stdout, /filesystem\.write_file \(may destroy\)/);
+    const input = { files, summary_path: join(folder, 'summary.md') };
+    const ran = await cli('--run', '--yes', '--input', JSON.stringify(input));
+    assert.equal(ran.code, 0, ran.stdout + ran.stderr);
+    assert.equal(await readFile(input.summary_path, 'utf8'), '// TODO: first\n// todo: second');
+    assert.match(await readFile(join(folder, 'm.jsonl'), 'utf8'), /todo: second/);
+    await model.stop();
+    const without = await cli('--refine', 'write it to out.md');
+    assert.equal(without.code, 0, without.stdout);
+    assert.match(without.stdout, /made without a model/);
+    assert.match(without.stdout, /No model helped/);
+  } finally {
+    await gateway.stop();
+    await model.stop().catch(() => {});
+    await rm(folder, { recursive: true, force: true });
   }
 });

@@ -47,7 +47,7 @@ export async function planCluster({ shape = SHAPE, databaseUrl, directory, certi
       ? {}
       : { META_MCP_SERVICES_CATALOG_ADDRESS: catalogs.join(',') }),
     ...(role === 'audit' ? { META_MCP_AUDIT_SIGNING_KEY_FILE: auditKey } : {}),
-    ...(role === 'gateway' && audits.length > 0
+    ...(['gateway', 'ai'].includes(role) && audits.length > 0
       ? { META_MCP_SERVICES_AUDIT_ADDRESS: audits.join(',') }
       : {}),
     ...(certificates

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const readBody = async (request) => {
   let text = '';
   for await (const piece of request) text += piece;
-  return JSON.parse(text);
+  return { text, body: JSON.parse(text) };
 };
 
 const APIS = {
@@ -134,18 +134,21 @@ const schemaOf = (body) =>
   body.text?.format?.name ?? body.response_format?.json_schema?.name ?? undefined;
 
 // `answer(body, {api, schema, count})` returns a text, or {text, refusal, reason, status, headers,
-// delayMs, pieceMs, hang, drop}. `requests` keeps what was asked.
+// delayMs, pieceMs, hang, drop}; {raw} answers with these bytes, {events} streams these objects.
+// `requests` keeps what was asked, `gone` counts clients that went away in the middle.
 export async function startModelServer(answer) {
   const requests = [];
   let answering = answer;
+  let gone = 0;
   const server = createServer(async (request, response) => {
     const api = APIS[request.url];
     if (request.method !== 'POST' || !api) {
       response.writeHead(404).end('{"error":{"message":"no such API"}}');
       return;
     }
-    const body = await readBody(request);
-    requests.push({ api: api.name, body, headers: request.headers });
+    const { text: raw, body } = await readBody(request);
+    requests.push({ api: api.name, body, raw, headers: request.headers });
+    response.on('close', () => (gone += response.writableEnded ? 0 : 1));
     const said = answering(body, {
       api: api.name,
       schema: schemaOf(body),
@@ -156,7 +159,7 @@ export async function startModelServer(answer) {
     await sleep(reply.delayMs ?? 0);
     if (reply.status) {
       response.writeHead(reply.status, { 'content-type': 'application/json', ...reply.headers });
-      response.end(JSON.stringify({ error: { type: 'error', message: 'as told' } }));
+      response.end(reply.raw ?? JSON.stringify({ error: { type: 'error', message: 'as told' } }));
       return;
     }
     const options = { model: body.model, ...reply };
@@ -167,7 +170,8 @@ export async function startModelServer(answer) {
     }
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     let sent = 0;
-    for (const [event, data] of api.stream(reply.text, options)) {
+    const events = reply.events?.map((data) => [undefined, data]);
+    for (const [event, data] of events ?? api.stream(reply.text, options)) {
       if (response.destroyed) return;
       if (reply.drop && ++sent > 2) {
         response.destroy();
@@ -184,6 +188,7 @@ export async function startModelServer(answer) {
     url: `http://127.0.0.1:${server.address().port}/v1`,
     base: `http://127.0.0.1:${server.address().port}`,
     requests,
+    gone: () => gone,
     answer(next) {
       answering = next;
       requests.length = 0;
