@@ -7,8 +7,8 @@
 
 #include "common/base/strings.h"
 #include "common/json/dom.h"
+#include "common/json/yaml.h"
 #include "services/workflow/definition/sample.h"
-#include "services/workflow/definition/yaml.h"
 
 namespace metamcp::workflow {
 namespace {
@@ -222,10 +222,10 @@ TEST(Sample, IsWhatASchemaDescribes) {
 TEST(Yaml, AMappingOfManyKeysIsReadInTime) {
   std::string text;
   for (int i = 0; i < 30'000; ++i) text += "k" + std::to_string(i) + ": 1\n";
-  const auto parsed = ParseJsonOrYaml(text, 8);
+  const auto parsed = json::ParseJsonOrYaml(text, 8);
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(parsed->size(), 30'000u);
-  EXPECT_FALSE(ParseJsonOrYaml(text + "k7: 2\n", 8).ok());
+  EXPECT_FALSE(json::ParseJsonOrYaml(text + "k7: 2\n", 8).ok());
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include "common/base/strings.h"
 #include "common/json/dom.h"
 #include "common/json/schema.h"
+#include "common/json/yaml.h"
 #include "services/workflow/definition/reader.h"
-#include "services/workflow/definition/yaml.h"
 
 namespace metamcp::workflow {
 namespace {
@@ -168,7 +168,7 @@ std::unique_ptr<Definition> ReadDefinition(std::string_view source, const Limits
     return nullptr;
   }
   // A task takes three levels of the document, or four.
-  auto parsed = ParseJsonOrYaml(source, 4 * limits.depth_max + 16);
+  auto parsed = json::ParseJsonOrYaml(source, 4 * limits.depth_max + 16);
   if (!parsed.ok()) {
     reader.Note("", Sv(parsed.status().message()));
     return nullptr;

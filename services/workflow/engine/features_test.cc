@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "services/workflow/definition/yaml.h"
+#include "common/json/yaml.h"
 #include "services/workflow/engine/engine_fixture.h"
 
 namespace metamcp::workflow::testing {
@@ -95,7 +95,7 @@ absl::StatusOr<HttpReply> Web(const HttpCall& call) {
 }
 
 Json Yaml(const std::string& text) {
-  auto parsed = ParseJsonOrYaml(text, 64);
+  auto parsed = json::ParseJsonOrYaml(text, 64);
   EXPECT_TRUE(parsed.ok()) << parsed.status() << text;
   return parsed.ok() ? *parsed : Json();
 }

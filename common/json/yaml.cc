@@ -1,4 +1,4 @@
-#include "services/workflow/definition/yaml.h"
+#include "common/json/yaml.h"
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
@@ -17,7 +17,7 @@
 #include "common/json/dom.h"
 #include "common/json/utf8.h"
 
-namespace metamcp::workflow {
+namespace metamcp::json {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -165,9 +165,9 @@ absl::Status At(const YAML::Mark& mark, std::string_view why) {
 absl::StatusOr<Json> ParseJsonOrYaml(std::string_view text, int depth_max) {
   const size_t first = text.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos) return absl::InvalidArgumentError("the document is empty");
-  if (!json::IsValidUtf8(text)) return absl::InvalidArgumentError("the document is not UTF-8");
+  if (!IsValidUtf8(text)) return absl::InvalidArgumentError("the document is not UTF-8");
   if (text[first] == '{') {
-    auto parsed = json::ParseOrderedJson(text, static_cast<size_t>(depth_max));
+    auto parsed = ParseOrderedJson(text, static_cast<size_t>(depth_max));
     if (parsed.ok()) return parsed;
   }
   std::istringstream in{std::string(text)};
@@ -188,4 +188,4 @@ absl::StatusOr<Json> ParseJsonOrYaml(std::string_view text, int depth_max) {
   }
 }
 
-}  // namespace metamcp::workflow
+}  // namespace metamcp::json
