@@ -13,6 +13,7 @@
 #include "metamcp/catalog/v1/directory_service.metamcp.h"
 #include "metamcp/catalog/v1/pin_service.metamcp.h"
 #include "metamcp/catalog/v1/quota_service.metamcp.h"
+#include "metamcp/catalog/v1/taint_service.metamcp.h"
 #include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "metamcp/gateway/v1/calls_service.metamcp.h"
 #include "metamcp/gateway/v1/edge_peer_service.metamcp.h"
@@ -26,20 +27,15 @@ namespace {
 TEST(CallersTest, EveryMethodNamesItsCallers) {
   RecordProperty("req", "M-NFR-004.3");
   const rpc::Callers callers = CallersOfServices();
-  const rpc::ServiceInfo* services[] = {&access::v1::AccessService::Info(),
-                                        &catalog::v1::PinService::Info(),
-                                        &catalog::v1::QuotaService::Info(),
-                                        &access::v1::ApprovalService::Info(),
-                                        &ai::v1::AiService::Info(),
-                                        &audit::v1::AuditService::Info(),
-                                        &catalog::v1::CatalogService::Info(),
-                                        &catalog::v1::DirectoryService::Info(),
-                                        &connector::v1::ConnectorService::Info(),
-                                        &gateway::v1::CallsService::Info(),
-                                        &gateway::v1::EdgePeerService::Info(),
-                                        &provider::v1::ProviderService::Info(),
-                                        &telemetry::v1::TelemetryService::Info(),
-                                        &workflow::v1::WorkflowService::Info()};
+  const rpc::ServiceInfo* services[] = {
+      &access::v1::AccessService::Info(),     &catalog::v1::PinService::Info(),
+      &catalog::v1::QuotaService::Info(),     &catalog::v1::TaintService::Info(),
+      &access::v1::ApprovalService::Info(),   &ai::v1::AiService::Info(),
+      &audit::v1::AuditService::Info(),       &catalog::v1::CatalogService::Info(),
+      &catalog::v1::DirectoryService::Info(), &connector::v1::ConnectorService::Info(),
+      &gateway::v1::CallsService::Info(),     &gateway::v1::EdgePeerService::Info(),
+      &provider::v1::ProviderService::Info(), &telemetry::v1::TelemetryService::Info(),
+      &workflow::v1::WorkflowService::Info()};
   std::set<std::string, std::less<>> known;
   for (const rpc::ServiceInfo* service : services) {
     known.emplace(service->name());

@@ -33,6 +33,8 @@ void AddInsightCommands(Command& root);
 void AddLogCommands(Command& root);
 void AddLimitsCommand(Command& root);
 void AddPolicyCommands(Command& root);
+// The part of it that looks back.
+void AddPolicyReplay(Command& group);
 void AddApprovalCommands(Command& root);
 void AddSessionCommands(Command& root);
 void AddConfigCommands(Command& root);

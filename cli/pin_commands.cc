@@ -34,7 +34,7 @@ absl::Status List(CommandContext& ctx, const PinOptions& o) {
                TextOf(pin, "approvedBy"), TimeText(NumberOf(pin, "approvedUs")),
                JoinedOf(pin, "changed")});
   }
-  ctx.PrintTable(table, "No pins. They are kept where catalog.pins is warn or quarantine.");
+  ctx.PrintTable(table, "No pins. They are kept unless catalog.pins is off.");
   return absl::OkStatus();
 }
 

@@ -13,10 +13,13 @@
 #include "common/config/load.h"
 #include "common/config/policy_rules.h"
 #include "common/json/dom.h"
+#include "common/json/yaml.h"
 #include "common/policy/cases.h"
 
 namespace metamcp::cli {
 namespace {
+
+constexpr int kCasesDepthMax = 64;
 
 struct PolicyOptions {
   std::string file, cases, otherwise = "allow";
@@ -67,7 +70,9 @@ absl::Status CheckRules(CommandContext& ctx, const PolicyOptions& o) {
 absl::Status TestRules(CommandContext& ctx, const PolicyOptions& o) {
   METAMCP_ASSIGN_OR_RETURN(const auto policy, RulesOf(ctx, o));
   METAMCP_ASSIGN_OR_RETURN(const std::string text, ReadFile(o.cases));
-  METAMCP_ASSIGN_OR_RETURN(const auto cases, policy::ReadCases(text));
+  const auto document = json::ParseJsonOrYaml(text, kCasesDepthMax);
+  if (!document.ok()) return UsageError(StrCat(o.cases, ": ", Sv(document.status().message())));
+  METAMCP_ASSIGN_OR_RETURN(const auto cases, policy::ReadCases(json::DumpJson(*document)));
   nlohmann::json failed = nlohmann::json::array();
   for (const policy::Case& one : cases) {
     const std::string wrong = policy::Check(*policy, one);
@@ -174,9 +179,9 @@ void AddPolicyCommands(Command& root) {
   check.Run([&ctx, o] { return CheckRules(ctx, *o); });
   Command test =
       group.Sub("test", "Tries rules on the cases of a file; exit status 1 if one fails");
-  test.Example("meta-mcp policy test cases.json")
+  test.Example("meta-mcp policy test cases.yaml")
       .Example("meta-mcp policy test cases.json --file proposed.policy --default deny");
-  test.Argument("CASES", &o->cases, "JSON: {\"cases\": [{\"tool\": ..., \"expect\": ...}]}")
+  test.Argument("CASES", &o->cases, "JSON or YAML: {\"cases\": [{\"tool\": ..., \"expect\": ...}]}")
       .Option("--file", &o->file, "these rules; without it those of the configuration", "FILE")
       .Choice("--default", &o->otherwise, {"allow", "deny"}, "with --file: where no rule matches");
   test.Run([&ctx, o] { return TestRules(ctx, *o); });
@@ -184,6 +189,7 @@ void AddPolicyCommands(Command& root) {
   show.Example("meta-mcp policy show");
   show.Run([&ctx] { return ShowRules(ctx); });
   AddExplain(group, o);
+  AddPolicyReplay(group);
 }
 
 }  // namespace metamcp::cli

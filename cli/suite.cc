@@ -18,6 +18,7 @@
 #include "common/json/splice.h"
 #include "common/telemetry/log.h"
 #include "common/telemetry/trace.h"
+#include "gateway/app_options.h"
 
 namespace metamcp::cli {
 namespace {
@@ -36,6 +37,16 @@ CallContext SystemContext() {
   who->roles = {"admin"};
   who->method = "internal";
   return CallContext(std::move(who), CallContext::Clock::now() + std::chrono::seconds(30));
+}
+
+// Only this machine is served, and by this process alone.
+bool IsAlone(const config::Config& config) {
+  const auto listen = gateway::SplitListen(config.gateway.listen);
+  return config.services.listen.empty() && listen.ok() && gateway::IsLoopbackHost(listen->first);
+}
+
+catalog::PinPolicy PinsOf(const config::CatalogConfig& catalog, const config::Config& where) {
+  return catalog::MakePinPolicy(catalog.pins, catalog.new_tools, IsAlone(where));
 }
 
 std::string NamesJson(const std::vector<std::string>& names) {
@@ -101,13 +112,14 @@ Awaitable<absl::Status> Suite::StartCatalog() {
     approvals_ = access::v1::MakeApprovalServiceClient(*channel);
     directory_ = catalog::v1::MakeDirectoryServiceClient(*channel);
     quotas_ = catalog::v1::MakeQuotaServiceClient(*channel);
+    taint_ = catalog::v1::MakeTaintServiceClient(*channel);
     pins_ = catalog::v1::MakePinServiceClient(*std::move(channel));
     co_return absl::OkStatus();
   }
   // Named first: GCC 12 frees a default argument of a co_await expression twice.
   catalog::RegistryOptions options;
   const config::CatalogConfig& config = ground_.loaded.config.catalog;
-  options.pins = catalog::MakePinPolicy(config.pins, config.new_tools);
+  options.pins = PinsOf(config, ground_.loaded.config);
   // Only such a database has other writers.
   if (ground_.database->backend() == db::Backend::kPostgres) {
     options.follow = std::chrono::seconds(1);
@@ -121,9 +133,10 @@ Awaitable<absl::Status> Suite::StartCatalog() {
   directory_ = catalog::v1::MakeDirectoryServiceDirect(catalog_app_->directory());
   quotas_ = catalog::v1::MakeQuotaServiceDirect(catalog_app_->quotas());
   pins_ = catalog::v1::MakePinServiceDirect(catalog_app_->pins());
+  const bool shared = ground_.database->backend() == db::Backend::kPostgres;
   access_ = access::v1::MakeAccessServiceDirect(
-      catalog_app_->MakeAccess(ground_.loaded.config.auth.key_max_age_days,
-                               ground_.database->backend() == db::Backend::kPostgres));
+      catalog_app_->MakeAccess(ground_.loaded.config.auth.key_max_age_days, shared));
+  taint_ = catalog::v1::MakeTaintServiceDirect(catalog_app_->MakeTaint(shared));
   approvals_ = access::v1::MakeApprovalServiceDirect(catalog_app_->approvals());
   catalog_app_->SetSelfApproval(ground_.loaded.config.policy.self_approval);
   auto apply = ApplyConfig(ground_.loaded.config, TraceContext());
@@ -213,6 +226,7 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   gateway::GatewayDeps deps(*catalog_, *provider, *connector, *ground_.keys);
   deps.peers = &cluster_->edge_peers();
   deps.quotas = quotas_.get();
+  deps.taint = taint_.get();
   deps.services.push_back(pins_.get());
   deps.gateways = [this] { return cluster_->members().With("gateway").size(); };
   deps.reload = [this](TraceContext trace) { return Reload(std::move(trace)); };
@@ -226,6 +240,7 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   deps.access = access_.get();
   deps.approvals = approvals_.get();
   deps.audit = recorder_.get();
+  deps.audit_log = audit_.get();
   deps.ai = ai_.get();
   deps.edge = edge_.gateway;
   auto app =
@@ -253,7 +268,8 @@ absl::Status Suite::StartGrpc() {
   std::vector<rpc::Service*> catalog, connector, gateway, workflow, audit, ai;
   if (catalog_app_) {
     catalog = {&catalog_app_->service(), &catalog_app_->directory(), &catalog_app_->quotas(),
-               &catalog_app_->pins(),    &catalog_app_->approvals(), catalog_app_->access()};
+               &catalog_app_->pins(),    &catalog_app_->approvals(), catalog_app_->access(),
+               catalog_app_->taint()};
   }
   if (connector_app_) connector = {&connector_app_->provider(), &connector_app_->connector()};
   if (gateway_) gateway = {&gateway_->calls(), &gateway_->edge_peer()};
@@ -562,8 +578,8 @@ void Suite::ApplySettings(const config::Config& config) {
   now.catalog.pins = config.catalog.pins;
   now.catalog.new_tools = config.catalog.new_tools;
   if (catalog_app_) {
-    catalog_app_->SetPinPolicy(
-        catalog::MakePinPolicy(config.catalog.pins, config.catalog.new_tools));
+    // Where it listens stays as it is until the next start.
+    catalog_app_->SetPinPolicy(PinsOf(config.catalog, now));
   }
   now.limits.rules = config.limits.rules;
   now.detectors = config.detectors;

@@ -110,6 +110,7 @@ class Suite {
   std::unique_ptr<catalog::v1::CatalogService> catalog_;
   std::unique_ptr<catalog::v1::DirectoryService> directory_;
   std::unique_ptr<catalog::v1::QuotaService> quotas_;
+  std::unique_ptr<catalog::v1::TaintService> taint_;
   std::unique_ptr<catalog::v1::PinService> pins_;
   std::unique_ptr<access::v1::AccessService> access_;
   std::unique_ptr<access::v1::ApprovalService> approvals_;

@@ -63,19 +63,17 @@ class AllProviders final : public ProviderDirectory {
 
 class MirrorSink final : public Sink<catalog::v1::WatchCatalogResponse> {
  public:
-  MirrorSink(CatalogMirror& mirror, admin::AdminEdge& admin, asio::steady_timer& ready)
-      : mirror_(mirror), admin_(admin), ready_(ready) {}
+  using Taken = std::function<void(const catalog::v1::WatchCatalogResponse&)>;
+  MirrorSink(CatalogMirror& mirror, Taken taken) : mirror_(mirror), taken_(std::move(taken)) {}
   Awaitable<absl::Status> Write(catalog::v1::WatchCatalogResponse message) override {
     mirror_.Apply(message);
-    admin_.OnCatalog(message, mirror_.snapshot());
-    if (mirror_.ready()) ready_.cancel();
+    taken_(message);
     co_return absl::OkStatus();
   }
 
  private:
   CatalogMirror& mirror_;
-  admin::AdminEdge& admin_;
-  asio::steady_timer& ready_;
+  const Taken taken_;
 };
 
 absl::Status CheckListen(const config::Config& config, const std::string& host) {
@@ -97,7 +95,7 @@ class GatewayAppImpl final : public GatewayApp {
         providers_(deps_),
         suggest_(deps_.ai == nullptr ? nullptr : std::make_unique<SuggestGate>(*deps_.ai, mirror_)),
         tool_search_(deps_.catalog, suggest_.get()),
-        access_(mirror_, std::move(policy), deps_.approvals, config.policy),
+        access_(mirror_, std::move(policy), deps_.approvals, deps_.audit_log, config.policy),
         chain_(providers_, deps_.keys, ChainOptions(config)),
         guards_(executor, config, deps_),
         sessions_(executor, deps_.keys, SessionOptions(config, deps_.peers)),
@@ -169,6 +167,7 @@ class GatewayAppImpl final : public GatewayApp {
                                               *authenticator_);
     }
     guards_.Join(chain_, mirror_);
+    access_.SetCause(&guards_.taint());
     chain_.SetBuiltins(&tool_search_);
     return absl::OkStatus();
   }
@@ -177,6 +176,8 @@ class GatewayAppImpl final : public GatewayApp {
     tasks_.Spawn("catalog-watch", WatchCatalog());
     tasks_.Spawn("keep-alive", keep_alive_.Run());
     tasks_.Spawn("limits", guards_.limits().Run());
+    tasks_.Spawn("taint", guards_.taint().Follow());
+    tasks_.Spawn("taint-report", guards_.taint().Report());
     tasks_.Spawn("expiry", EndExpired());
     if (access_mirror_) {
       tasks_.Spawn("access", access_mirror_->Follow());
@@ -239,7 +240,10 @@ class GatewayAppImpl final : public GatewayApp {
   absl::Status SetPolicy(const config::Config& config) override {
     METAMCP_ASSIGN_OR_RETURN(auto policy,
                              config::CompilePolicy(config.policy, IsLoopbackHost(host_)));
-    if (access_.Set(std::move(policy), config.policy)) hub_.AllChanged();
+    if (access_.Set(std::move(policy), config.policy)) {
+      hub_.CheckRights(front_.filter, mirror_.snapshot(), true);
+      hub_.AllChanged();
+    }
     return absl::OkStatus();
   }
 
@@ -310,11 +314,23 @@ class GatewayAppImpl final : public GatewayApp {
     front.tasks = &tasks_;
     front.peers = deps_.peers;
     front.filter = &access_.guard();
+    front.preparer = &access_.guard();
     front.page_size = static_cast<size_t>(config.gateway.page_size);
     front.first_list_wait = milliseconds(config.gateway.first_list_wait_ms);
     front.ask_timeout = milliseconds(config.connector.question_timeout_ms);
     front.request_timeout = milliseconds(config.gateway.request_timeout_ms);
     return front;
+  }
+
+  // The mirror has taken `message`.
+  void OnCatalog(const catalog::v1::WatchCatalogResponse& message) {
+    admin_->OnCatalog(message, mirror_.snapshot());
+    if (audit_) audit_->OnCatalog(message);
+    if (message.end()) {
+      guards_.taint().OnSnapshot(*mirror_.snapshot());
+      hub_.CheckRights(front_.filter, mirror_.snapshot(), false);
+    }
+    if (mirror_.ready()) ready_.cancel();
   }
 
   Awaitable<void> WatchCatalog() {
@@ -324,7 +340,7 @@ class GatewayAppImpl final : public GatewayApp {
       catalog::v1::WatchCatalogRequest request;
       mirror_.StartOver();
       request.set_revision(mirror_.resume_revision());
-      MirrorSink sink(mirror_, *admin_, ready_);
+      MirrorSink sink(mirror_, [this](const auto& message) { OnCatalog(message); });
       auto watch = deps_.catalog.WatchCatalog(ctx, std::move(request), sink);
       const absl::Status status = co_await CatchStatus(std::move(watch));
       if (stopping_) co_return;

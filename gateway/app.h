@@ -18,8 +18,10 @@
 #include "metamcp/access/v1/access_service.metamcp.h"
 #include "metamcp/access/v1/approval_service.metamcp.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
+#include "metamcp/audit/v1/audit_service.metamcp.h"
 #include "metamcp/catalog/v1/catalog_service.metamcp.h"
 #include "metamcp/catalog/v1/quota_service.metamcp.h"
+#include "metamcp/catalog/v1/taint_service.metamcp.h"
 #include "metamcp/connector/v1/connector_service.metamcp.h"
 #include "metamcp/gateway/v1/calls_service.metamcp.h"
 #include "metamcp/provider/v1/provider_service.metamcp.h"
@@ -67,10 +69,14 @@ struct GatewayDeps {
   EdgeOptions edge;
   // Keeps what gateways share of the limits, and daily quotas; null: nothing is shared or kept.
   catalog::v1::QuotaService* quotas = nullptr;
+  // Keeps in which scopes a server answered that is not trusted; null: this process does.
+  catalog::v1::TaintService* taint = nullptr;
   // Gateways that are alive, this one included. May be empty: one.
   std::function<size_t()> gateways;
   // Where everything is recorded; null: nothing is. Must outlive the app.
   AuditRecorder* audit = nullptr;
+  // Where that can be read again, for policy:replay; null: nowhere.
+  audit::v1::AuditService* audit_log = nullptr;
 };
 
 // Where a gateway with that public URL serves its Client ID Metadata Document; empty where it has

@@ -15,17 +15,24 @@ GatewayLimits::Options LimitsOptions(const GatewayDeps& deps) {
   return options;
 }
 
+TaintGuard::Options TaintOptions(const GatewayDeps& deps) {
+  TaintGuard::Options options;
+  options.service = deps.taint;
+  options.shared = deps.peers != nullptr && deps.peers->clustered();
+  return options;
+}
+
 }  // namespace
 
 GatewayGuards::GatewayGuards(boost::asio::any_io_executor executor, const config::Config& config,
                              const GatewayDeps& deps)
-    : limits_(std::move(executor), config, LimitsOptions(deps)),
+    : limits_(executor, config, LimitsOptions(deps)),
       detectors_(config.detectors),
-      taint_(config.taint) {}
+      taint_(std::move(executor), config.taint, TaintOptions(deps)) {}
 
 void GatewayGuards::Join(CallChain& chain, CatalogMirror& mirror) {
   chain.AddStage(&limits_.stage());
-  chain.AddStage(&taint_);
+  chain.AddStage(&taint_.stage());
   chain.AddStage(&detectors_);
   mirror_ = &mirror;
   mirror.SetInspector([this](const std::string& name, const std::string& definition) {

@@ -5,7 +5,7 @@
 #include "common/config/config.h"
 #include "gateway/admin/metrics.h"
 #include "gateway/guard/detector_stage.h"
-#include "gateway/guard/taint_stage.h"
+#include "gateway/guard/taint_sharing.h"
 #include "gateway/limits/gateway_limits.h"
 #include "gateway/routing/call_chain.h"
 #include "gateway/routing/mirror.h"
@@ -28,11 +28,12 @@ class GatewayGuards {
   void Measure(admin::Gauges& gauges) const;
 
   GatewayLimits& limits() { return limits_; }
+  TaintGuard& taint() { return taint_; }
 
  private:
   GatewayLimits limits_;
   DetectorStage detectors_;
-  TaintStage taint_;
+  TaintGuard taint_;
   CatalogMirror* mirror_ = nullptr;
 };
 

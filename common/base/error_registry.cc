@@ -146,8 +146,8 @@ constexpr ErrorEntry kEntries[] = {
     {"STATE_INVALID", StatusCode::kInvalidArgument, kUser, -32602, -32602, 200,
      "Start the call again without requestState."},
     {"TAINTED", StatusCode::kFailedPrecondition, kUser, -31003, -31003, 403,
-     "A server that is not trusted answered here before; start a new scope, or wait "
-     "(taint.ttlMs)."},
+     "A server that is not trusted answered here before; start a new scope, wait (taint.ttlMs), or "
+     "let persons decide (taint.mode consent)."},
     {"TASK_NOT_FOUND", StatusCode::kNotFound, kUser, -32602, -32602, 200,
      "Use a task id that this client was given; tasks end with their time to live."},
     {"TOOL_NOT_FOUND", StatusCode::kNotFound, kUser, -32602, -32602, 200,

@@ -245,7 +245,7 @@ struct PolicyConfig {
   std::string file;                // of rules, relative to the configuration; empty: none
   std::vector<std::string> rules;  // further rules, each a text
   std::string otherwise = "auto";  // policy.default: allow, deny or auto
-  std::string consent = "off";     // off or destructive
+  std::string consent = "auto";    // off, auto or destructive
   bool self_approval = true;
   int64_t approval_s = 600;  // how long an approval may be decided, and then used
   std::string path;          // of the file, as it was found
@@ -375,7 +375,7 @@ struct ServicesConfig {
 struct CatalogConfig {
   int64_t refresh_ms = 300'000;
   int64_t list_timeout_ms = 30'000;
-  std::string pins = "off";          // off, warn or quarantine
+  std::string pins = "auto";         // off, auto, record, warn or quarantine
   std::string new_tools = "accept";  // accept or quarantine
   bool operator==(const CatalogConfig&) const = default;
 };
@@ -417,16 +417,17 @@ struct TracesConfig {
 // What is looked for in definitions, arguments and results, and what is done where it is found:
 // off, log, mask or block.
 struct DetectorsConfig {
-  std::string hidden_unicode = "off";
-  std::string instructions = "off";
-  std::string exfiltration = "off";
+  // off, definitions (log, there only), log, mask or block.
+  std::string hidden_unicode = "definitions";
+  std::string instructions = "definitions";
+  std::string exfiltration = "definitions";
   std::string secrets = "off";
   std::string personal_data = "off";
   bool operator==(const DetectorsConfig&) const = default;
 };
 
 struct TaintConfig {
-  std::string mode = "off";  // off or refuse
+  std::string mode = "consent";  // off, consent or refuse
   int64_t ttl_ms = 3'600'000;
   bool operator==(const TaintConfig&) const = default;
 };

@@ -17,4 +17,10 @@ std::string PolicyPath(const std::string& config_file, const std::string& policy
 absl::StatusOr<std::shared_ptr<const policy::Policy>> CompilePolicy(const PolicyConfig& config,
                                                                     bool loopback);
 
+// The rules of a file that somebody proposes in place of those of `config`; those of policy.consent
+// stay. Errors: CONFIG_INVALID, in which the file is called "rules".
+absl::StatusOr<std::shared_ptr<const policy::Policy>> CompileProposal(const PolicyConfig& config,
+                                                                      std::string rules,
+                                                                      policy::Effect otherwise);
+
 }  // namespace metamcp::config

@@ -42,7 +42,7 @@ class PolicyRulesTest : public ::testing::Test {
 
 TEST_F(PolicyRulesTest, JoinsTheFileAndTheRules) {
   Write("rules", "deny a if tool = x.y\nallow b");
-  const auto loaded = Load(R"({"file": "rules", "rules": ["consent c"]})");
+  const auto loaded = Load(R"({"file": "rules", "rules": ["consent c"], "consent": "off"})");
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ(loaded->config.policy.path, StrCat(folder_, "/rules"));
   const auto policy = CompilePolicy(loaded->config.policy, true);
@@ -87,6 +87,42 @@ TEST_F(PolicyRulesTest, ConsentForWhatDestroysIsOneMoreRule) {
   EXPECT_EQ(policy->Decide(Principal(), item, policy::Moment()).effect, policy::Effect::kConsent);
   item.hints.idempotent = true;
   EXPECT_EQ(policy->Decide(Principal(), item, policy::Moment()).effect, policy::Effect::kAllow);
+}
+
+TEST_F(PolicyRulesTest, ByDefaultConsentIsForWhatSaysThatItDestroysAndForWhoCameWithACredential) {
+  const PolicyConfig config;
+  ASSERT_EQ(config.consent, "auto");
+  const auto policy = *CompilePolicy(config, true);
+  EXPECT_FALSE(policy->hides());
+  policy::Item item;
+  item.kind = "tool";
+  item.names = {"a.b"};
+  Principal who;
+  who.method = "key:ci";
+  const auto effect = [&] { return policy->Decide(who, item, policy::Moment()).effect; };
+  EXPECT_EQ(effect(), policy::Effect::kAllow);
+  item.hints = policy::HintsOf(R"({"annotations":{"destructiveHint":true}})");
+  EXPECT_EQ(effect(), policy::Effect::kConsent);
+  who.kind = "run";
+  EXPECT_EQ(effect(), policy::Effect::kAllow);
+  who.kind = "user";
+  who.method = "loopback";
+  EXPECT_EQ(effect(), policy::Effect::kAllow);
+  who.method = "jwt:okta";
+  item.hints.idempotent = true;
+  EXPECT_EQ(effect(), policy::Effect::kAllow);
+}
+
+TEST_F(PolicyRulesTest, AProposalKeepsTheConsentOfTheConfiguration) {
+  PolicyConfig config;
+  config.rules = {"deny old"};
+  const auto proposed = CompileProposal(config, "deny new", policy::Effect::kDeny);
+  ASSERT_TRUE(proposed.ok()) << proposed.status();
+  ASSERT_EQ((*proposed)->rules().size(), 2u);
+  EXPECT_EQ((*proposed)->rules()[1]->name, "policy.consent");
+  EXPECT_THAT(
+      std::string(CompileProposal(config, "deny", policy::Effect::kDeny).status().message()),
+      HasSubstr("rules:1:5"));
 }
 
 }  // namespace

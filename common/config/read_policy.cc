@@ -26,6 +26,20 @@ std::string ReadRules(const std::string& path, std::string* text) {
   return "";
 }
 
+// What policy.consent stands for.
+void AddConsent(const PolicyConfig& config, std::vector<policy::Policy::Source>* sources) {
+  if (config.consent == "off") return;
+  // A run was started by somebody who was asked, where the workflow's own tool says so.
+  const std::string_view which =
+      config.consent == "destructive"
+          ? "destructive and not idempotent"
+          : "says-destructive and not idempotent and not anonymous and principal != run";
+  sources->push_back({StrCat("consent policy.consent if kind = tool and ", which,
+                             " because \"It may destroy something, and cannot be repeated "
+                             "safely.\""),
+                      "policy.consent"});
+}
+
 }  // namespace
 
 std::string PolicyPath(const std::string& config_file, const std::string& policy_file) {
@@ -44,13 +58,17 @@ absl::StatusOr<std::shared_ptr<const policy::Policy>> CompilePolicy(const Policy
   }
   const bool allows =
       config.otherwise == "allow" || (config.otherwise == "auto" && (loopback || sources.empty()));
-  if (config.consent == "destructive") {
-    sources.push_back(
-        {"consent policy.consent if kind = tool and destructive and not idempotent because "
-         "\"It may destroy something, and cannot be repeated safely.\"",
-         "policy.consent"});
-  }
+  AddConsent(config, &sources);
   return policy::Policy::Compile(sources, allows ? policy::Effect::kAllow : policy::Effect::kDeny);
+}
+
+absl::StatusOr<std::shared_ptr<const policy::Policy>> CompileProposal(const PolicyConfig& config,
+                                                                      std::string rules,
+                                                                      policy::Effect otherwise) {
+  std::vector<policy::Policy::Source> sources;
+  sources.push_back({std::move(rules), "rules"});
+  AddConsent(config, &sources);
+  return policy::Policy::Compile(sources, otherwise);
 }
 
 void ReadPolicy(const std::string& file, const LoadOptions& options, CheckResult* out) {

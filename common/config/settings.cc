@@ -140,9 +140,10 @@ constexpr Field kSettings[] = {
     Live(Choice("policy.default", SLOT(policy.otherwise), "auto|allow|deny",
                 "What holds where no rule matches. auto: allow where there are no rules or only "
                 "this machine is served (gateway.listen on loopback), else deny.")),
-    Live(Choice("policy.consent", SLOT(policy.consent), "off|destructive",
-                "destructive: tools that destroy and may not be repeated wait for a person, as a "
-                "consent rule for them would say.")),
+    Live(Choice("policy.consent", SLOT(policy.consent), "off|auto|destructive",
+                "Which tools wait for a person, as a consent rule would say. auto: those that say "
+                "that they destroy and may not be repeated, for whoever came with a credential; "
+                "destructive: for everybody, and those that say nothing, too (security.md).")),
     Live(Flag("policy.selfApproval", SLOT(policy.self_approval),
               "Who makes a call may approve it; otherwise another operator must.")),
     Live(Count("policy.approvalS", SLOT(policy.approval_s), 10, 86'400,
@@ -243,10 +244,11 @@ constexpr Field kSettings[] = {
     Time("catalog.listTimeoutMs", SLOT(catalog.list_timeout_ms), 100, kHour,
          "Longest time for one upstream to list its items."),
     Live(
-        Choice("catalog.pins", SLOT(catalog.pins), "off|warn|quarantine",
+        Choice("catalog.pins", SLOT(catalog.pins), "off|auto|record|warn|quarantine",
                "What happens to a tool whose definition is not the approved one any more: nothing; "
-               "clients go on seeing the approved one, and the log warns; or nobody sees or calls "
-               "it until it is approved (security.md).")),
+               "record: the log warns; warn: clients go on seeing the approved one, too; "
+               "quarantine: nobody sees or calls it until it is approved. auto: record where only "
+               "this machine is served by one process, else warn (security.md).")),
     Live(Choice("catalog.newTools", SLOT(catalog.new_tools), "accept|quarantine",
                 "With catalog.pins: a tool that was never seen is approved as it is, or waits for "
                 "an approval.")),
@@ -356,12 +358,16 @@ constexpr Field kSettings[] = {
          "The gateway serves /v1/chat/completions and /v1/models, by the providers whose api is "
          "chat."),
     // detectors
-    Live(Choice("detectors.hiddenUnicode", SLOT(detectors.hidden_unicode), "off|log|mask|block",
+    Live(Choice("detectors.hiddenUnicode", SLOT(detectors.hidden_unicode),
+                "off|definitions|log|mask|block",
                 "Characters that nobody sees: tags, directions of writing, zero width. Found in "
-                "definitions of tools, arguments and results (security.md).")),
-    Live(Choice("detectors.instructions", SLOT(detectors.instructions), "off|log|mask|block",
+                "definitions of tools, arguments and results; definitions: logged, and only there "
+                "(security.md).")),
+    Live(Choice("detectors.instructions", SLOT(detectors.instructions),
+                "off|definitions|log|mask|block",
                 "Text that speaks to the model, in definitions and results.")),
-    Live(Choice("detectors.exfiltration", SLOT(detectors.exfiltration), "off|log|mask|block",
+    Live(Choice("detectors.exfiltration", SLOT(detectors.exfiltration),
+                "off|definitions|log|mask|block",
                 "Addresses that would carry data away when they are shown or opened, in "
                 "definitions and results.")),
     Live(Choice("detectors.secrets", SLOT(detectors.secrets), "off|log|mask|block",
@@ -370,9 +376,10 @@ constexpr Field kSettings[] = {
                 "Mail addresses, telephone numbers, cards and bank accounts, in arguments and "
                 "results.")),
     // taint
-    Live(Choice("taint.mode", SLOT(taint.mode), "off|refuse",
+    Live(Choice("taint.mode", SLOT(taint.mode), "off|consent|refuse",
                 "What happens to a call of a destructive or open-world tool after a server that "
-                "is not trusted answered in the same scope (security.md).")),
+                "is not trusted answered in the same scope: it waits for a person, or is refused "
+                "(security.md).")),
     Live(Time("taint.ttlMs", SLOT(taint.ttl_ms), 1000, 30 * kDay,
               "How long that scope stays so after the last such answer.")),
     // cache

@@ -14,11 +14,11 @@
 namespace metamcp::policy {
 namespace {
 
-constexpr std::string_view kMembers[] = {"name",        "subject",    "roles",         "teams",
-                                         "scopes",      "kind",       "tool",          "resource",
-                                         "prompt",      "upstream",   "virtualServer", "readOnly",
-                                         "destructive", "idempotent", "openWorld",     "arguments",
-                                         "client",      "at",         "expect",        "rule"};
+constexpr std::string_view kMembers[] = {
+    "name",        "subject",    "roles",     "teams",     "scopes",        "kind",
+    "tool",        "resource",   "prompt",    "upstream",  "virtualServer", "readOnly",
+    "destructive", "idempotent", "openWorld", "arguments", "client",        "at",
+    "expect",      "rule",       "anonymous"};
 
 class Reader {
  public:
@@ -39,6 +39,9 @@ class Reader {
     METAMCP_RETURN_IF_ERROR(Text("name", &out.name));
     METAMCP_RETURN_IF_ERROR(Text("subject", &out.who.subject));
     METAMCP_RETURN_IF_ERROR(Text("kind", &out.who.kind));
+    bool anonymous = false;
+    METAMCP_RETURN_IF_ERROR(Bool("anonymous", &anonymous));
+    if (anonymous) out.who.method = "loopback";
     METAMCP_RETURN_IF_ERROR(Texts("roles", &out.who.roles));
     METAMCP_RETURN_IF_ERROR(Texts("teams", &out.who.teams));
     METAMCP_RETURN_IF_ERROR(Texts("scopes", &out.who.scopes));
@@ -110,6 +113,8 @@ class Reader {
       item->hints.destructive = false;
       item->hints.idempotent = true;
     }
+    // What a case says is said.
+    METAMCP_RETURN_IF_ERROR(Bool("destructive", &item->hints.says_destructive));
     METAMCP_RETURN_IF_ERROR(Bool("destructive", &item->hints.destructive));
     METAMCP_RETURN_IF_ERROR(Bool("idempotent", &item->hints.idempotent));
     return Bool("openWorld", &item->hints.open_world);

@@ -22,9 +22,9 @@ struct Case {
 
 // Cases of a JSON text: {"cases": [{"name", "subject", "roles", "teams", "scopes", "kind", "tool" |
 // "resource" | "prompt", "upstream", "virtualServer", "readOnly", "destructive", "idempotent",
-// "openWorld", "arguments", "client", "at" (RFC 3339), "expect", "rule"}]}. Only one of tool,
-// resource and prompt and `expect` must be there; the upstream is what a qualified name says.
-// Errors: ARGUMENT_INVALID naming the case and the member.
+// "openWorld", "arguments", "client", "at" (RFC 3339), "anonymous", "expect", "rule"}]}. Only one
+// of tool, resource and prompt and `expect` must be there; the upstream is what a qualified name
+// says. Errors: ARGUMENT_INVALID naming the case and the member.
 absl::StatusOr<std::vector<Case>> ReadCases(std::string_view json);
 
 // What was decided otherwise than a case says, as people read it; empty: as it says.

@@ -160,6 +160,7 @@ Truth Compare(const Node& node, const Scope& scope) {
 }
 
 Truth Flag(const Node& node, const Scope& scope) {
+  if (node.attribute == Attribute::kAnonymous) return Of(IsAnonymous(scope.who));
   if (scope.item.kind != "tool") return Truth::kFalse;
   const Hints& hints = scope.item.hints;
   switch (node.attribute) {
@@ -169,12 +170,18 @@ Truth Flag(const Node& node, const Scope& scope) {
       return Of(hints.destructive);
     case Attribute::kIdempotent:
       return Of(hints.idempotent);
+    case Attribute::kSaysDestructive:
+      return Of(hints.says_destructive);
     default:
       return Of(hints.open_world);
   }
 }
 
 }  // namespace
+
+bool IsAnonymous(const Principal& who) {
+  return who.method == "loopback" || who.method == "socket";
+}
 
 Hints HintsOf(std::string_view definition) {
   Hints out;
@@ -188,6 +195,7 @@ Hints HintsOf(std::string_view definition) {
   };
   out.read_only = read("readOnlyHint", false);
   out.destructive = !out.read_only && read("destructiveHint", true);
+  out.says_destructive = !out.read_only && read("destructiveHint", false);
   out.idempotent = out.read_only || read("idempotentHint", false);
   out.open_world = read("openWorldHint", true);
   return out;
@@ -252,8 +260,8 @@ Truth Evaluate(const Node& node, const Scope& scope) {
     case Node::Kind::kFlag:
       return Flag(node, scope);
     case Node::Kind::kHas:
-      return CompareOfCall(node, scope);
     case Node::Kind::kCompare:
+      if ((scope.unknown & BitOf(node.attribute)) != 0) return Truth::kUnknown;
       return Compare(node, scope);
   }
   return Truth::kFalse;

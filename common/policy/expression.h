@@ -28,6 +28,8 @@ enum class Attribute : uint8_t {
   kDestructive,
   kIdempotent,
   kOpenWorld,
+  kSaysDestructive,
+  kAnonymous,
   // From here on what only a call knows.
   kArgument,
   kSize,
@@ -98,13 +100,20 @@ class Arguments {
   bool ambiguous_ = false;
 };
 
+// Attributes that are not known, one bit each.
+using Attributes = uint32_t;
+constexpr Attributes BitOf(Attribute a) { return Attributes{1} << static_cast<unsigned>(a); }
+constexpr Attributes kAllArguments =
+    BitOf(Attribute::kArgument) | BitOf(Attribute::kSize) | BitOf(Attribute::kBytes);
+
 // Evaluates an expression. `moment` and `arguments` are null where only principal and item are
-// known; what is about a call is unknown then.
+// known; what is about a call is unknown then, and so are the attributes of `unknown`.
 struct Scope {
   const Principal& who;
   const Item& item;
   const Moment* moment = nullptr;
   Arguments* arguments = nullptr;
+  Attributes unknown = 0;
 };
 Truth Evaluate(const Node& node, const Scope& scope);
 

@@ -16,9 +16,13 @@ struct Hints {
   bool destructive = true;
   bool idempotent = false;
   bool open_world = true;
+  bool says_destructive = false;  // in so many words, not by default
 };
 // Of a tool's definition. A tool that only reads destroys nothing and may be repeated.
 Hints HintsOf(std::string_view definition);
+
+// Nothing was shown: whoever uses this machine, over loopback or the unix socket.
+bool IsAnonymous(const Principal& who);
 
 // What is asked for. Several names and upstreams where the item has several: a comparison holds if
 // it holds for one of them.

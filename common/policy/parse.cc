@@ -34,7 +34,9 @@ constexpr Word kAttributes[] = {
 constexpr Word kFlags[] = {{"read-only", Attribute::kReadOnly},
                            {"destructive", Attribute::kDestructive},
                            {"idempotent", Attribute::kIdempotent},
-                           {"open-world", Attribute::kOpenWorld}};
+                           {"open-world", Attribute::kOpenWorld},
+                           {"says-destructive", Attribute::kSaysDestructive},
+                           {"anonymous", Attribute::kAnonymous}};
 
 bool IsEffect(std::string_view word) {
   return word == "allow" || word == "deny" || word == "consent";

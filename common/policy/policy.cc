@@ -61,6 +61,7 @@ absl::StatusOr<std::shared_ptr<const Policy>> Policy::Compile(const std::vector<
     for (auto& rule : rules) {
       rule->order = out->rules_.size();
       out->asks_ = out->asks_ || rule->effect == Effect::kConsent;
+      out->denies_ = out->denies_ || rule->effect == Effect::kDeny;
       out->uses_subject_ =
           out->uses_subject_ || Mentions(rule->condition.get(), Attribute::kSubject);
       out->rules_.push_back(std::move(rule));
@@ -149,6 +150,46 @@ Decision Policy::Decide(const Plan& plan, const Principal& who, const Item& item
   return out;
 }
 
+Outlook Policy::Foresee(const Principal& who, const Item& item, const Moment& moment,
+                        Attributes unknown) const {
+  Arguments arguments(moment.arguments);
+  const Scope scope{who, item, &moment, &arguments, unknown};
+  const Rule* sure[3] = {};
+  const Rule* open[3] = {};
+  for (const uint32_t i : Candidates(item)) {
+    const Rule& rule = *rules_[i];
+    const Truth truth = TruthOf(rule, scope);
+    if (truth == Truth::kFalse) continue;
+    const Rule*& first = (truth == Truth::kTrue ? sure : open)[static_cast<size_t>(rule.effect)];
+    if (first == nullptr) first = &rule;
+  }
+  Outlook out;
+  if (arguments.ambiguous()) {
+    out.effect = Effect::kDeny;
+    return out;
+  }
+  // What holds if no open rule matches; open rules leave it open where one of them that is stronger
+  // would say something else.
+  out.effect = otherwise_;
+  const Rule* might = nullptr;
+  std::vector<Effect> could;
+  for (const Effect effect : {Effect::kDeny, Effect::kConsent, Effect::kAllow}) {
+    const size_t at = static_cast<size_t>(effect);
+    if (sure[at] != nullptr) {
+      out.effect = effect;
+      out.rule = sure[at];
+      break;
+    }
+    if (open[at] == nullptr) continue;
+    if (might == nullptr) might = open[at];
+    could.push_back(effect);
+  }
+  out.certain = std::all_of(could.begin(), could.end(),
+                            [&out](Effect effect) { return effect == out.effect; });
+  if (!out.certain) out.rule = might;
+  return out;
+}
+
 std::vector<Verdict> Policy::Explain(const Principal& who, const Item& item,
                                      const Moment& moment) const {
   Arguments arguments(moment.arguments);
@@ -167,7 +208,7 @@ std::string Policy::Fingerprint(const Principal& who) const {
   // Each text after its length, so that no text can pass for several.
   std::string out;
   if (uses_subject_) out = StrCat(who.subject.size(), ":", who.subject);
-  out += StrCat("|", who.kind.size(), ":", who.kind, "|");
+  out += StrCat(IsAnonymous(who) ? "-" : "+", who.kind.size(), ":", who.kind, "|");
   AppendList(who.roles, &out);
   AppendList(who.teams, &out);
   AppendList(who.scopes, &out);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/policy/expression.h"
 #include "common/policy/facts.h"
 #include "common/policy/parse.h"
 
@@ -31,6 +32,15 @@ struct Plan {
   std::vector<const Rule*> open;  // depend on the call; in order
   // No call can be allowed: what lists leave out.
   bool hidden = false;
+};
+
+// What a policy would say of a call of which some things are not known.
+struct Outlook {
+  // False: it depends on what is not known; then `rule` is the first that does, and `effect` says
+  // nothing.
+  bool certain = true;
+  Effect effect = Effect::kAllow;
+  const Rule* rule = nullptr;  // null: the default, or the arguments
 };
 
 // Which rule an explanation is about, and whether it matched.
@@ -59,6 +69,9 @@ class Policy {
   Decision Decide(const Principal& who, const Item& item, const Moment& moment) const {
     return Decide(Prepare(who, item), who, item, moment);
   }
+  // What would be decided without knowing `unknown`.
+  Outlook Foresee(const Principal& who, const Item& item, const Moment& moment,
+                  Attributes unknown) const;
   // Every rule, in order, as it stands to that call.
   std::vector<Verdict> Explain(const Principal& who, const Item& item, const Moment& moment) const;
 
@@ -69,6 +82,8 @@ class Policy {
   Effect otherwise() const { return otherwise_; }
   // Whether any rule may ask for consent.
   bool asks() const { return asks_; }
+  // Whether lists may leave something out.
+  bool hides() const { return denies_ || otherwise_ == Effect::kDeny; }
 
  private:
   using Index = std::unordered_map<std::string, std::vector<uint32_t>>;
@@ -79,6 +94,7 @@ class Policy {
   std::vector<std::unique_ptr<Rule>> rules_;
   Effect otherwise_ = Effect::kAllow;
   bool asks_ = false;
+  bool denies_ = false;
   bool uses_subject_ = false;
   // Rules that only concern items with one of these names, or of one of these upstreams; the rest
   // concern any.

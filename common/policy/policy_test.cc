@@ -247,6 +247,46 @@ TEST_F(PolicyTest, ExplainsEveryRule) {
   EXPECT_EQ(verdicts[2].truth, Truth::kFalse);
 }
 
+TEST_F(PolicyTest, WhatIsNotKnownIsNotGuessed) {
+  const auto see = [this](const std::string& text, Effect otherwise, Attributes unknown) {
+    const auto policy = *Policy::Compile({{text, "p"}}, otherwise);
+    const Outlook out = policy->Foresee(who_, item_, moment_, unknown);
+    const std::string rule = out.rule == nullptr ? "-" : out.rule->name;
+    return StrCat(out.certain ? EffectName(out.effect) : "?", " ", rule);
+  };
+  const std::string by_args = "deny d if args.x = 1";
+  EXPECT_EQ(see(by_args, Effect::kAllow, 0), "allow -");
+  EXPECT_EQ(see(by_args, Effect::kAllow, kAllArguments), "? d");
+  // Stronger ones that are sure decide; weaker ones that might match change nothing.
+  EXPECT_EQ(see(by_args + " deny s", Effect::kAllow, kAllArguments), "deny s");
+  EXPECT_EQ(see("consent c allow a if has args.x", Effect::kAllow, kAllArguments), "consent c");
+  EXPECT_EQ(see("allow a if size(args.x) > 1", Effect::kAllow, kAllArguments), "allow -");
+  EXPECT_EQ(see("allow a if bytes(args) > 1", Effect::kDeny, kAllArguments), "? a");
+  EXPECT_EQ(see("allow s " + by_args, Effect::kDeny, kAllArguments), "? d");
+  EXPECT_EQ(see("deny d if not scope = s", Effect::kAllow, BitOf(Attribute::kScope)), "? d");
+  EXPECT_EQ(see("deny d if scope = s and role = nobody", Effect::kAllow, BitOf(Attribute::kScope)),
+            "allow -");
+}
+
+TEST_F(PolicyTest, WhatToolsSayAndWhoShowedNothing) {
+  const auto policy = Make("consent c if says-destructive and not anonymous");
+  item_.hints = HintsOf("{}");
+  EXPECT_TRUE(item_.hints.destructive);
+  EXPECT_EQ(policy->Decide(who_, item_, moment_).rule, nullptr);
+  item_.hints = HintsOf(R"({"annotations":{"readOnlyHint":true,"destructiveHint":true}})");
+  EXPECT_EQ(policy->Decide(who_, item_, moment_).rule, nullptr);
+  item_.hints = HintsOf(R"({"annotations":{"destructiveHint":true}})");
+  EXPECT_EQ(policy->Decide(who_, item_, moment_).rule->name, "c");
+  const std::string known = policy->Fingerprint(who_);
+  who_.method = "loopback";
+  EXPECT_EQ(policy->Decide(who_, item_, moment_).rule, nullptr);
+  EXPECT_NE(policy->Fingerprint(who_), known);
+  who_.method = "socket";
+  EXPECT_EQ(policy->Decide(who_, item_, moment_).rule, nullptr);
+  EXPECT_FALSE(policy->hides());
+  EXPECT_TRUE(Make("deny d if has args.x")->hides());
+}
+
 TEST(CleanPathTest, KnowsOnlyAbsolutePaths) {
   EXPECT_EQ(CleanPath("/a//b/./c/"), "/a/b/c");
   EXPECT_EQ(CleanPath("/../.."), "/");

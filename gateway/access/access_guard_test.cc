@@ -166,5 +166,95 @@ TEST_F(AccessGuardTest, ExplainsWhatItWouldDo) {
   EXPECT_EQ(ReasonOf(ask().status()), "NOT_FOUND");
 }
 
+class ManyToolsTest : public AccessTest {
+ protected:
+  ManyToolsTest() {
+    for (int i = 0; i < 3000; ++i) AddTool("git", StrCat("t", i), R"({"name":"x"})");
+    mirror_.Apply(state_);
+    guard_.SetPolicy(PolicyOf("deny odd if tool ~ git.t*1"));
+  }
+  void Prepare(const std::shared_ptr<const Principal>& who) {
+    boost::asio::co_spawn(io_, guard_.Prepare(view(), who), [this](std::exception_ptr error) {
+      EXPECT_EQ(error, nullptr);
+      ++done_;
+    });
+  }
+  std::shared_ptr<const Principal> Who(const std::string& team) {
+    auto out = std::make_shared<Principal>(who_);
+    out->teams = {team};
+    return out;
+  }
+  int done_ = 0;
+};
+
+TEST_F(ManyToolsTest, OthersHaveTurnsWhileAListIsFoundOut) {
+  const auto who = Who("a");
+  Prepare(who);
+  int turns = 0;
+  while (done_ == 0) turns += static_cast<int>(io_.run_one());
+  // 3,000 tools in pieces of 200.
+  EXPECT_GE(turns, 15);
+  const auto seen = guard_.Seen(view(), *who);
+  EXPECT_EQ(seen->Entries(catalog::v1::ITEM_KIND_TOOL).size(), 3000u + 2u - 300u);
+  // It is known: nothing is to be done.
+  io_.restart();
+  Prepare(who);
+  EXPECT_LE(io_.run(), 2u);
+}
+
+TEST_F(ManyToolsTest, OneWorksForAllWhomNoRuleTellsApart) {
+  for (int i = 0; i < 20; ++i) Prepare(Who("a"));
+  const size_t turns = io_.run();
+  EXPECT_EQ(done_, 20);
+  EXPECT_LT(turns, 150u);
+}
+
+TEST_F(ManyToolsTest, RulesAndViewsThatChangeMeanwhileWin) {
+  const auto who = Who("a");
+  Prepare(who);
+  Prepare(who);
+  for (int i = 0; i < 6; ++i) io_.run_one();
+  guard_.SetPolicy(PolicyOf("deny all if tool ~ git.*"));
+  io_.run();
+  EXPECT_EQ(done_, 2);
+  EXPECT_EQ(guard_.Seen(view(), *who)->Entries(catalog::v1::ITEM_KIND_TOOL).size(), 0u);
+  io_.restart();
+  Prepare(Who("b"));
+  for (int i = 0; i < 3; ++i) io_.run_one();
+  AddTool("git", "more", R"({"name":"x"})");
+  mirror_.Apply(state_);
+  (void)guard_.Seen(view(), *who);
+  io_.run();
+  EXPECT_EQ(done_, 3);
+}
+
+// A workflow that is shared with a team is not there for others, whatever its server is.
+TEST_F(AccessTest, AnItemOfOurOwnServicesHasAnOwnerOfItsOwn) {
+  AddUpstream("flows", "", "public");
+  state_.mutable_upstreams(2)->mutable_spec()->set_service("workflow");
+  for (auto& one : *state_.mutable_views()) one.add_upstream_ids("flows");
+  const std::string shared =
+      R"(,"_meta":{"meta-mcp/sharing":{"owner":"root","team":"core","visibility":"team"}}})";
+  AddTool("flows", "ours", R"({"name":"x")" + shared);
+  AddTool("flows", "all", R"({"name":"x"})");
+  // What a server says of itself shares nothing.
+  AddTool("git", "liar", R"({"name":"x")" + shared);
+  mirror_.Apply(state_);
+  const auto has = [&](const std::string& name) {
+    const auto listed = Listed();
+    return std::find(listed.begin(), listed.end(), name) != listed.end();
+  };
+  EXPECT_FALSE(has("flows__ours"));
+  EXPECT_TRUE(has("flows__all"));
+  EXPECT_TRUE(has("git__liar"));
+  EXPECT_EQ(ReasonOf(CallTool("flows__ours").status()), "TOOL_NOT_FOUND");
+  who_.teams = {"core"};
+  EXPECT_TRUE(has("flows__ours"));
+  EXPECT_TRUE(CallTool("flows__ours").ok());
+  who_.teams.clear();
+  who_.roles = {"operator"};
+  EXPECT_TRUE(has("flows__ours"));
+}
+
 }  // namespace
 }  // namespace metamcp::gateway

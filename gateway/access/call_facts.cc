@@ -101,6 +101,33 @@ bool MaySeeRoutes(const ServerView& view, std::span<const catalog::v1::Route> ro
   });
 }
 
+std::unordered_map<const ExposedEntry*, auth::Ownership> OwnedItems(const ServerView& view) {
+  std::unordered_map<const ExposedEntry*, auth::Ownership> out;
+  std::vector<std::string_view> ours;
+  for (const auto& upstream : view.upstreams()) {
+    if (!upstream->service.empty()) ours.push_back(upstream->id);
+  }
+  if (ours.empty()) return out;
+  for (const EntryPtr& entry : view.AllEntries(catalog::v1::ITEM_KIND_TOOL)) {
+    const bool own = std::any_of(
+        entry->routes.begin(), entry->routes.end(), [&ours](const catalog::v1::Route& route) {
+          return std::find(ours.begin(), ours.end(), route.upstream_id()) != ours.end();
+        });
+    if (!own) continue;
+    const auto definition = json::ScanObject(entry->definition);
+    if (!definition.ok()) continue;
+    const auto meta = json::ScanObject(definition->Raw("_meta"));
+    if (!meta.ok()) continue;
+    const auto sharing = json::ScanObject(meta->Raw("meta-mcp/sharing"));
+    if (!sharing.ok()) continue;
+    auth::Ownership& whose = out[entry.get()];
+    whose.owner = sharing->String("owner").value_or("");
+    whose.team = sharing->String("team").value_or("");
+    whose.visibility = sharing->String("visibility").value_or("private");
+  }
+  return out;
+}
+
 absl::Status NotThere(const ServerView& view, std::string_view kind, std::string_view name) {
   const std::string what = StrCat("no ", kind, " \"", name, "\" on \"", view.name(), "\"");
   if (kind == "tool") return MakeError("TOOL_NOT_FOUND", "gateway", what);

@@ -3,6 +3,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "common/policy/facts.h"
 #include "gateway/routing/call_stage.h"
@@ -28,6 +29,9 @@ std::string ClientOf(const CallSpec& spec);
 // Whether everything that may serve these routes is there for `who`.
 bool MaySeeRoutes(const ServerView& view, std::span<const catalog::v1::Route> routes,
                   const Principal& who);
+
+// Of the items of `view` that our own services share with some only: whose they are.
+std::unordered_map<const ExposedEntry*, auth::Ownership> OwnedItems(const ServerView& view);
 
 // As if it were not there.
 absl::Status NotThere(const ServerView& view, std::string_view kind, std::string_view name);

@@ -102,8 +102,20 @@ bool Consent::FirstUse(std::string_view state) {
   return used_.emplace(Sha256(state), until).second;
 }
 
-absl::StatusOr<Approval> Consent::Describe(const StageCall& call) const {
-  const policy::Rule& rule = *guard_.ConsentRule(call);
+std::optional<ConsentCause::Why> Consent::Why(const StageCall& call) const {
+  std::optional<ConsentCause::Why> why;
+  if (cause_ != nullptr) why = cause_->Asks(call);
+  const policy::Rule* rule = guard_.ConsentRule(call);
+  if (rule == nullptr) return why;
+  if (!why) why.emplace();
+  why->rule = rule->name;
+  why->reason =
+      StrCat(rule->reason, rule->reason.empty() || why->reason.empty() ? "" : " ", why->reason);
+  return why;
+}
+
+absl::StatusOr<Approval> Consent::Describe(const StageCall& call,
+                                           const ConsentCause::Why& why) const {
   std::string held;
   METAMCP_ASSIGN_OR_RETURN(const std::string_view arguments, ArgumentsOf(call, held));
   METAMCP_ASSIGN_OR_RETURN(const json::ObjectView params, json::ScanObject(call.spec.params));
@@ -122,11 +134,15 @@ absl::StatusOr<Approval> Consent::Describe(const StageCall& call) const {
   } else {
     out.set_fingerprint(json::Sha256Hex(call.name));
   }
+  // What was allowed for one reason is not for another.
+  if (!why.bound.empty()) {
+    out.set_fingerprint(json::Sha256Hex(StrCat(why.bound, "\n", out.fingerprint())));
+  }
   out.set_digest(json::Sha256Hex(StrCat(call.spec.method, "\n", out.virtual_server(), "\n",
                                         out.item(), "\n", out.fingerprint(), "\n", canonical)));
   out.set_shown(ShowArguments(arguments, kShownMax));
-  out.set_rule(rule.name);
-  out.set_reason(rule.reason);
+  out.set_rule(why.rule);
+  out.set_reason(why.reason);
   return out;
 }
 
@@ -150,7 +166,29 @@ Awaitable<absl::Status> Consent::TakeAnswer(const StageCall& call, std::string a
 Awaitable<absl::StatusOr<ConsentVerdict>> Consent::Ask(const StageCall& call, std::string approval,
                                                        std::string answer) {
   ConsentVerdict verdict;
-  if (guard_.ConsentRule(call) == nullptr) {
+  const auto rules = guard_.shared_policy();
+  verdict.go_on = approval.empty() && !Why(call);
+  if (!verdict.go_on) {
+    auto asking = AskPerson(call, std::move(approval), std::move(answer));
+    METAMCP_CO_ASSIGN_OR_RETURN(verdict, co_await std::move(asking));
+  }
+  // While the store was asked, the rules may have become others.
+  if (verdict.go_on && guard_.shared_policy() != rules) {
+    METAMCP_CO_RETURN_IF_ERROR(guard_.Before(call));
+  }
+  if (verdict.go_on && cause_ != nullptr && cause_->Unsaid(call)) {
+    auto saying = cause_->Say(call);
+    co_await std::move(saying);
+  }
+  co_return verdict;
+}
+
+Awaitable<absl::StatusOr<ConsentVerdict>> Consent::AskPerson(const StageCall& call,
+                                                             std::string approval,
+                                                             std::string answer) {
+  ConsentVerdict verdict;
+  const std::optional<ConsentCause::Why> why = Why(call);
+  if (!why) {
     // Since the question the policy has changed, and wants nobody asked any more. Who was asked and
     // did not agree is still heard.
     if (!IsAccepted(answer)) {
@@ -165,7 +203,7 @@ Awaitable<absl::StatusOr<ConsentVerdict>> Consent::Ask(const StageCall& call, st
     METAMCP_CO_RETURN_IF_ERROR(co_await std::move(taking));
   }
   access::v1::AskApprovalRequest request;
-  METAMCP_CO_ASSIGN_OR_RETURN(*request.mutable_approval(), Describe(call));
+  METAMCP_CO_ASSIGN_OR_RETURN(*request.mutable_approval(), Describe(call, *why));
   request.set_lifetime_ms(options_.lifetime.count());
   request.set_id(approval);
   auto asking = approvals_.AskApproval(call.ctx, std::move(request));

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
 #include "gateway/access/access_guard.h"
+#include "gateway/routing/consent_cause.h"
 #include "gateway/routing/consent_gate.h"
 #include "metamcp/access/v1/approval_service.metamcp.h"
 
@@ -24,19 +26,30 @@ class Consent final : public ConsentGate {
   Consent(AccessGuard& guard, access::v1::ApprovalService& approvals, Options options)
       : guard_(guard), approvals_(approvals), options_(options) {}
   void SetOptions(Options options) { options_ = options; }
+  // Asks for what it names, too. Null: nothing. Must outlive the last call.
+  void SetCause(ConsentCause* cause) { cause_ = cause; }
 
-  bool Needed(const StageCall& call) override { return guard_.ConsentRule(call) != nullptr; }
+  bool Needed(const StageCall& call) override {
+    return Why(call).has_value() || (cause_ != nullptr && cause_->Unsaid(call));
+  }
   bool FirstUse(std::string_view state) override;
   Awaitable<absl::StatusOr<ConsentVerdict>> Ask(const StageCall& call, std::string approval,
                                                 std::string answer) override;
 
  private:
-  absl::StatusOr<access::v1::Approval> Describe(const StageCall& call) const;
+  // The rule of the policy and what the cause says, together.
+  std::optional<ConsentCause::Why> Why(const StageCall& call) const;
+  absl::StatusOr<access::v1::Approval> Describe(const StageCall& call,
+                                                const ConsentCause::Why& why) const;
+  // Whether a person has to be asked still, and how.
+  Awaitable<absl::StatusOr<ConsentVerdict>> AskPerson(const StageCall& call, std::string approval,
+                                                      std::string answer);
   Awaitable<absl::Status> TakeAnswer(const StageCall& call, std::string approval,
                                      std::string answer);
 
   AccessGuard& guard_;
   access::v1::ApprovalService& approvals_;
+  ConsentCause* cause_ = nullptr;
   Options options_;
   std::unordered_map<std::string, int64_t> used_;  // digests of states; until when to remember
 };

@@ -18,6 +18,7 @@ class FakeApprovals final : public v1::ApprovalService {
  public:
   Awaitable<absl::StatusOr<v1::AskApprovalResponse>> AskApproval(
       const CallContext&, v1::AskApprovalRequest request) override {
+    if (on_ask) on_ask();
     v1::AskApprovalResponse out;
     for (auto& [id, one] : all) {
       if (one.digest() != request.approval().digest()) continue;
@@ -59,6 +60,7 @@ class FakeApprovals final : public v1::ApprovalService {
     co_return v1::RevokeApprovalResponse();
   }
   std::map<std::string, v1::Approval> all;
+  std::function<void()> on_ask;
 };
 
 class ConsentTest : public AccessTest {
@@ -219,6 +221,104 @@ TEST(ShowArgumentsTest, IsBoundedAndHidesNothing) {
   EXPECT_EQ(ShowArguments(StrCat(R"({"a":")", std::string(1000, 'x'), "\"}"), 4000).size(),
             500 + std::string("{\"a\":\"… (1000 bytes)\"}").size());
   EXPECT_LE(ShowArguments(StrCat("[", std::string(2000, '1'), "]"), 100).size(), 130u);
+}
+
+// Another reason than a rule.
+class FakeCause final : public ConsentCause {
+ public:
+  std::optional<Why> Asks(const StageCall&) const override { return why; }
+  bool Unsaid(const StageCall& call) const override { return unsaid && !call.resumed; }
+  Awaitable<void> Say(const StageCall&) override {
+    ++said;
+    unsaid = false;
+    co_return;
+  }
+  std::optional<Why> why;
+  bool unsaid = false;
+  int said = 0;
+};
+
+class CauseTest : public ConsentTest {
+ protected:
+  CauseTest() {
+    guard_.SetPolicy(PolicyOf(""));
+    consent_.SetCause(&cause_);
+  }
+  void Taint(const std::string& bound) {
+    cause_.why = ConsentCause::Why{"taint.mode", "web answered.", bound};
+  }
+  FakeCause cause_;
+};
+
+TEST_F(CauseTest, APersonIsAskedWithTheReason) {
+  Taint("web");
+  const auto asked = Run(Push());
+  ASSERT_TRUE(asked.ok()) << asked.status();
+  EXPECT_THAT(asked->result, HasSubstr("web answered."));
+  EXPECT_THAT(asked->result, HasSubstr("taint.mode"));
+  EXPECT_EQ(directory_.provider.calls, 0);
+  const auto done = Run(Answered(Push(), *asked, R"({"action":"accept"})"));
+  ASSERT_TRUE(done.ok()) << done.status();
+  EXPECT_EQ(directory_.provider.calls, 1);
+}
+
+TEST_F(CauseTest, WhatWasAllowedForOneReasonIsNotForAnother) {
+  Taint("web");
+  const auto asked = Run(Push());
+  ASSERT_TRUE(asked.ok());
+  // While the person thinks, another server answers, and a rule is added.
+  Taint("web\nmail");
+  EXPECT_EQ(ReasonOf(Run(Answered(Push(), *asked, R"({"action":"accept"})")).status()),
+            "APPROVAL_CLOSED");
+  EXPECT_EQ(directory_.provider.calls, 0);
+  guard_.SetPolicy(PolicyOf("consent ask if tool = git.push because \"Precious.\""));
+  const auto both = Run(Push());
+  ASSERT_TRUE(both.ok());
+  EXPECT_THAT(both->result, HasSubstr("Precious. web answered."));
+  cause_.why.reset();
+  EXPECT_EQ(ReasonOf(Run(Answered(Push(), *both, R"({"action":"accept"})")).status()),
+            "APPROVAL_CLOSED");
+  EXPECT_EQ(directory_.provider.calls, 0);
+}
+
+// Between the question and its answer: what is denied by then does not run.
+TEST_F(CauseTest, APolicyThatDeniesMeanwhileAndARoleThatIsGoneWin) {
+  Taint("web");
+  const auto asked = Run(Push());
+  ASSERT_TRUE(asked.ok());
+  guard_.SetPolicy(PolicyOf("deny no if tool = git.push"));
+  EXPECT_EQ(ReasonOf(Run(Answered(Push(), *asked, R"({"action":"accept"})")).status()),
+            "PERMISSION_DENIED");
+  guard_.SetPolicy(PolicyOf(""));
+  who_.roles = {"auditor"};
+  EXPECT_EQ(ReasonOf(Run(Answered(Push(), *asked, R"({"action":"accept"})")).status()),
+            "PERMISSION_DENIED");
+  EXPECT_EQ(directory_.provider.calls, 0);
+}
+
+TEST_F(CauseTest, RulesThatChangeWhileTheStoreIsAskedCount) {
+  Taint("web");
+  const auto asked = Run(Push());
+  ASSERT_TRUE(asked.ok());
+  approvals_.on_ask = [this] { guard_.SetPolicy(PolicyOf("deny no if tool = git.push")); };
+  EXPECT_EQ(ReasonOf(Run(Answered(Push(), *asked, R"({"action":"accept"})")).status()),
+            "PERMISSION_DENIED");
+  EXPECT_EQ(directory_.provider.calls, 0);
+}
+
+TEST_F(CauseTest, OthersHearOfACallBeforeItIsSentAndOnlyWhereItMatters) {
+  ASSERT_TRUE(CallTool("git__push").ok());
+  EXPECT_EQ(cause_.said, 0);
+  cause_.unsaid = true;
+  ASSERT_TRUE(CallTool("git__push").ok());
+  EXPECT_EQ(cause_.said, 1);
+  ASSERT_TRUE(CallTool("git__push").ok());
+  EXPECT_EQ(cause_.said, 1);
+  // A call that is refused says nothing.
+  cause_.unsaid = true;
+  Taint("web");
+  EXPECT_FALSE(CallTool("git__push").ok());
+  EXPECT_EQ(cause_.said, 1);
 }
 
 }  // namespace

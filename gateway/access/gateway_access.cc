@@ -42,20 +42,22 @@ class NoApprovals final : public v1::ApprovalService {
 
 GatewayAccess::GatewayAccess(const CatalogMirror& mirror,
                              std::shared_ptr<const policy::Policy> policy,
-                             access::v1::ApprovalService* approvals,
+                             access::v1::ApprovalService* approvals, audit::v1::AuditService* audit,
                              const config::PolicyConfig& config)
     : config_(config),
       guard_(std::move(policy)),
       approvals_(approvals),
       nobody_(approvals == nullptr ? std::make_unique<NoApprovals>() : nullptr),
       consent_(guard_, approvals == nullptr ? *nobody_ : *approvals, OptionsOf(config)),
-      policy_service_(guard_, mirror) {}
+      policy_service_(guard_, mirror),
+      replay_service_(guard_, mirror, config_, audit) {}
 
 void GatewayAccess::Join(CallChain& chain, std::vector<rpc::Service*>& services) {
   chain.AddStage(&guard_);
   chain.SetConsent(&consent_);
   chain.SetFilter(&guard_);
   services.push_back(&policy_service_);
+  services.push_back(&replay_service_);
   if (approvals_ != nullptr) services.push_back(approvals_);
 }
 

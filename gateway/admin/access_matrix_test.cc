@@ -13,6 +13,7 @@
 #include "metamcp/access/v1/access_service.metamcp.h"
 #include "metamcp/access/v1/approval_service.metamcp.h"
 #include "metamcp/access/v1/policy_service.metamcp.h"
+#include "metamcp/access/v1/replay_service.metamcp.h"
 #include "metamcp/ai/v1/ai_service.metamcp.h"
 #include "metamcp/audit/v1/audit_service.metamcp.h"
 #include "metamcp/catalog/v1/pin_service.metamcp.h"
@@ -32,10 +33,11 @@ class AccessMatrixTest : public ::testing::Test {
  protected:
   AccessMatrixTest()
       : server_({&workflow_, &audit_, &ai_, &approvals_, &policy_, &telemetry_, &access_, &pins_,
-                 &limits_}) {
+                 &limits_, &replay_}) {
     const std::vector<rpc::Service*> services = {
         &server_.catalog, &server_.connector, &server_.calls, &workflow_, &audit_, &ai_,
-        &approvals_,      &policy_,           &telemetry_,    &access_,   &pins_,  &limits_};
+        &approvals_,      &policy_,           &telemetry_,    &access_,   &pins_,  &limits_,
+        &replay_};
     auto table = RouteTable::Create(services);
     EXPECT_TRUE(table.ok()) << table.status();
     for (const auto& route : (*table)->routes()) {
@@ -67,6 +69,7 @@ class AccessMatrixTest : public ::testing::Test {
   FakeService ai_{ai::v1::AiService::Info()};
   FakeService approvals_{access::v1::ApprovalService::Info()};
   FakeService policy_{access::v1::PolicyService::Info()};
+  FakeService replay_{access::v1::ReplayService::Info()};
   FakeService telemetry_{telemetry::v1::TelemetryService::Info()};
   FakeService access_{access::v1::AccessService::Info()};
   FakeService pins_{catalog::v1::PinService::Info()};

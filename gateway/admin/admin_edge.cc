@@ -86,7 +86,7 @@ class AdminEdgeImpl final : public AdminEdge {
     } else if (match.route->id == Extra::kConnect) {
       body = co_await Connect(std::string(match.name), request, std::move(principal));
     } else {
-      body = Answer(*match.route);
+      body = Answer(*match.route, *principal);
     }
     if (!body.ok()) co_return co_await SendProblem(responder, body.status());
     const bool text = match.route->id == Extra::kMetrics;
@@ -113,7 +113,7 @@ class AdminEdgeImpl final : public AdminEdge {
   void Close() override { watch_.Close(); }
 
  private:
-  absl::StatusOr<std::string> Answer(const ExtraRoute& route) {
+  absl::StatusOr<std::string> Answer(const ExtraRoute& route, const Principal& who) {
     switch (route.id) {
       case Extra::kOpenApi:
         if (openapi_.empty()) openapi_ = MakeOpenApi(transcoder_->table(), ExtraRoutes());
@@ -121,7 +121,7 @@ class AdminEdgeImpl final : public AdminEdge {
       case Extra::kVersion:
         return Version();
       case Extra::kStatus:
-        return StatusJson();
+        return StatusJson(who);
       case Extra::kMetrics:
         return metrics_.Text(MakeGauges());
       default:
@@ -140,11 +140,14 @@ class AdminEdgeImpl final : public AdminEdge {
     return std::move(out).Build();
   }
 
-  std::string StatusJson() const {
+  std::string StatusJson(const Principal& who) const {
+    int64_t total = 0;
     int64_t enabled = 0;
     int64_t reachable = 0;
     std::map<std::string, int64_t> states;
     for (const auto& [id, row] : watch_.upstreams()) {
+      if (!auth::MaySee(who, row.ownership)) continue;
+      ++total;
       enabled += row.enabled ? 1 : 0;
       reachable += row.reachable ? 1 : 0;
       ++states[row.state];
@@ -152,7 +155,7 @@ class AdminEdgeImpl final : public AdminEdge {
     json::ObjectWriter by_state;
     for (const auto& [state, count] : states) by_state.AddInt(state, count);
     json::ObjectWriter counts;
-    counts.AddInt("total", static_cast<int64_t>(watch_.upstreams().size()));
+    counts.AddInt("total", total);
     counts.AddInt("enabled", enabled).AddInt("reachable", reachable);
     counts.Add("byState", std::move(by_state).Build());
     json::ObjectWriter calls;
@@ -162,8 +165,8 @@ class AdminEdgeImpl final : public AdminEdge {
     out.AddString("version", kProgramVersion);
     out.AddInt("uptimeSeconds", (NowMicros() - started_us_) / 1'000'000);
     out.AddInt("revision", watch_.snapshot()->revision);
-    out.Add("upstreams", std::move(counts).Build()).Add("servers", watch_.UpstreamsJson());
-    out.Add("virtualServers", watch_.VirtualServersJson());
+    out.Add("upstreams", std::move(counts).Build()).Add("servers", watch_.UpstreamsJson(who));
+    out.Add("virtualServers", watch_.VirtualServersJson(who));
     out.AddInt("connections", static_cast<int64_t>(options_.connections()));
     out.AddInt("sessions", static_cast<int64_t>(options_.sessions()));
     out.AddInt("eventStreams", static_cast<int64_t>(watch_.subscribers()));
@@ -174,7 +177,8 @@ class AdminEdgeImpl final : public AdminEdge {
   // What was just made may not be in the snapshot yet; then the catalog knows.
   Awaitable<absl::Status> CheckExists(std::string name,
                                       std::shared_ptr<const Principal> principal) const {
-    if (watch_.snapshot()->Find(name) != nullptr) co_return absl::OkStatus();
+    const auto view = watch_.snapshot()->Find(name);
+    if (view != nullptr && auth::MaySee(*principal, view->ownership())) co_return absl::OkStatus();
     if (options_.catalog == nullptr) {
       co_return MakeError("NOT_FOUND", "gateway",
                           StrCat("no virtual server \"", name.substr(0, 64), "\""));

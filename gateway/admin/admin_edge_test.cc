@@ -200,6 +200,36 @@ TEST(AdminEdgeTest, EventsTellWhatChanges) {
   EXPECT_THAT(socket.ReadUntil("0\r\n\r\n"), HasSubstr("0\r\n\r\n"));  // ended in order
 }
 
+TEST(AdminEdgeTest, EventsAndStatusNameOnlyWhatTheCallerMaySee) {
+  RecordProperty("req", "M-NFR-004.3");
+  AdminServer server;
+  const auto shared = [](const std::string& visibility) {
+    auto upstream = MakeUpstream("secret", "ready");
+    upstream.mutable_meta()->set_visibility(visibility);
+    upstream.mutable_meta()->set_team("core");
+    return upstream;
+  };
+  Feed(server, {MakeUpstream("gh", "ready"), shared("team")}, 1, 1, true);
+  http::TestSocket viewer = server.Open();
+  viewer.Send("GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nX-Role: viewer\r\n\r\n");
+  EXPECT_THAT(viewer.ReadUntil("\n\n"), Not(HasSubstr("secret")));
+  const auto status = [&](const std::string& role) {
+    return server.Send("GET", "/api/v1/status", "", role).body;
+  };
+  EXPECT_THAT(status("viewer"), Not(HasSubstr("secret")));
+  EXPECT_THAT(status("viewer"), HasSubstr(R"("total":1)"));
+  EXPECT_THAT(status("operator"), HasSubstr("secret"));
+  // It comes and goes as it is shared.
+  Feed(server, {shared("public")}, 2, 1);
+  EXPECT_THAT(viewer.ReadUntil("\n\n"), HasSubstr("event: upstream\n"));
+  Feed(server, {shared("team")}, 3, 1);
+  EXPECT_THAT(viewer.ReadUntil("\n\n"), HasSubstr("event: upstream_removed\n"));
+  Feed(server, {MakeUpstream("gh", "failed")}, 4, 1);
+  const std::string last = viewer.ReadUntil("\n\n");
+  EXPECT_THAT(last, HasSubstr("gh"));
+  EXPECT_THAT(last, Not(HasSubstr("secret")));
+}
+
 TEST(AdminEdgeTest, EventStreamsOfClientsThatLeftEnd) {
   AdminServer server;
   Feed(server, {}, 1, 1, true);

@@ -34,7 +34,18 @@ UpstreamRow MakeRow(const catalog::v1::Upstream& upstream) {
   out.AddInt("templates", status.templates()).AddInt("prompts", status.prompts());
   out.AddInt("sinceUs", status.since_us());
   row.json = std::move(out).Build();
+  row.ownership.owner = upstream.meta().owner();
+  row.ownership.team = upstream.meta().team();
+  row.ownership.visibility = upstream.meta().visibility();
   return row;
+}
+
+// Who sees one of them and not the other.
+std::function<bool(const Principal&)> SeesOnly(const auth::Ownership& one,
+                                               const auth::Ownership& other) {
+  return [&one, &other](const Principal& who) {
+    return auth::MaySee(who, one) && !auth::MaySee(who, other);
+  };
 }
 
 int64_t Count(const ServerView& view, ItemKind kind) {
@@ -61,45 +72,67 @@ void CatalogWatch::Apply(const catalog::v1::WatchCatalogResponse& message,
 void CatalogWatch::PublishChanges(const std::map<std::string, UpstreamRow>& before) {
   for (const auto& [id, row] : rows_) {
     const auto old = before.find(id);
-    if (old == before.end() || !(old->second == row)) Publish("upstream", row.json);
+    const auth::Ownership& now = row.ownership;
+    const auto sees = [&now](const Principal& who) { return auth::MaySee(who, now); };
+    const bool moved = old != before.end() && old->second.ownership != now;
+    if (moved) PublishRemoved(id, old->second, SeesOnly(old->second.ownership, now));
+    if (old == before.end() || old->second.json != row.json) {
+      Publish("upstream", row.json, sees);
+    } else if (moved) {
+      Publish("upstream", row.json, SeesOnly(now, old->second.ownership));
+    }
   }
   for (const auto& [id, row] : before) {
     if (rows_.count(id) > 0) continue;
-    json::ObjectWriter data;
-    data.AddString("id", id).AddString("name", row.name);
-    Publish("upstream_removed", std::move(data).Build());
+    const auth::Ownership& was = row.ownership;
+    PublishRemoved(id, row, [&was](const Principal& who) { return auth::MaySee(who, was); });
   }
 }
 
+void CatalogWatch::PublishRemoved(const std::string& id, const UpstreamRow& row, const Sees& sees) {
+  json::ObjectWriter data;
+  data.AddString("id", id).AddString("name", row.name);
+  Publish("upstream_removed", std::move(data).Build(), sees);
+}
+
 void CatalogWatch::PublishLists() {
-  std::map<std::string, Hashes> lists;
-  for (const auto& [name, view] : snapshot_->views) {
-    Hashes& now = lists[name];
-    now = {view->ListHash(ITEM_KIND_TOOL), view->ListHash(ITEM_KIND_RESOURCE),
-           view->ListHash(ITEM_KIND_TEMPLATE), view->ListHash(ITEM_KIND_PROMPT)};
-    const auto old = lists_.find(name);
-    if (old != lists_.end() && old->second == now) continue;
-    const Hashes was = old == lists_.end() ? Hashes{} : old->second;
-    json::ObjectWriter data;
-    data.AddString("virtualServer", name).AddBool("tools", was[0] != now[0]);
-    data.AddBool("resources", was[1] != now[1] || was[2] != now[2]);
-    data.AddBool("prompts", was[3] != now[3]);
-    Publish("list_changed", std::move(data).Build());
-  }
-  for (const auto& [name, hashes] : lists_) {
-    if (lists.count(name) > 0) continue;
+  const auto removed = [this](const std::string& name, const Sees& sees) {
     json::ObjectWriter data;
     data.AddString("name", name);
-    Publish("virtual_server_removed", std::move(data).Build());
+    Publish("virtual_server_removed", std::move(data).Build(), sees);
+  };
+  std::map<std::string, Lists> lists;
+  for (const auto& [name, view] : snapshot_->views) {
+    Lists& now = lists[name];
+    now.hashes = {view->ListHash(ITEM_KIND_TOOL), view->ListHash(ITEM_KIND_RESOURCE),
+                  view->ListHash(ITEM_KIND_TEMPLATE), view->ListHash(ITEM_KIND_PROMPT)};
+    now.ownership = view->ownership();
+    const auto old = lists_.find(name);
+    if (old != lists_.end() && old->second.ownership != now.ownership) {
+      removed(name, SeesOnly(old->second.ownership, now.ownership));
+    } else if (old != lists_.end() && old->second.hashes == now.hashes) {
+      continue;
+    }
+    const Hashes was = old == lists_.end() ? Hashes{} : old->second.hashes;
+    json::ObjectWriter data;
+    data.AddString("virtualServer", name).AddBool("tools", was[0] != now.hashes[0]);
+    data.AddBool("resources", was[1] != now.hashes[1] || was[2] != now.hashes[2]);
+    data.AddBool("prompts", was[3] != now.hashes[3]);
+    Publish("list_changed", std::move(data).Build(),
+            [&now](const Principal& who) { return auth::MaySee(who, now.ownership); });
+  }
+  for (const auto& [name, was] : lists_) {
+    if (lists.count(name) > 0) continue;
+    removed(name, [&was](const Principal& who) { return auth::MaySee(who, was.ownership); });
   }
   lists_ = std::move(lists);
 }
 
-void CatalogWatch::Publish(std::string_view event, std::string_view data) {
+void CatalogWatch::Publish(std::string_view event, std::string_view data, const Sees& sees) {
   if (subscribers_.empty()) return;
   const std::string text = http::SseEvent(data, event, StrCat(snapshot_->revision));
   for (const auto& subscriber : subscribers_) {
-    if (subscriber->behind) continue;
+    if (subscriber->behind || !sees(*subscriber->principal)) continue;
     if (subscriber->queue.size() >= options_.queue_max) {
       subscriber->queue.clear();
       subscriber->behind = true;
@@ -110,15 +143,18 @@ void CatalogWatch::Publish(std::string_view event, std::string_view data) {
   }
 }
 
-std::string CatalogWatch::UpstreamsJson() const {
+std::string CatalogWatch::UpstreamsJson(const Principal& who) const {
   std::vector<std::string> rows;
-  for (const auto& [id, row] : rows_) rows.push_back(row.json);
+  for (const auto& [id, row] : rows_) {
+    if (auth::MaySee(who, row.ownership)) rows.push_back(row.json);
+  }
   return json::JoinArray(rows);
 }
 
-std::string CatalogWatch::VirtualServersJson() const {
+std::string CatalogWatch::VirtualServersJson(const Principal& who) const {
   std::vector<std::string> rows;
   for (const auto& [name, view] : snapshot_->views) {
+    if (!auth::MaySee(who, view->ownership())) continue;
     json::ObjectWriter row;
     row.AddString("name", name).AddString("title", view->title());
     row.AddBool("active", view->active()).AddInt("tools", Count(*view, ITEM_KIND_TOOL));
@@ -130,10 +166,10 @@ std::string CatalogWatch::VirtualServersJson() const {
   return json::JoinArray(rows);
 }
 
-std::string CatalogWatch::SnapshotEvent() const {
+std::string CatalogWatch::SnapshotEvent(const Principal& who) const {
   json::ObjectWriter data;
-  data.AddInt("revision", snapshot_->revision).Add("upstreams", UpstreamsJson());
-  data.Add("virtualServers", VirtualServersJson());
+  data.AddInt("revision", snapshot_->revision).Add("upstreams", UpstreamsJson(who));
+  data.Add("virtualServers", VirtualServersJson(who));
   return http::SseEvent(std::move(data).Build(), "snapshot", StrCat(snapshot_->revision));
 }
 
@@ -143,7 +179,7 @@ Awaitable<void> CatalogWatch::Pump(Subscriber& subscriber, http::HttpResponder& 
     std::string text;
     if (subscriber.behind) {
       subscriber.behind = false;
-      text = SnapshotEvent();
+      text = SnapshotEvent(*subscriber.principal);
     } else if (!subscriber.queue.empty()) {
       for (const std::string& event : subscriber.queue) text += event;
       subscriber.queue.clear();

@@ -27,12 +27,13 @@ struct UpstreamRow {
   bool enabled = false;
   bool reachable = false;
   std::string json;
-  bool operator==(const UpstreamRow&) const = default;
+  auth::Ownership ownership;
 };
 
 // Follows the gateway's own catalog watch and tells subscribers what changed, as an event stream:
 // "snapshot" first (and again for a reader that fell behind), then "upstream", "upstream_removed",
-// "list_changed" and "virtual_server_removed". Event ids are catalog revisions. Single-threaded.
+// "list_changed" and "virtual_server_removed". Event ids are catalog revisions. Each is told of
+// what it may see; what is hidden from it meanwhile is removed for it. Single-threaded.
 class CatalogWatch {
  public:
   struct Options {
@@ -56,9 +57,9 @@ class CatalogWatch {
 
   const std::map<std::string, UpstreamRow>& upstreams() const { return rows_; }  // by id
   const std::shared_ptr<const Snapshot>& snapshot() const { return snapshot_; }
-  // JSON arrays for the status.
-  std::string UpstreamsJson() const;
-  std::string VirtualServersJson() const;
+  // JSON arrays for the status, of what `who` may see.
+  std::string UpstreamsJson(const Principal& who) const;
+  std::string VirtualServersJson(const Principal& who) const;
   size_t subscribers() const { return subscribers_.size(); }
 
  private:
@@ -74,18 +75,25 @@ class CatalogWatch {
     bool revoked = false;
   };
   using Hashes = std::array<uint64_t, 4>;
+  struct Lists {
+    Hashes hashes{};
+    auth::Ownership ownership;
+  };
 
-  void Publish(std::string_view event, std::string_view data);
+  // To those who may see what it is about.
+  using Sees = std::function<bool(const Principal&)>;
+  void Publish(std::string_view event, std::string_view data, const Sees& sees);
+  void PublishRemoved(const std::string& id, const UpstreamRow& row, const Sees& sees);
   void PublishChanges(const std::map<std::string, UpstreamRow>& before);
   void PublishLists();
-  std::string SnapshotEvent() const;
+  std::string SnapshotEvent(const Principal& who) const;
   Awaitable<void> Pump(Subscriber& subscriber, http::HttpResponder& responder);
 
   boost::asio::any_io_executor executor_;
   const Options options_;
   std::map<std::string, UpstreamRow> rows_;  // at the last complete batch
   std::map<std::string, UpstreamRow> next_;
-  std::map<std::string, Hashes> lists_;  // by virtual server
+  std::map<std::string, Lists> lists_;  // by virtual server
   std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>();
   std::set<std::shared_ptr<Subscriber>> subscribers_;
   bool closed_ = false;

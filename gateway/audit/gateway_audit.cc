@@ -10,7 +10,10 @@ namespace metamcp::gateway {
 
 GatewayAudit::GatewayAudit(AuditRecorder& recorder, CallAudit::Options options, CallChain& chain,
                            auth::Authenticator& authenticator)
-    : recorder_(recorder), calls_(recorder, std::move(options)), refusals_(recorder) {
+    : recorder_(recorder),
+      sandboxes_(recorder),
+      calls_(recorder, std::move(options)),
+      refusals_(recorder) {
   chain.SetAuditor(&calls_);
   authenticator.on_refused = [this](const auth::Credentials& shown, const absl::Status& why) {
     refusals_.OnRefused(shown, why);

@@ -6,6 +6,7 @@
 #include "common/http/http_server.h"
 #include "gateway/audit/admin_audit.h"
 #include "gateway/audit/call_audit.h"
+#include "gateway/audit/sandbox_audit.h"
 
 namespace metamcp::gateway {
 
@@ -29,8 +30,14 @@ class GatewayAudit {
   Awaitable<void> Login(LoginEdge& edge, http::HttpRequest& request,
                         http::HttpResponder& responder);
 
+  // What the catalog tells of servers.
+  void OnCatalog(const catalog::v1::WatchCatalogResponse& message) {
+    sandboxes_.OnCatalog(message);
+  }
+
  private:
   AuditRecorder& recorder_;
+  SandboxAudit sandboxes_;
   CallAudit calls_;
   RefusalAudit refusals_;
 };

@@ -14,6 +14,7 @@
 #include "common/base/strings.h"
 #include "gateway/audit/admin_audit.h"
 #include "gateway/audit/call_audit.h"
+#include "gateway/audit/sandbox_audit.h"
 #include "gateway/audit/shape.h"
 #include "gateway/routing/call_chain.h"
 
@@ -312,6 +313,31 @@ TEST(Shape, IsBounded) {
   std::string many = "{";
   for (int i = 0; i < 100; ++i) many += StrCat(i ? "," : "", "\"k", i, "\":", i);
   EXPECT_THAT(ShapeOf(many + "}"), HasSubstr("more"));
+}
+
+TEST_F(RecorderTest, AStartInASandboxThatIsNotEnforcedIsRecordedOnceByAllGateways) {
+  Open(false);
+  SandboxAudit here(*recorder_);
+  SandboxAudit there(*recorder_);
+  catalog::v1::WatchCatalogResponse message;
+  auto& upstream = *message.add_upstreams();
+  upstream.mutable_meta()->set_id("u1");
+  upstream.mutable_meta()->set_name("files");
+  auto& status = *upstream.mutable_status();
+  status.set_sandbox("strict (bubblewrap)");
+  status.set_pid(7);
+  here.OnCatalog(message);
+  status.set_sandbox("unsafe: strict is not enforced: no user namespaces");
+  for (int i = 0; i < 3; ++i) here.OnCatalog(message);
+  there.OnCatalog(message);
+  status.set_pid(8);
+  here.OnCatalog(message);
+  ASSERT_TRUE(Run(UntilStored(&service_, 2)));
+  Stop(std::chrono::seconds(5));
+  ASSERT_EQ(service_.stored.size(), 2u);
+  EXPECT_EQ(service_.stored[0].action(), "sandbox.unsafe");
+  EXPECT_EQ(service_.stored[0].upstream(), "files");
+  EXPECT_THAT(service_.stored[0].target(), HasSubstr("no user namespaces"));
 }
 
 TEST_F(RecorderTest, ManyRefusalsBecomeFewRecords) {

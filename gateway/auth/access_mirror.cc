@@ -1,6 +1,7 @@
 #include "gateway/auth/access_mirror.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/async/run.h"
 #include "common/base/error.h"
@@ -43,6 +44,21 @@ void AddTeams(const std::vector<std::string>& teams, std::vector<std::string>* t
   for (const std::string& team : teams) {
     if (std::find(to->begin(), to->end(), team) == to->end()) to->push_back(team);
   }
+}
+
+// Whoever comes as that subject, by whatever method.
+std::shared_ptr<const Principal> AllOf(const std::string& subject) {
+  auto who = std::make_shared<Principal>();
+  who->subject = subject;
+  return who;
+}
+
+template <typename At>
+bool LostOne(const std::vector<std::string>& before, At now, At none) {
+  return std::any_of(before.begin(), before.end(), [&](const std::string& team) {
+    return now == none ||
+           std::find(now->second.begin(), now->second.end(), team) == now->second.end();
+  });
 }
 
 }  // namespace
@@ -136,10 +152,14 @@ void AccessMirror::AddKey(const pb::LiveKey& live, Keys& keys, Gone& gone) {
 
 void AccessMirror::Apply(const pb::WatchAccessResponse& message) {
   Gone gone;
-  teams_.clear();
+  const auto before = std::exchange(teams_, {});
   merged_.clear();
   for (const pb::Team& team : message.teams()) {
     for (const std::string& member : team.members()) teams_[member].push_back(team.name());
+  }
+  for (const auto& [subject, teams] : before) {
+    // What is open was opened with the right that is gone.
+    if (LostOne(teams, teams_.find(subject), teams_.end())) gone.push_back(AllOf(subject));
   }
   Keys keys;
   kids_.clear();
@@ -151,9 +171,7 @@ void AccessMirror::Apply(const pb::WatchAccessResponse& message) {
   std::set<std::string, std::less<>> disabled(message.disabled().begin(), message.disabled().end());
   for (const std::string& subject : disabled) {
     if (disabled_.count(subject) > 0) continue;
-    auto who = std::make_shared<Principal>();
-    who->subject = subject;
-    gone.push_back(std::move(who));
+    gone.push_back(AllOf(subject));
   }
   disabled_ = std::move(disabled);
   ready_ = true;

@@ -171,6 +171,28 @@ TEST_F(AccessMirrorTest, SomebodyKeptOutStaysOutAndTeamsJoinTheToken) {
   EXPECT_THAT(gone_, IsEmpty());
 }
 
+TEST_F(AccessMirrorTest, WhoIsTakenOutOfATeamLosesWhatIsOpen) {
+  pb::Team& blue = *all_.add_teams();
+  blue.set_name("blue");
+  blue.add_members("okta:1");
+  blue.add_members("okta:2");
+  mirror_.Apply(all_);
+  EXPECT_THAT(gone_, IsEmpty());
+  // One more right takes nothing away.
+  pb::Team& green = *all_.add_teams();
+  green.set_name("green");
+  green.add_members("okta:1");
+  mirror_.Apply(all_);
+  EXPECT_THAT(gone_, IsEmpty());
+  all_.mutable_teams(0)->mutable_members()->DeleteSubrange(0, 1);
+  mirror_.Apply(all_);
+  EXPECT_THAT(gone_, ElementsAre("okta:1"));
+  gone_.clear();
+  all_.clear_teams();
+  mirror_.Apply(all_);
+  EXPECT_THAT(gone_, ::testing::UnorderedElementsAre("okta:1", "okta:2"));
+}
+
 // Takes new keys, and remembers how.
 class TakesKeys final : public NoService {
  public:

@@ -76,6 +76,7 @@ bool DetectorStage::SetConfig(const config::DetectorsConfig& config) {
     for (const Kind kind : detect::kAllKinds) {
       const std::string& action = ActionOf(config, kind);
       if (action == "off" || !KindsOf(place).Has(kind)) continue;
+      if (action == "definitions" && place != Place::kDefinition) continue;
       rules.look = rules.look | kind;
       if (action == "mask") rules.mask = rules.mask | kind;
       if (action == "block") rules.block = rules.block | kind;

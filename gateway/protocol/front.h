@@ -18,6 +18,7 @@
 #include "gateway/routing/call_chain.h"
 #include "gateway/routing/mirror.h"
 #include "gateway/routing/view_filter.h"
+#include "gateway/routing/view_preparer.h"
 
 namespace metamcp::gateway {
 
@@ -34,8 +35,9 @@ struct FrontDeps {
   const KeyRing& keys;
   // Runs what outlives a request. Null only in tests that ask nothing.
   TaskGroup* tasks = nullptr;
-  ViewFilter* filter = nullptr;  // null: everybody sees everything
-  EdgePeers* peers = nullptr;    // null: no other gateway, and nothing outlives the process
+  ViewPreparer* preparer = nullptr;  // null: what is shown is found out at once
+  ViewFilter* filter = nullptr;      // null: everybody sees everything
+  EdgePeers* peers = nullptr;        // null: no other gateway, and nothing outlives the process
   size_t page_size = 1000;
   // How long a list waits for upstreams that are new and still connecting.
   std::chrono::milliseconds first_list_wait{0};

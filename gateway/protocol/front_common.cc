@@ -110,6 +110,10 @@ Awaitable<absl::StatusOr<std::string>> AnswerList(const FrontDeps& deps, Incomin
     cursor = *std::move(text);
   }
   const std::string owner = StrCat(in.principal->tenant, "|", in.principal->subject);
+  if (deps.preparer != nullptr) {
+    auto preparing = deps.preparer->Prepare(in.view, in.principal);
+    co_await std::move(preparing);
+  }
   const auto seen = SeenBy(deps.filter, in.view, in.principal);
   co_return ListResult(*seen, kind, revision, cursor, has_cursor, deps.page_size, deps.keys, owner);
 }

@@ -74,6 +74,10 @@ Awaitable<std::shared_ptr<LegacySession>> LegacyFront::Initialize(Incoming in,
     co_return nullptr;
   }
   reply.SetHeader("Mcp-Session-Id", (*session)->id);
+  if (deps_.preparer != nullptr) {
+    auto preparing = deps_.preparer->Prepare(in.view, in.principal);
+    co_await std::move(preparing);
+  }
   std::string message = jsonrpc::MakeResult(
       in.envelope->id,
       InitializeResult(*SeenBy(deps_.filter, in.view, in.principal), (*session)->revision));
@@ -162,7 +166,8 @@ Awaitable<void> LegacyFront::Subscribe(Incoming in, std::shared_ptr<LegacySessio
   } else if (deps_.filter != nullptr) {
     status = deps_.filter->MayWatch(in.view, *in.principal, *uri);
   }
-  if (status.ok() && session->watches.count(*uri) == 0) {
+  const auto known = session->watches.find(*uri);
+  if (status.ok() && (known == session->watches.end() || known->second->ended())) {
     std::weak_ptr<LegacySession> weak = session;
     auto updated = [weak](const std::string& changed) {
       if (auto alive = weak.lock()) {

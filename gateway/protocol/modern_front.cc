@@ -163,6 +163,10 @@ Awaitable<void> ModernFront::Handle(Incoming in, mcp::RequestMeta meta, Reply& r
   if (method != "subscriptions/listen") span = BeginRequest(in, mcp::kLatestModern, &meta);
   reply.Trace(&span);
   if (method == "server/discover") {
+    if (deps_.preparer != nullptr) {
+      auto preparing = deps_.preparer->Prepare(in.view, in.principal);
+      co_await std::move(preparing);
+    }
     std::string message =
         jsonrpc::MakeResult(id, DiscoverResult(*SeenBy(deps_.filter, in.view, in.principal)));
     (void)co_await reply.Respond(200, std::move(message));

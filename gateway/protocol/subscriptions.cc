@@ -1,9 +1,9 @@
 #include "gateway/protocol/subscriptions.h"
 
-#include <set>
-
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <set>
+#include <utility>
 
 #include "common/async/run.h"
 #include "common/base/error.h"
@@ -12,15 +12,8 @@
 #include "common/telemetry/log.h"
 
 namespace metamcp::gateway {
-namespace {
 
 namespace asio = boost::asio;
-using std::chrono::milliseconds;
-
-// A Listen stream is opened anew this often, so that no RPC lives for ever.
-constexpr std::chrono::hours kListenLifetime{12};
-constexpr milliseconds kBackoffMin{250};
-constexpr milliseconds kBackoffMax{30000};
 
 struct WatchState {
   WatchState(asio::any_io_executor executor)
@@ -29,6 +22,8 @@ struct WatchState {
   provider::v1::ProviderService* provider = nullptr;
   std::shared_ptr<const Principal> principal;
   std::shared_ptr<const UpstreamInfo> upstream;
+  // As it was when the watch was last looked at.
+  std::shared_ptr<const ServerView> view;
   provider::v1::ListenRequest request;
   std::string exposed_uri;
   std::string original_uri;
@@ -40,6 +35,10 @@ struct WatchState {
   bool answered = false;
   absl::Status answer;
 
+  void Stop() {
+    stopped = true;
+    stop.cancel();
+  }
   void Answer(absl::Status status) {
     if (answered) return;
     answered = true;
@@ -47,6 +46,15 @@ struct WatchState {
     ready.cancel();
   }
 };
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// A Listen stream is opened anew this often, so that no RPC lives for ever.
+constexpr std::chrono::hours kListenLifetime{12};
+constexpr milliseconds kBackoffMin{250};
+constexpr milliseconds kBackoffMax{30000};
 
 class ListenSink final : public Sink<provider::v1::ListenResponse> {
  public:
@@ -112,10 +120,8 @@ Awaitable<void> RunWatch(std::shared_ptr<WatchState> state) {
 class HubWatch final : public ResourceWatch {
  public:
   explicit HubWatch(std::shared_ptr<WatchState> state) : state_(std::move(state)) {}
-  ~HubWatch() override {
-    state_->stopped = true;
-    state_->stop.cancel();
-  }
+  ~HubWatch() override { state_->Stop(); }
+  bool ended() const override { return state_->stopped; }
   Awaitable<absl::Status> Ready(std::chrono::steady_clock::duration limit) override {
     const auto state = state_;
     if (!state->answered) {
@@ -188,6 +194,7 @@ absl::StatusOr<std::unique_ptr<ResourceWatch>> SubscriptionHub::Watch(
   state->provider = provider;
   state->principal = std::move(principal);
   state->upstream = upstream;
+  state->view = view;
   state->original_uri = route->original_uri;
   state->exposed_uri = std::move(uri);
   state->updated = std::move(updated);
@@ -195,7 +202,7 @@ absl::StatusOr<std::unique_ptr<ResourceWatch>> SubscriptionHub::Watch(
   state->request.add_resource_uris(state->original_uri);
   state->request.set_affinity(std::move(affinity));
   state->request.set_client_capabilities(std::move(client_capabilities));
-  tasks_.Spawn("resource-watch", RunWatch(state));
+  StartWatch(state);
   return std::unique_ptr<ResourceWatch>(std::make_unique<HubWatch>(std::move(state)));
 }
 
@@ -211,6 +218,7 @@ absl::StatusOr<std::unique_ptr<ResourceWatch>> SubscriptionHub::WatchTask(
   state->provider = provider;
   state->principal = std::move(principal);
   state->upstream = upstream;
+  state->view = view;
   state->handle = std::move(handle);
   state->updated = std::move(changed);
   state->request.set_upstream_id(upstream->id);
@@ -219,8 +227,90 @@ absl::StatusOr<std::unique_ptr<ResourceWatch>> SubscriptionHub::WatchTask(
   ref.set_instance(task.instance);
   state->request.set_affinity(std::move(affinity));
   state->request.set_client_capabilities(std::move(client_capabilities));
-  tasks_.Spawn("task-watch", RunWatch(state));
+  StartWatch(state);
   return std::unique_ptr<ResourceWatch>(std::make_unique<HubWatch>(std::move(state)));
+}
+
+void SubscriptionHub::StartWatch(const std::shared_ptr<WatchState>& state) {
+  std::erase_if(watches_, [](const auto& one) { return one.expired(); });
+  watches_.push_back(state);
+  tasks_.Spawn("watch", RunWatch(state));
+}
+
+namespace {
+
+// Why the watch may not go on, or OK.
+absl::Status CheckWatch(ViewFilter& filter, const std::shared_ptr<const ServerView>& view,
+                        const WatchState& state) {
+  if (view == nullptr) return MakeError("NOT_FOUND", "gateway", "the virtual server is gone");
+  if (state.principal == nullptr) return absl::OkStatus();
+  if (state.handle.empty()) {
+    // What is not there now may come back, as after a restart of its server.
+    if (!view->RouteResource(state.exposed_uri)) return absl::OkStatus();
+    return filter.MayWatch(view, *state.principal, state.exposed_uri);
+  }
+  // A task is its starter's own; what it runs on must still be there for it.
+  const auto upstream = view->FindUpstream(state.upstream->id);
+  const bool may = filter.MayUse(*view, *state.principal) && upstream != nullptr &&
+                   auth::MaySee(*state.principal, upstream->ownership);
+  return may ? absl::OkStatus() : MakeError("TASK_NOT_FOUND", "gateway", "no such task");
+}
+
+// Whether what is shared with whom differs, of the virtual server or of one behind it.
+bool SharedOtherwise(const ServerView& before, const ServerView& now) {
+  if (before.ownership() != now.ownership()) return true;
+  return std::any_of(now.upstreams().begin(), now.upstreams().end(), [&](const auto& upstream) {
+    const auto was = before.FindUpstream(upstream->id);
+    return was != nullptr && was->ownership != upstream->ownership;
+  });
+}
+
+}  // namespace
+
+void SubscriptionHub::CheckWatches(ViewFilter& filter, bool rules) {
+  for (auto it = watches_.begin(); it != watches_.end();) {
+    const std::shared_ptr<WatchState> state = it->lock();
+    if (state == nullptr || state->stopped) {
+      it = watches_.erase(it);
+      continue;
+    }
+    ++it;
+    const auto view = snapshot_->Find(state->view->name());
+    if (!rules && view == state->view) continue;
+    const absl::Status may = CheckWatch(filter, view, *state);
+    if (may.ok()) {
+      state->view = view;
+      continue;
+    }
+    // A client that asks again is told why.
+    Log(LogLevel::kInfo, "subscription.ended",
+        {{"subject", state->principal ? state->principal->subject : ""},
+         {"upstream", state->upstream->name},
+         {"why", std::string(may.message())}});
+    state->Stop();
+  }
+}
+
+void SubscriptionHub::CheckRights(ViewFilter* filter, std::shared_ptr<const Snapshot> snapshot,
+                                  bool rules) {
+  const std::shared_ptr<const Snapshot> before = std::exchange(snapshot_, std::move(snapshot));
+  if (filter == nullptr || (before == snapshot_ && !rules)) return;
+  CheckWatches(*filter, rules);
+  std::vector<SnapshotChange> changes;
+  for (const auto& [name, view] : snapshot_->views) {
+    const auto was = before->Find(name);
+    if (was == nullptr || was == view || !SharedOtherwise(*was, *view)) continue;
+    SnapshotChange change;
+    change.virtual_server = name;
+    change.tools = change.resources = change.prompts = true;
+    changes.push_back(std::move(change));
+    for (auto it = interests_.begin(); it != interests_.end();) {
+      const ListInterest interest = *it++;
+      const bool its = interest.virtual_server == name && interest.principal && interest.closing;
+      if (its && !filter->MayUse(*view, *interest.principal)) interest.closing();
+    }
+  }
+  OnChanges(changes);
 }
 
 void SubscriptionHub::Close() {

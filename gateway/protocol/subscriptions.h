@@ -11,6 +11,7 @@
 #include "common/async/task_group.h"
 #include "gateway/routing/call_chain.h"
 #include "gateway/routing/mirror.h"
+#include "gateway/routing/view_filter.h"
 
 namespace metamcp::gateway {
 
@@ -27,6 +28,8 @@ struct ListInterest {
   std::function<void()> closing;
 };
 
+struct WatchState;
+
 // One watched resource: as long as it lives, `updated` is called for each change. Made by
 // SubscriptionHub; destroy it to unsubscribe.
 class ResourceWatch {
@@ -35,6 +38,8 @@ class ResourceWatch {
   // Waits until the upstream has taken or refused the subscription, at most `limit`. OK, or why
   // not (UPSTREAM_*, METHOD_NOT_FOUND where the upstream has no subscriptions).
   virtual Awaitable<absl::Status> Ready(std::chrono::steady_clock::duration limit) = 0;
+  // Nothing will be heard any more.
+  virtual bool ended() const = 0;
 };
 
 // Delivers changes to clients: list changes from the catalog mirror, resource updates from the
@@ -63,6 +68,10 @@ class SubscriptionHub {
 
   // Tells every interest that its lists may be others, as after a change of the policy.
   void AllChanged();
+  // Ends what a principal may not hear of any more, watches and streams, and tells those whose
+  // lists may be shorter by it. Called with each new snapshot; `rules`: the policy has changed,
+  // too. Without a filter everybody may hear everything.
+  void CheckRights(ViewFilter* filter, std::shared_ptr<const Snapshot> snapshot, bool rules);
 
   size_t watches() const { return tasks_.running(); }
   // Tells every interest that the gateway stops, so that streams end in order.
@@ -73,10 +82,14 @@ class SubscriptionHub {
 
  private:
   void OnChanges(const std::vector<SnapshotChange>& changes);
+  void CheckWatches(ViewFilter& filter, bool rules);
+  void StartWatch(const std::shared_ptr<WatchState>& state);
 
   boost::asio::any_io_executor executor_;
   ProviderDirectory& providers_;
   std::list<ListInterest> interests_;
+  std::list<std::weak_ptr<WatchState>> watches_;
+  std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>();
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   TaskGroup tasks_;
 };

@@ -16,8 +16,15 @@
 #include "services/catalog/limits/quota_store.h"
 #include "services/catalog/pins/pin_service.h"
 #include "services/catalog/sql_store.h"
+#include "services/catalog/taint/taint_service.h"
+#include "services/catalog/taint/taint_store.h"
 
 namespace metamcp::catalog {
+namespace {
+
+constexpr std::chrono::milliseconds kTaintPoll{100};
+
+}  // namespace
 
 // In order of construction: destruction goes backwards.
 struct CatalogApp::Parts {
@@ -44,6 +51,7 @@ struct CatalogApp::Parts {
   boost::asio::any_io_executor executor_;
   db::DbExecutor& database_;
   std::unique_ptr<AccessService> access;
+  std::unique_ptr<TaintService> taint;
 };
 
 CatalogApp::CatalogApp(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -53,6 +61,7 @@ absl::Status CatalogApp::MigrateBlocking(db::Database& database) {
   METAMCP_RETURN_IF_ERROR(SqlStore::MigrateBlocking(database));
   METAMCP_RETURN_IF_ERROR(DirectoryStore::MigrateBlocking(database));
   METAMCP_RETURN_IF_ERROR(QuotaStore::MigrateBlocking(database));
+  METAMCP_RETURN_IF_ERROR(TaintStore::MigrateBlocking(database));
   return ApprovalStore::MigrateBlocking(database);
 }
 
@@ -86,6 +95,15 @@ access::v1::AccessService& CatalogApp::MakeAccess(int64_t max_age_days, bool fol
       std::make_unique<AccessService>(parts_->executor_, parts_->database_, std::move(options));
   return *parts_->access;
 }
+
+v1::TaintService& CatalogApp::MakeTaint(bool follow) {
+  TaintService::Options options;
+  if (follow) options.poll = kTaintPoll;
+  parts_->taint =
+      std::make_unique<TaintService>(parts_->executor_, parts_->database_, std::move(options));
+  return *parts_->taint;
+}
+v1::TaintService* CatalogApp::taint() { return parts_->taint.get(); }
 
 access::v1::AccessService* CatalogApp::access() { return parts_->access.get(); }
 access::v1::ApprovalService& CatalogApp::approvals() { return parts_->approvals; }

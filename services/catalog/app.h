@@ -21,6 +21,7 @@ class CatalogService;
 class DirectoryService;
 class PinService;
 class QuotaService;
+class TaintService;
 }  // namespace v1
 }  // namespace metamcp::catalog
 
@@ -54,6 +55,9 @@ class CatalogApp {
   v1::DirectoryService& directory();
   v1::QuotaService& quotas();
   v1::PinService& pins();
+  // Null before MakeTaint, which gives it; `follow`: other processes mark, too.
+  v1::TaintService& MakeTaint(bool follow);
+  v1::TaintService* taint();
   // Takes effect at once.
   void SetPinPolicy(PinPolicy policy);
 

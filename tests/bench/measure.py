@@ -156,6 +156,19 @@ def profile(gateway, tool):
             "functions": [[share, *key] for key, share in top[:20]]}
 
 
+def half_rate(gateways, rate, rounds):
+    """Latencies of both gateways at a rate, by turns: medians. `gateways`: name to (gateway, how)."""
+    runs = {name: [] for name in gateways}
+    for _ in range(rounds):
+        for name, (gateway, how) in gateways.items():
+            runs[name].append(once("modern", 32, "web__echo", rate, url=gateway.url,
+                                   pids=gateway.pids, **how))
+    out = {"rate": rate}
+    for name, each in runs.items():
+        out[name] = {key: statistics.median(one[key] for one in each) for key in ("p50_us", "p99_us")}
+    return out
+
+
 def audit(world):
     """What recording adds to a call, by mode."""
     modes = {"off": {"mode": "off"}, "buffered": {"mode": "buffered"},

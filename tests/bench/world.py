@@ -198,11 +198,13 @@ class World:
         return program
 
 
-def load(*arguments, url=None, stdio=None, pids=None, stdin=None):
+def load(*arguments, url=None, stdio=None, pids=None, stdin=None, key=None):
     """Runs the load generator; its JSON. Raises when an answer was wrong."""
     command = [binary("metamcp-load"), *[str(a) for a in arguments]]
     for name, pid in (pids or {}).items():
         command += ["--pid", f"{name}={pid}"]
+    if key:
+        command += ["--key", key]
     command += ["--url", url] if url else ["--stdio", *stdio]
     done = subprocess.run(command, capture_output=True, timeout=120, stdin=stdin)
     if done.returncode != 0:
@@ -210,14 +212,14 @@ def load(*arguments, url=None, stdio=None, pids=None, stdin=None):
     return json.loads(done.stdout)
 
 
-def wait_for_tools(url, names, limit=60):
+def wait_for_tools(url, names, limit=60, key=None):
     """Seconds until every name works in a call."""
     begun = time.monotonic()
     missing = list(names)
     while missing:
         done = subprocess.run(
-            [binary("metamcp-load"), "--url", url, "--calls", "1", "--tool", missing[-1]],
-            capture_output=True, timeout=60)
+            [binary("metamcp-load"), *(["--key", key] if key else []), "--url", url, "--calls", "1",
+             "--tool", missing[-1]], capture_output=True, timeout=60)
         if done.returncode == 0:
             missing.pop()
         elif time.monotonic() - begun > limit:

@@ -60,8 +60,10 @@ void Compare(const json* before, const json* after, const std::string& path,
 
 }  // namespace
 
-PinPolicy MakePinPolicy(std::string_view pins, std::string_view new_tools) {
+PinPolicy MakePinPolicy(std::string_view pins, std::string_view new_tools, bool alone) {
   PinPolicy policy;
+  if (pins == "auto") pins = alone ? "record" : "warn";
+  if (pins == "record") policy.mode = PinMode::kRecord;
   if (pins == "warn") policy.mode = PinMode::kWarn;
   if (pins == "quarantine") policy.mode = PinMode::kQuarantine;
   policy.quarantine_new = policy.mode != PinMode::kOff && new_tools == "quarantine";
@@ -99,6 +101,7 @@ ShownItem ShowItem(const ItemPtr& now, const PinPtr& pin, const PinPolicy& polic
     return out;
   }
   out.state = PinState::kChanged;
+  if (policy.mode == PinMode::kRecord) return out;
   out.quarantined = policy.mode == PinMode::kQuarantine || !pin->approved->invalid.empty();
   if (!out.quarantined) out.item = pin->approved;
   return out;

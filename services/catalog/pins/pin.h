@@ -14,6 +14,7 @@ namespace metamcp::catalog {
 
 enum class PinMode {
   kOff,
+  kRecord,      // clients see it as it is now
   kWarn,        // clients go on seeing the approved definition
   kQuarantine,  // nobody sees or calls a changed tool
 };
@@ -23,8 +24,9 @@ struct PinPolicy {
   bool quarantine_new = false;  // what was never seen waits for an approval, too
   bool operator==(const PinPolicy&) const = default;
 };
-// Of the settings catalog.pins and catalog.newTools.
-PinPolicy MakePinPolicy(std::string_view pins, std::string_view new_tools);
+// Of the settings catalog.pins and catalog.newTools. `alone`: only this machine is served, by this
+// process.
+PinPolicy MakePinPolicy(std::string_view pins, std::string_view new_tools, bool alone);
 
 struct Pin {
   ItemPtr approved;

@@ -109,6 +109,25 @@ TEST_F(PinTest, WarnKeepsShowingWhatWasApproved) {
   EXPECT_EQ(Shown(), "after");
 }
 
+TEST_F(PinTest, RecordShowsItAsItIsAndKnowsThatItChanged) {
+  Policy(PinMode::kRecord);
+  Report(R"(,"description":"before")");
+  EXPECT_EQ(State(), "approved");
+  Report(R"(,"description":"after")");
+  EXPECT_EQ(State(), "changed");
+  EXPECT_EQ(Shown(), "after");
+  EXPECT_THAT(Exposed(), ElementsAre("git__push"));
+  ASSERT_TRUE(Approve(Named("git.push")).ok());
+  EXPECT_EQ(State(), "approved");
+}
+
+TEST(PinPolicyTest, AutoRecordsOnlyWhereNobodyElseIsServed) {
+  EXPECT_EQ(MakePinPolicy("auto", "accept", true).mode, PinMode::kRecord);
+  EXPECT_EQ(MakePinPolicy("auto", "accept", false).mode, PinMode::kWarn);
+  EXPECT_EQ(MakePinPolicy("off", "quarantine", false).mode, PinMode::kOff);
+  EXPECT_TRUE(MakePinPolicy("record", "quarantine", true).quarantine_new);
+}
+
 TEST_F(PinTest, ApprovingLetsItThroughAndIsRemembered) {
   Policy(PinMode::kQuarantine);
   Report(R"(,"description":"a")");

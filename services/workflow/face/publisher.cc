@@ -194,7 +194,7 @@ Awaitable<absl::StatusOr<std::string>> Publisher::MakeTools() {
     catalog_pb::Item& item = *list_.add_items();
     item.set_kind(catalog_pb::ITEM_KIND_TOOL);
     item.set_original_name(ToolName(definition->name_space, definition->name));
-    item.set_definition(ToolDefinition(*definition, *known));
+    item.set_definition(ToolDefinition(*definition, *known, row.object.sharing));
   }
   co_return list_.SerializeAsString();
 }

@@ -16,6 +16,7 @@ struct Walk {
   void Add(const Hints& one) {
     all.read_only = all.read_only && one.read_only;
     all.destructive = all.destructive || (!one.read_only && one.destructive);
+    all.says_destructive = all.says_destructive || one.says_destructive;
     all.idempotent = all.idempotent && (one.read_only || one.idempotent);
     all.open_world = all.open_world || one.open_world;
   }
@@ -27,6 +28,7 @@ struct Walk {
     Hints one;
     one.read_only = method == "GET" || method == "HEAD" || method == "OPTIONS";
     one.idempotent = one.read_only || method == "PUT" || method == "DELETE";
+    one.says_destructive = method == "DELETE";
     Add(one);
   }
   void Visit(const std::vector<Task>& tasks) {
@@ -79,6 +81,7 @@ Hints HintsOf(std::string_view definition) {
   if (!hints.ok()) return out;
   out.read_only = hints->Raw("readOnlyHint") == "true";
   out.destructive = hints->Raw("destructiveHint") != "false";
+  out.says_destructive = !out.read_only && hints->Raw("destructiveHint") == "true";
   out.idempotent = hints->Raw("idempotentHint") == "true";
   out.open_world = hints->Raw("openWorldHint") != "false";
   return out;
@@ -115,11 +118,14 @@ std::string OutputSchemaOf(std::string_view document) {
   return inner.ok() ? std::string(inner->Raw("document")) : std::string();
 }
 
-std::string ToolDefinition(const Definition& definition, const HintsByName& known) {
+std::string ToolDefinition(const Definition& definition, const HintsByName& known,
+                           const Sharing& sharing) {
   const Walk walk = WalkOf(definition, known);
   json::ObjectWriter annotations;
   annotations.AddBool("readOnlyHint", walk.all.read_only);
-  annotations.AddBool("destructiveHint", walk.all.destructive);
+  if (!walk.all.destructive || walk.all.says_destructive) {
+    annotations.AddBool("destructiveHint", walk.all.destructive);
+  }
   annotations.AddBool("idempotentHint", walk.all.idempotent);
   annotations.AddBool("openWorldHint", walk.all.open_world);
   json::ObjectWriter origin;
@@ -129,6 +135,13 @@ std::string ToolDefinition(const Definition& definition, const HintsByName& know
   origin.AddString("digest", definition.digest);
   json::ObjectWriter meta;
   meta.Add("meta-mcp/workflow", std::move(origin).Build());
+  if (sharing.visibility == "private" || (sharing.visibility == "team" && !sharing.team.empty())) {
+    json::ObjectWriter shared;
+    shared.AddString("owner", sharing.owner);
+    shared.AddString("team", sharing.team);
+    shared.AddString("visibility", sharing.visibility);
+    meta.Add("meta-mcp/sharing", std::move(shared).Build());
+  }
   json::ObjectWriter out;
   out.AddString("name", ToolName(definition.name_space, definition.name));
   out.AddString("title", definition.title.empty() ? definition.name : definition.title);

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "services/workflow/definition/definition.h"
+#include "services/workflow/face/access.h"
 #include "services/workflow/store/records.h"
 
 // A published workflow as a tool of MCP. Pure.
@@ -17,6 +18,7 @@ struct Hints {
   bool destructive = true;
   bool idempotent = false;
   bool open_world = true;
+  bool says_destructive = false;  // in so many words, not by default
 };
 // From a tool's definition as JSON.
 Hints HintsOf(std::string_view definition);
@@ -39,7 +41,10 @@ absl::Status CheckPublishable(const Definition& definition);
 // The JSON Schema that a document gives for its output; empty: none.
 std::string OutputSchemaOf(std::string_view document);
 
-// The tool's definition in the shape of MCP 2026-07-28, as JSON.
-std::string ToolDefinition(const Definition& definition, const HintsByName& known);
+// The tool's definition in the shape of MCP 2026-07-28, as JSON. That it destroys is said where a
+// step says so; where that is only feared it is left to MCP's default. `sharing`: with whom;
+// gateways show the tool to nobody else.
+std::string ToolDefinition(const Definition& definition, const HintsByName& known,
+                           const Sharing& sharing);
 
 }  // namespace metamcp::workflow

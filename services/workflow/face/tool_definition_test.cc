@@ -32,14 +32,15 @@ constexpr char kTwo[] = R"({"name":"two","version":"1.2.0","summary":"Does two t
   "steps":[{"id":"a","tool":"s.one"},{"id":"b","tool":"s.two","dependsOn":["a"]}]})";
 
 Json Annotations(const HintsByName& known) {
-  return Json::parse(ToolDefinition(*Read(kTwo), known))["annotations"];
+  return Json::parse(ToolDefinition(*Read(kTwo), known, Sharing()))["annotations"];
 }
 
 TEST(ToolDefinitionTest, ItIsWhatItsStepsAre) {
   RecordProperty("req", "M-FR-013");
   const Hints reads = Of(true, true, false, false);
   const Hints adds = Of(false, false, true, true);
-  const Hints deletes = Of(false, true, true, false);
+  Hints deletes = Of(false, true, true, false);
+  deletes.says_destructive = true;
   Json hints = Annotations({{"s.one", reads}, {"s.two", reads}});
   EXPECT_EQ(hints["readOnlyHint"], true);
   EXPECT_EQ(hints["destructiveHint"], false);
@@ -58,14 +59,15 @@ TEST(ToolDefinitionTest, ItIsWhatItsStepsAre) {
 TEST(ToolDefinitionTest, AnUnknownToolIsFeared) {
   const Json hints = Annotations({{"s.one", Of(true, false, true, false)}});
   EXPECT_EQ(hints["readOnlyHint"], false);
-  EXPECT_EQ(hints["destructiveHint"], true);
+  // By MCP's default, but nobody says so: policy.consent tells the two apart.
+  EXPECT_FALSE(hints.contains("destructiveHint"));
   EXPECT_EQ(hints["idempotentHint"], false);
   EXPECT_EQ(hints["openWorldHint"], true);
 }
 
 TEST(ToolDefinitionTest, ItNamesItsVersionAndTakesTheInputsSchema) {
   const auto definition = Read(kTwo);
-  const Json tool = Json::parse(ToolDefinition(*definition, {}));
+  const Json tool = Json::parse(ToolDefinition(*definition, {}, Sharing()));
   EXPECT_EQ(tool["name"], "two");
   EXPECT_EQ(tool["description"], "Does two things");
   EXPECT_EQ(tool["inputSchema"]["properties"]["a"]["type"], "string");
@@ -76,12 +78,28 @@ TEST(ToolDefinitionTest, ItNamesItsVersionAndTakesTheInputsSchema) {
   EXPECT_EQ(ToolName("team", "two"), "team.two");
 }
 
+TEST(ToolDefinitionTest, WithWhomItIsSharedIsSaid) {
+  const auto definition = Read(kTwo);
+  const auto meta = [&](const std::string& team, const std::string& visibility) {
+    Sharing sharing;
+    sharing.owner = "ada";
+    sharing.team = team;
+    sharing.visibility = visibility;
+    return Json::parse(ToolDefinition(*definition, {}, sharing))["_meta"];
+  };
+  EXPECT_EQ(meta("core", "team")["meta-mcp/sharing"]["team"], "core");
+  EXPECT_EQ(meta("core", "team")["meta-mcp/sharing"]["owner"], "ada");
+  EXPECT_EQ(meta("", "private")["meta-mcp/sharing"]["visibility"], "private");
+  EXPECT_FALSE(meta("", "team").contains("meta-mcp/sharing"));
+  EXPECT_FALSE(meta("core", "public").contains("meta-mcp/sharing"));
+}
+
 TEST(ToolDefinitionTest, ApprovalsAndOutputSchemasAreTold) {
   const auto definition = Read(R"({"document":{"dsl":"1.0.3","namespace":"default","name":"x",
     "version":"1.0.0"},"output":{"schema":{"document":{"type":"object","required":["n"]}}},
     "do":[{"ok":{"call":"approval","with":{"title":"go?"}}},
           {"get":{"call":"http","with":{"method":"get","endpoint":"http://a.example/"}}}]})");
-  const Json tool = Json::parse(ToolDefinition(*definition, {}));
+  const Json tool = Json::parse(ToolDefinition(*definition, {}, Sharing()));
   EXPECT_EQ(tool["outputSchema"]["required"][0], "n");
   EXPECT_NE(tool["description"].get<std::string>().find("approve"), std::string::npos);
   EXPECT_EQ(tool["annotations"]["readOnlyHint"], true);

@@ -337,3 +337,65 @@ test('an approval survives a restart between question, decision and call (M-FR-0
       rmSync(home, { recursive: true, force: true });
     }
   });
+
+test('by default what says that it destroys waits, for whoever came with a key (M-FR-007.2)', async () => {
+  const own = await startGateway(config({ rules: undefined }));
+  try {
+    await waitForTools(own.mcpUrl, ['files__edit_file']);
+    const path = join(folder, `default-${++number}`);
+    writeFileSync(path, 'before');
+    const edit = (headers) => modernRequest(own.mcpUrl, 'tools/call', {
+      name: 'files__edit_file',
+      arguments: { path, edits: [{ oldText: 'before', newText: 'after' }], dryRun: false },
+    }, { headers });
+    const { error } = await edit(bearer('ada'));
+    assert.equal(error.data.reason, 'CONSENT_REQUIRED');
+    assert.equal(readFileSync(path, 'utf8'), 'before');
+    // It may be repeated: nobody is asked.
+    const written = await modernRequest(own.mcpUrl, 'tools/call',
+      { name: TOOL, arguments: { path, content: 'before' } }, { headers: bearer('ada') });
+    assert.ok(written.result, JSON.stringify(written));
+    // Whoever sits before this machine is asked by the client.
+    assert.ok((await edit({})).result);
+    assert.equal(readFileSync(path, 'utf8'), 'after');
+  } finally {
+    await own.stop();
+  }
+});
+
+test('a right that is gone between question and answer runs nothing (M-FR-007.2)',
+  { skip: process.env.METAMCP_SHAPE === 'cluster' && 'several processes read the file' }, async () => {
+    const before = config();
+    const own = await startGateway(before);
+    const file = join(own.directory, 'config.json');
+    const change = async (next) => {
+      writeFileSync(file, JSON.stringify({ version: 1, ...before, ...next }), { mode: 0o600 });
+      const reload = await fetch(own.at('/api/v1/config:reload'), { method: 'POST' });
+      assert.equal(reload.status, 200, await reload.text());
+    };
+    try {
+      await waitForTools(own.mcpUrl, [TOOL]);
+      const losses = {
+        'its role': { auth: { ...before.auth, keys: before.auth.keys.map((key) =>
+          (key.name === 'ada' ? { ...key, roles: ['auditor'] } : key)) } },
+        'its key': { auth: { ...before.auth, keys: before.auth.keys.filter(({ name }) => name !== 'ada') } },
+        'the policy': { policy: { rules: [...before.policy.rules, 'deny none if tool = files.write_file'] } },
+      };
+      for (const [what, next] of Object.entries(losses)) {
+        const path = fresh();
+        const asked = await call('ada', path, 'x', { url: own.mcpUrl, meta: CAN_ASK });
+        assert.equal(asked.result?.resultType, 'input_required', JSON.stringify(asked));
+        await change(next);
+        const answered = await modernRequest(own.mcpUrl, 'tools/call', {
+          name: TOOL, arguments: { path, content: 'x' }, _meta: CAN_ASK,
+          requestState: asked.result.requestState,
+          inputResponses: { metamcp_consent: { action: 'accept' } },
+        }, { headers: bearer('ada') });
+        assert.ok(answered.error, `${what}: ${JSON.stringify(answered)}`);
+        assert.ok(!existsSync(path), what);
+        await change({});
+      }
+    } finally {
+      await own.stop();
+    }
+  });

@@ -10,7 +10,7 @@ import { run } from '../lib/process.mjs';
 import { SDKS } from '../lib/sdk.mjs';
 import { fixtureStdio, modernRequest, startGateway, waitForTools } from '../lib/servers.mjs';
 
-const KEYS = { dev: ['developer'], ops: ['operator'], root: ['admin'], vic: ['viewer'] };
+const KEYS = { dev: ['developer'], ops: ['operator'], root: ['admin'], vic: ['viewer'], aud: ['auditor'] };
 const secretOf = (name) => `key-of-${name}-0123456789`;
 const bearer = (name) => ({ authorization: `Bearer ${secretOf(name)}` });
 const RULES = `
@@ -148,6 +148,74 @@ describe('teams and visibility', () => {
     assert.equal((await rest('ops', 'servers/closed')).status, 200);
     assert.equal((await rest('dev', 'virtual-servers/team')).status, 404);
   });
+});
+
+test('status and events name no server of a foreign team (M-NFR-004.3)', async () => {
+  const namesOf = ({ servers, upstreams, virtualServers }) =>
+    [...(servers ?? upstreams), ...virtualServers].map(({ name }) => name);
+  const status = async (who) => (await rest(who, 'status')).json();
+  const firstEvent = async (who) => {
+    const stop = new AbortController();
+    const response = await rest(who, 'events', { signal: stop.signal });
+    let text = '';
+    for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
+      text += piece;
+      if (text.includes('\n\n')) break;
+    }
+    stop.abort();
+    return JSON.parse(text.match(/^data: (.*)$/m)[1]);
+  };
+  for (const ask of [status, firstEvent]) {
+    const seen = namesOf(await ask('vic'));
+    assert.ok(seen.includes('fixture') && !seen.includes('closed') && !seen.includes('team'), seen);
+    const all = namesOf(await ask('ops'));
+    assert.ok(all.includes('closed') && all.includes('team'), all);
+  }
+  assert.equal((await status('vic')).upstreams.total, 1);
+  assert.equal((await rest('vic', 'virtual-servers/team/connect')).status, 404);
+});
+
+test('last calls are replayed against rules that are not in force (M-NFR-004.3)', async () => {
+  await call('dev', 'fixture__test_simple_text');
+  await call('ops', 'fixture__test_simple_text');
+  await call('dev', 'fixture__test_error_handling');
+  const proposed = join(folder, 'proposed.policy');
+  writeFileSync(proposed, 'deny no-text if tool = fixture.test_simple_text and subject = dev\n' +
+    'deny no-header if tool ~ *x_mcp_header and has args.query');
+  const replay = async (...args) => {
+    const { code, stdout, stderr } = await cli('aud', 'policy', 'replay', proposed, '--since', '1h',
+      '--output', 'json', ...args);
+    assert.ok(code === 0 || code === 1, stderr);
+    return { code, ...JSON.parse(stdout) };
+  };
+  const found = await eventually(async () => {
+    const now = await replay();
+    const denied = now.changes.filter(({ item, after }) =>
+      item === 'fixture.test_simple_text' && after === 'deny');
+    const allowed = now.changes.some(({ item, before, after }) =>
+      item === 'fixture.test_error_handling' && before === 'deny' && after === 'allow');
+    return denied.length > 0 && allowed && { now, denied };
+  });
+  assert.equal(found.now.code, 1);
+  for (const one of found.denied) {
+    assert.equal(one.subject, 'dev');
+    assert.equal(one.rule, 'no-text');
+    assert.match(one.example, /^[0-9a-f-]{36}$/);
+  }
+  assert.ok(found.now.changes.some(({ after, rule }) => after === 'undecided' && rule === 'no-header'),
+    'arguments are not in the audit');
+  assert.ok(found.now.byPrincipal.dev >= 2);
+  const table = await cli('aud', 'policy', 'replay', proposed, '--since', '1h');
+  assert.match(table.stdout, /fixture\.test_simple_text +allow +deny +no-text/);
+  writeFileSync(proposed, RULES);
+  assert.equal((await replay()).changed, 0, 'the rules in force change nothing');
+  writeFileSync(proposed, 'deny if');
+  const wrong = await cli('aud', 'policy', 'replay', proposed);
+  assert.match(wrong.stderr, /rules:1:\d+/);
+  assert.notEqual(wrong.code, 0);
+  for (const who of ['dev', 'ops', 'root']) {
+    assert.equal((await rest(who, 'policy:replay', { method: 'POST', body: '{}' })).status, 403, who);
+  }
 });
 
 test('the command line explains, shows, checks and tries (M-NFR-004.3)', async () => {

@@ -141,7 +141,8 @@ for (const sdk of SDKS) {
         assert.deepEqual(tool.inputSchema.required, ['a', 'b']);
         assert.equal(tool._meta['meta-mcp/workflow'].name, 'sum');
         assert.match(tool._meta['meta-mcp/workflow'].digest, /^[0-9a-f]{64}$/);
-        assert.equal(typeof tool.annotations.destructiveHint, 'boolean');
+        // What no step says is left to MCP's default.
+        assert.equal(typeof tool.annotations.readOnlyHint, 'boolean');
         const flows = await sdk.connect({ url: gateway.virtualUrl('flows') });
         try {
           const names = (await flows.client.listTools()).tools.map((each) => each.name);
