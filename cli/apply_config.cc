@@ -14,6 +14,7 @@ void FillAuth(const config::ServerAuthConfig& from, catalog::v1::UpstreamAuth& t
   to.set_algorithm(from.algorithm);
   to.mutable_scopes()->Assign(from.scopes.begin(), from.scopes.end());
   to.set_authorization_server(from.authorization_server);
+  to.set_audience(from.audience);
   to.set_per_principal(from.per_principal);
   to.set_private_networks(from.private_networks);
   to.set_id_token(from.id_token);
@@ -70,6 +71,8 @@ void FillUpstream(const std::string& key, const config::ServerConfig& from,
   }
   spec.set_allow_tls12(from.tls.min == "1.2");
   spec.set_ca_file(from.tls.ca);
+  spec.set_client_cert_file(from.tls.certificate);
+  spec.set_client_key_file(from.tls.key);
   spec.set_allow_plain_http(from.allow_plain_http);
   for (const auto& fallback : from.fallbacks) spec.add_fallbacks(Slug(fallback));
   spec.set_untrusted(!from.trusted);

@@ -27,8 +27,11 @@ struct BridgeOptions {
   using Millis = std::chrono::milliseconds;
   BridgeOptions() {}
 
-  std::string url;            // the MCP endpoint
-  std::string unix_socket;    // connect here instead of the URL's host
+  std::string url;          // the MCP endpoint
+  std::string unix_socket;  // connect here instead of the URL's host
+  std::string ca_file;      // PEM files, for an https URL; see RestTarget
+  std::string cert_file;
+  std::string key_file;
   std::string authorization;  // value of the header; may be empty
   bool allow_plain_http = false;
   Millis request_timeout{0};   // of one request; 0: none

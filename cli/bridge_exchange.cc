@@ -70,6 +70,9 @@ Awaitable<void> Bridge::RunRequest(PendingPtr pending) {
 
 http::HttpClientRequest Bridge::MakeRequest(std::string method, std::string body) const {
   http::HttpClientRequest request(std::move(method), options_.url);
+  request.ca_file = options_.ca_file;
+  request.client_cert_file = options_.cert_file;
+  request.client_key_file = options_.key_file;
   request.unix_socket = options_.unix_socket;
   request.allow_plain_http = options_.allow_plain_http;
   if (!options_.authorization.empty()) request.headers.Add("Authorization", options_.authorization);

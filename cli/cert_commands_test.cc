@@ -98,5 +98,19 @@ TEST_F(CertCommandsTest, ShowReadsAnyFile) {
   EXPECT_NE(Run({"cert", "show", Path("nothing.pem")}), 0);
 }
 
+TEST_F(CertCommandsTest, DoctorLooksAtTheListenersCertificate) {
+  ASSERT_EQ(Run({"cert", "init"}), 0) << err_;
+  const auto config = [this](const std::string& key) {
+    Write(ConfigFile(), StrCat(R"({"gateway": {"tls": {"certificate": ")", Cert("gateway.pem"),
+                               R"(", "key": ")", Cert(key), R"("}}})"));
+  };
+  config("gateway-key.pem");
+  Run({"doctor"});
+  EXPECT_THAT(out_, HasSubstr("gateway.pem holds for 89 days"));
+  config("none.pem");
+  Run({"doctor"});
+  EXPECT_THAT(out_, HasSubstr("none.pem cannot be read"));
+}
+
 }  // namespace
 }  // namespace metamcp::cli

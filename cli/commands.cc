@@ -18,6 +18,9 @@ void AddCommands(CommandTree& tree) {
               "FOLDER")
       .Option("--url", &global.url, "a gateway elsewhere", "URL")
       .Option("--token", &global.token, "key for that gateway (or META_MCP_TOKEN)")
+      .Option("--ca", &global.ca, "authorities of its certificate, PEM (or META_MCP_CA)", "FILE")
+      .Option("--client-cert", &global.client_cert, "our certificate for it, PEM", "FILE")
+      .Option("--client-key", &global.client_key, "its key, where that is in another file", "FILE")
       .Flag("--non-interactive", &global.non_interactive, "never ask anything")
       .Flag("--plain", &global.plain, "linear text without colours and columns");
   AddServeCommand(root);

@@ -132,12 +132,11 @@ absl::StatusOr<int> CountToolsOverStdioBlocking(const std::string& command,
   }
 }
 
-absl::StatusOr<int> CountToolsOverHttp(CommandContext& ctx, const std::string& url,
-                                       const std::string& token) {
+absl::StatusOr<int> CountToolsOverHttp(CommandContext& ctx, const std::string& url) {
   METAMCP_ASSIGN_OR_RETURN(const http::Url parsed, http::ParseUrl(url));
-  RestTarget target;
+  RestTarget target = ctx.Target();
+  target.unix_socket.clear();
   target.base_url = parsed.origin();
-  target.token = token;
   RestRequest request("POST", parsed.target, kModernList);
   request.headers = {{"Accept", "application/json, text/event-stream"},
                      {"MCP-Protocol-Version", "2026-07-28"},

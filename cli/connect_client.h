@@ -21,7 +21,6 @@ absl::StatusOr<int> CountToolsOverStdioBlocking(const std::string& command,
                                                 std::chrono::milliseconds limit);
 
 // Asks an MCP endpoint over HTTP for its tools. Errors: as RestClient::Call.
-absl::StatusOr<int> CountToolsOverHttp(CommandContext& ctx, const std::string& url,
-                                       const std::string& token);
+absl::StatusOr<int> CountToolsOverHttp(CommandContext& ctx, const std::string& url);
 
 }  // namespace metamcp::cli

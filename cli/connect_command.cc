@@ -40,7 +40,9 @@ absl::StatusOr<std::string> LocalUrl(CommandContext& ctx, const std::string& vir
   load.env = ctx.env;
   METAMCP_ASSIGN_OR_RETURN(const config::LoadResult loaded,
                            config::LoadConfigBlocking(ctx.ConfigPath(), load));
-  return EndpointUrl(StrCat("http://", loaded.config.gateway.listen), virtual_server);
+  const config::GatewayConfig& gateway = loaded.config.gateway;
+  const std::string_view scheme = gateway.tls.certificate.empty() ? "http://" : "https://";
+  return EndpointUrl(StrCat(scheme, gateway.listen), virtual_server);
 }
 
 absl::StatusOr<config::ConnectOptions> OptionsOf(CommandContext& ctx, config::Client client,
@@ -56,7 +58,13 @@ absl::StatusOr<config::ConnectOptions> OptionsOf(CommandContext& ctx, config::Cl
   if (!o.virtual_server.empty()) add("--virtual", o.virtual_server);
   if (!ctx.global.data_dir.empty()) add("--data-dir", ctx.global.data_dir);
   if (!ctx.global.config.empty()) add("--config", ctx.global.config);
-  if (ctx.remote()) add("--url", ctx.global.url);
+  if (ctx.remote()) {
+    const RestTarget target = ctx.Target();
+    add("--url", ctx.global.url);
+    if (!target.ca_file.empty()) add("--ca", target.ca_file);
+    if (!target.cert_file.empty()) add("--client-cert", target.cert_file);
+    if (target.key_file != target.cert_file) add("--client-key", target.key_file);
+  }
   const bool http = client != config::Client::kClaudeDesktop && (o.http || ctx.remote());
   if (!http) {
     if (ctx.remote() && !ctx.Target().token.empty()) add("--token", ctx.Target().token);
@@ -75,7 +83,7 @@ absl::Status Verify(CommandContext& ctx, const config::ConnectOptions& options) 
   const auto tools =
       options.url.empty()
           ? CountToolsOverStdioBlocking(options.command, options.args, std::chrono::seconds(60))
-          : CountToolsOverHttp(ctx, options.url, ctx.Target().token);
+          : CountToolsOverHttp(ctx, options.url);
   if (!tools.ok()) {
     return Annotate(tools.status(), "the entry is written, but does not work yet: ");
   }

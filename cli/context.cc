@@ -61,6 +61,9 @@ std::string CommandContext::SocketPath() const {
 RestTarget CommandContext::Target() const {
   RestTarget target;
   target.token = global.token.empty() ? Lookup(env, "META_MCP_TOKEN") : global.token;
+  target.ca_file = global.ca.empty() ? Lookup(env, "META_MCP_CA") : global.ca;
+  target.cert_file = global.client_cert;
+  target.key_file = global.client_key.empty() ? global.client_cert : global.client_key;
   if (!remote()) {
     target.unix_socket = SocketPath();
     return target;

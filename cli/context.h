@@ -34,6 +34,9 @@ struct GlobalOptions {
   std::string data_dir;          // empty: ~/.meta-mcp
   std::string url;               // of a gateway elsewhere; empty: the one on this machine
   std::string token;
+  std::string ca;           // PEM files, for the gateway of `url`
+  std::string client_cert;  // with its key
+  std::string client_key;
   bool non_interactive = false;
   bool plain = false;
 };

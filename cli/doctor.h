@@ -41,6 +41,8 @@ class Findings {
 void CheckInstallation(CommandContext& ctx, Findings* findings);
 // The configuration file; returns what could be loaded (the defaults when nothing could).
 config::Config CheckConfiguration(CommandContext& ctx, Findings* findings);
+// The files of the listener's TLS, where there are any.
+void CheckListenerTls(const config::GatewayTlsConfig& tls, Findings* findings);
 // Opens the database as the gateway would, if it exists.
 void CheckDatabase(CommandContext& ctx, const config::Config& config, Findings* findings);
 // Looks at one server from here, where no gateway runs: variables, command and folder, or name,

@@ -146,6 +146,7 @@ config::Config CheckConfiguration(CommandContext& ctx, Findings* findings) {
                  StrCat(path, ": ", loaded->config.mcp_servers.size(), " servers, ",
                         loaded->config.virtual_servers.size(), " virtual servers"));
   }
+  CheckListenerTls(loaded->config.gateway.tls, findings);
   return loaded->config;
 }
 

@@ -85,6 +85,9 @@ class HttpRestClient final : public RestClient {
     if (!target_.token.empty()) {
       wire.headers.Add("Authorization", StrCat("Bearer ", target_.token));
     }
+    wire.ca_file = target_.ca_file;
+    wire.client_cert_file = target_.cert_file;
+    wire.client_key_file = target_.key_file;
     for (const auto& [name, value] : request.headers) wire.headers.Set(name, value);
     wire.first_byte_timeout = request.timeout;
     wire.idle_timeout = request.timeout;

@@ -18,6 +18,9 @@ struct RestTarget {
   std::string base_url;     // "https://gateway.example.com", without a slash at its end
   std::string unix_socket;  // instead of base_url
   std::string token;        // sent as a bearer token when not empty
+  std::string ca_file;      // PEM of further authorities of base_url's certificate
+  std::string cert_file;    // PEM of our certificate and its key; may be empty
+  std::string key_file;
   // For messages: the socket's path or the URL.
   const std::string& name() const { return unix_socket.empty() ? base_url : unix_socket; }
 };

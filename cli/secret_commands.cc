@@ -1,14 +1,10 @@
 // The vault. Values come from standard input or a prompt, never from arguments, which others see.
-#include <termios.h>
-#include <unistd.h>
-
-#include <istream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "cli/commands.h"
+#include "cli/hidden_input.h"
 #include "cli/rest_json.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -16,44 +12,9 @@
 namespace metamcp::cli {
 namespace {
 
-// Turns the terminal's echo off while it lives.
-class Hidden {
- public:
-  Hidden() {
-    known_ = ::tcgetattr(STDIN_FILENO, &before_) == 0;
-    if (!known_) return;
-    termios quiet = before_;
-    quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-    ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-  }
-  ~Hidden() {
-    if (known_) ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_);
-  }
-  Hidden(const Hidden&) = delete;
-  Hidden& operator=(const Hidden&) = delete;
-
- private:
-  termios before_ = {};
-  bool known_ = false;
-};
-
 absl::StatusOr<std::string> ReadValue(CommandContext& ctx, const std::string& name) {
-  std::string value;
-  if (ctx.in_is_terminal) {
-    *ctx.err << "Value of " << name << ": " << std::flush;
-    const Hidden hidden;
-    std::getline(*ctx.in, value);
-    *ctx.err << "\n";
-  } else {
-    value.assign(std::istreambuf_iterator<char>(*ctx.in), std::istreambuf_iterator<char>());
-    if (!value.empty() && value.back() == '\n') value.pop_back();
-    if (!value.empty() && value.back() == '\r') value.pop_back();
-  }
-  if (value.empty()) {
-    return Fail("ARGUMENT_INVALID", "no value was given",
-                StrCat("Write it to standard input: meta-mcp secret set ", name, " < FILE"));
-  }
-  return value;
+  return ReadHidden(ctx, StrCat("Value of ", name),
+                    StrCat("Write it to standard input: meta-mcp secret set ", name, " < FILE"));
 }
 
 absl::Status Set(CommandContext& ctx, const std::string& name, bool must_exist) {

@@ -99,6 +99,10 @@ absl::StatusOr<StdioPlan> PlanStdio(const CommandContext& ctx, const std::string
   }
   if (urls.size() == 1 && SourceOf(urls[0]).type == "http") {
     METAMCP_ASSIGN_OR_RETURN(plan.bridge.url, EndpointUrl(urls[0], virtual_server));
+    const RestTarget target = ctx.Target();
+    plan.bridge.ca_file = target.ca_file;
+    plan.bridge.cert_file = target.cert_file;
+    plan.bridge.key_file = target.key_file;
     return plan;
   }
   if (!virtual_server.empty()) {

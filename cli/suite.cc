@@ -77,6 +77,18 @@ std::string DiffJson(const config::ConfigDiff& diff) {
   return std::move(out).Build();
 }
 
+// Names where the file says the setting that an error is about.
+absl::Status WithPlace(const absl::Status& status,
+                       const std::map<std::string, config::ConfigOrigin>& origins) {
+  const auto info = GetErrorInfo(status);
+  if (!info || info->metadata.count("setting") == 0) return status;
+  const auto origin = origins.find(info->metadata.at("setting"));
+  if (origin == origins.end() || origin->second.detail.empty()) return status;
+  return WithErrorInfo(
+      absl::Status(status.code(), Av(StrCat(origin->second.detail, ": ", Sv(status.message())))),
+      *info);
+}
+
 }  // namespace
 
 std::string ProgramBeside(const std::string& name) {
@@ -255,7 +267,7 @@ Awaitable<absl::Status> Suite::OpenGateway() {
   std::string socket = ground_.loaded.config.gateway.listen_unix;
   if (socket.empty() && edge_.socket) socket = ground_.data_dir + "/serve.sock";
   auto url = gateway_->Listen(socket);
-  if (!url.ok()) co_return url.status();
+  if (!url.ok()) co_return WithPlace(url.status(), ground_.loaded.origins);
   base_url_ = *std::move(url);
   co_return absl::OkStatus();
 }

@@ -5,8 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/hidden_input.h"
 #include "cli/rest_json.h"
 #include "common/auth/jwt/issue.h"
+#include "common/auth/password_hash.h"
 #include "common/base/key_ring.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
@@ -18,6 +20,7 @@ namespace {
 
 constexpr int64_t kMicros = 1'000'000;
 constexpr int64_t kMinutesMax = 5'256'000;  // ten years
+constexpr size_t kPasswordBytesMin = 12;
 constexpr std::string_view kRoles[] = {"admin", "operator", "developer", "viewer", "auditor"};
 
 struct TokenCommandOptions {
@@ -85,6 +88,24 @@ absl::Status CreateToken(CommandContext& ctx, const TokenCommandOptions& o) {
   return absl::OkStatus();
 }
 
+absl::Status HashPassword(CommandContext& ctx) {
+  METAMCP_ASSIGN_OR_RETURN(
+      const std::string password,
+      ReadHidden(ctx, "Password", "Write it to standard input: meta-mcp token password < FILE"));
+  if (password.size() < kPasswordBytesMin) {
+    return UsageError(StrCat("a password has at least ", kPasswordBytesMin, " characters"));
+  }
+  METAMCP_ASSIGN_OR_RETURN(const std::string hash, auth::HashPasswordBlocking(password));
+  if (!ctx.json()) {
+    *ctx.out << hash << "\n";
+    return absl::OkStatus();
+  }
+  nlohmann::ordered_json out;
+  out["hash"] = hash;
+  ctx.PrintJson(json::DumpJson(out));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 void AddTokenCommands(Command& root) {
@@ -105,6 +126,12 @@ void AddTokenCommands(Command& root) {
       .Integer("--expires", &o->minutes, 1, kMinutesMax,
                "how long it holds (default auth.jwt.expiryMinutes)", "MINUTES");
   create.Run([&ctx, o] { return CreateToken(ctx, *o); });
+  Command password = group.Sub("password", "Makes the hash of a password");
+  password.Example("meta-mcp token password");
+  password.More(
+      "Asks for the password, or reads it from standard input, and prints its Argon2id hash for "
+      "auth.basic.users.NAME.hash.");
+  password.Run([&ctx] { return HashPassword(ctx); });
   AddKeyCommands(group);
 }
 

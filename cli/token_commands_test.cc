@@ -3,6 +3,7 @@
 #include "cli/command_fixture.h"
 #include "common/auth/jwt/issue.h"
 #include "common/auth/jwt/verifier.h"
+#include "common/auth/password_hash.h"
 #include "common/base/ids.h"
 
 namespace metamcp::cli {
@@ -112,6 +113,18 @@ TEST_F(TokenCommandsTest, UsersAndTeams) {
   rest_.When("POST /api/v1/teams/blue/members", "{}");
   ASSERT_EQ(RunRemote({"team", "remove", "blue", "okta:1"}), 0) << err_;
   EXPECT_EQ(nlohmann::json::parse(rest_.Last().body)["absent"], true);
+}
+
+TEST_F(TokenCommandsTest, PasswordIsHashed) {
+  RecordProperty("req", "P1-Auth-2");
+  ASSERT_EQ(Run({"token", "password"}, "correct horse battery\n"), 0) << err_;
+  std::string hash = out_;
+  ASSERT_EQ(hash.back(), '\n');
+  hash.pop_back();
+  EXPECT_TRUE(auth::CheckPasswordBlocking(hash, "correct horse battery"));
+  EXPECT_TRUE(auth::CheckPasswordHash(hash).ok());
+  EXPECT_EQ(Run({"token", "password"}, "short"), kExitUsage);
+  EXPECT_EQ(Run({"token", "password"}, ""), kExitUsage);
 }
 
 }  // namespace

@@ -24,6 +24,7 @@
 #include "gateway/auth/access_edge.h"
 #include "gateway/auth/access_mirror.h"
 #include "gateway/auth/edge_auth.h"
+#include "gateway/auth/edge_listener.h"
 #include "gateway/calls_service.h"
 #include "gateway/gateway_guards.h"
 #include "gateway/hook_edge.h"
@@ -103,6 +104,13 @@ class GatewayAppImpl final : public GatewayApp {
         hub_(executor, mirror_, providers_),
         tasks_(executor),
         auth_(executor, config, deps_.keys, IsLoopbackHost(host_), deps_.edge.paths, tasks_),
+        listener_(executor, deps_.keys, *authenticator_,
+                  [this](std::string_view method) {
+                    CloseWhere([method](const Principal& who) {
+                      return who.method.compare(0, method.size(), method) == 0;
+                    });
+                  }),
+        tls_(config.gateway.tls),
         keep_alive_(tasks_, milliseconds(config.gateway.sse_keep_alive_ms)),
         front_(MakeFront(config)),
         endpoint_(front_, *authenticator_, tasks_, keep_alive_,
@@ -169,7 +177,7 @@ class GatewayAppImpl final : public GatewayApp {
     guards_.Join(chain_, mirror_);
     access_.SetCause(&guards_.taint());
     chain_.SetBuiltins(&tool_search_);
-    return absl::OkStatus();
+    return listener_.SetConfig(config.auth);
   }
 
   Awaitable<absl::Status> Start(std::chrono::steady_clock::duration limit) override {
@@ -194,7 +202,8 @@ class GatewayAppImpl final : public GatewayApp {
   }
 
   absl::StatusOr<std::string> Listen(const std::string& unix_path) override {
-    METAMCP_ASSIGN_OR_RETURN(const http::HttpEndpoint endpoint, server_->ListenTcp(host_, port_));
+    METAMCP_ASSIGN_OR_RETURN(const http::HttpEndpoint endpoint,
+                             listener_.Listen(*server_, host_, port_, tls_));
     if (!unix_path.empty()) {
       auto socket = server_->ListenUnix(unix_path);
       if (!socket.ok()) return socket.status();
@@ -210,6 +219,7 @@ class GatewayAppImpl final : public GatewayApp {
 
   Awaitable<void> Stop(std::chrono::steady_clock::duration grace) override {
     stopping_ = ending_ = true;
+    listener_.Stop();
     duplex_.Drain();
     endpoint_.Drain();
     hub_.Close();
@@ -224,6 +234,7 @@ class GatewayAppImpl final : public GatewayApp {
 
   absl::Status SetKeys(const config::Config& config) override {
     METAMCP_RETURN_IF_ERROR(CheckListen(config, host_));
+    METAMCP_RETURN_IF_ERROR(listener_.SetConfig(config.auth));
     METAMCP_ASSIGN_OR_RETURN(
         const auto gone, authenticator_->SetKeys(KeysOf(config), config.auth.anonymous_loopback));
     End(gone);
@@ -436,7 +447,8 @@ class GatewayAppImpl final : public GatewayApp {
   }
 
   Awaitable<void> Admin(http::HttpRequest& request, http::HttpResponder& responder) {
-    const auth::Credentials credentials = CredentialsOf(request);
+    auth::Credentials credentials = CredentialsOf(request);
+    credentials.passwords = true;
     auto admitting = authenticator_->Admit(credentials);
     auto principal = co_await std::move(admitting);
     if (!principal.ok()) {
@@ -497,6 +509,8 @@ class GatewayAppImpl final : public GatewayApp {
   SubscriptionHub hub_;
   TaskGroup tasks_;
   EdgeAuth auth_;
+  EdgeListener listener_;
+  const config::GatewayTlsConfig tls_;
   std::unique_ptr<AccessMirror> access_mirror_;
   std::unique_ptr<AccessEdge> access_edge_;
   KeepAlive keep_alive_;

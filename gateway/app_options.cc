@@ -39,6 +39,7 @@ http::HttpServerOptions ServerOptions(const config::Config& config) {
   options.header_bytes_max = static_cast<size_t>(config.limits.header_bytes_max);
   options.connections_max = static_cast<size_t>(config.limits.connections_max);
   options.header_timeout = milliseconds(config.gateway.header_timeout_ms);
+  options.tls_handshake_timeout = options.header_timeout;
   return options;
 }
 

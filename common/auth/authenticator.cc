@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/auth/carried_token.h"
 #include "common/auth/challenge.h"
 #include "common/auth/jwt/token.h"
 #include "common/base/error.h"
@@ -16,16 +17,28 @@ namespace {
 
 constexpr size_t kSecretBytesMin = 16;  // 128 bits at one byte a character
 
-// The token of "Bearer <token>" (RFC 6750, section 2.1); the scheme has no case.
-std::string_view BearerToken(std::string_view header) {
-  constexpr std::string_view kScheme = "bearer ";
-  if (header.size() <= kScheme.size()) return {};
-  for (size_t i = 0; i < kScheme.size(); ++i) {
+constexpr std::string_view kBearer = "bearer ";
+constexpr std::string_view kBasic = "basic ";
+
+// Whether an Authorization header begins with `scheme`, which has no case.
+bool HasScheme(std::string_view header, std::string_view scheme) {
+  if (header.size() <= scheme.size()) return false;
+  for (size_t i = 0; i < scheme.size(); ++i) {
     const char c =
         header[i] >= 'A' && header[i] <= 'Z' ? static_cast<char>(header[i] + 32) : header[i];
-    if (c != kScheme[i]) return {};
+    if (c != scheme[i]) return false;
   }
-  header.remove_prefix(kScheme.size());
+  return true;
+}
+
+absl::Status TwoCredentials() {
+  return MakeError("AUTH_INVALID", "gateway", "two different credentials are shown; send one");
+}
+
+// The token of "Bearer <token>" (RFC 6750, section 2.1).
+std::string_view BearerToken(std::string_view header) {
+  if (!HasScheme(header, kBearer)) return {};
+  header.remove_prefix(kBearer.size());
   while (!header.empty() && header.front() == ' ') header.remove_prefix(1);
   return header;
 }
@@ -116,6 +129,14 @@ absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::Authenticate(
 
 Awaitable<absl::StatusOr<std::shared_ptr<const Principal>>> Authenticator::Admit(
     const Credentials& credentials) const {
+  if (IsPassword(credentials)) {
+    auto checking = AdmitPassword(credentials);
+    auto found = co_await std::move(checking);
+    if (found.ok()) co_return found;
+    absl::Status why = found.status();
+    Refuse(credentials, why);
+    co_return why;
+  }
   auto found = FindAndCheck(credentials);
   if (found.ok()) co_return found;
   if (tokens_ != nullptr) {
@@ -138,11 +159,38 @@ void Authenticator::Refuse(const Credentials& credentials, absl::Status& why) co
 absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::FindAndCheck(
     const Credentials& credentials) const {
   METAMCP_ASSIGN_OR_RETURN(auto found, Find(credentials));
+  return Check(std::move(found), credentials);
+}
+
+absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::Check(
+    std::shared_ptr<const Principal> found, const Credentials& credentials) const {
   if (access_ != nullptr) {
     METAMCP_ASSIGN_OR_RETURN(found, access_->Complete(std::move(found)));
   }
   if (tokens_ != nullptr) METAMCP_RETURN_IF_ERROR(tokens_->CheckScopes(*found, credentials));
+  const std::string_view bearer = BearerToken(credentials.authorization);
+  if (!found->issuer.empty() && !bearer.empty()) return CarryToken(std::move(found), bearer);
   return found;
+}
+
+bool Authenticator::IsPassword(const Credentials& credentials) const {
+  return credentials.passwords && passwords_ != nullptr && passwords_->enabled() &&
+         HasScheme(credentials.authorization, kBasic);
+}
+
+Awaitable<absl::StatusOr<std::shared_ptr<const Principal>>> Authenticator::AdmitPassword(
+    const Credentials& credentials) const {
+  if (credentials.repeated || !credentials.api_key.empty() || credentials.certificate != nullptr) {
+    co_return TwoCredentials();
+  }
+  if (!credentials.tls) {
+    co_return MakeError("AUTH_INVALID", "gateway", "passwords are taken over TLS only");
+  }
+  auto checking =
+      passwords_->Check(std::string(credentials.authorization), std::string(credentials.peer));
+  auto found = co_await std::move(checking);
+  if (!found.ok()) co_return found;
+  co_return Check(*std::move(found), credentials);
 }
 
 absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::Find(
@@ -153,7 +201,12 @@ absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::Find(
   const std::string_view bearer = BearerToken(credentials.authorization);
   if (!credentials.authorization.empty() && !credentials.api_key.empty() &&
       bearer != credentials.api_key) {
-    return MakeError("AUTH_INVALID", "gateway", "two different credentials are shown; send one");
+    return TwoCredentials();
+  }
+  if (credentials.certificate != nullptr) {
+    if (!credentials.authorization.empty() || !credentials.api_key.empty()) return TwoCredentials();
+    if (certificates_ != nullptr) return certificates_->Find(*credentials.certificate);
+    return MakeError("AUTH_INVALID", "gateway", "the client certificate is nobody's here");
   }
   if (!credentials.authorization.empty()) return FindShown(bearer, true, credentials);
   if (!credentials.api_key.empty()) return FindShown(credentials.api_key, false, credentials);
@@ -200,6 +253,9 @@ absl::StatusOr<std::shared_ptr<const Principal>> Authenticator::FindShown(
 bool Authenticator::StillKnown(const Principal& principal) const {
   if (access_ != nullptr && !access_->StillKnown(principal)) return false;
   if (principal.method == "loopback") return loopback_ != nullptr;
+  if (principal.method.rfind("mtls:", 0) == 0) {
+    return certificates_ != nullptr && certificates_->StillKnown(principal);
+  }
   if (principal.method.rfind("key:", 0) != 0) return true;
   return std::any_of(keys_.begin(), keys_.end(), [&principal](const Key& key) {
     return key.principal->method == principal.method && key.principal->tenant == principal.tenant;

@@ -11,6 +11,10 @@
 #include "common/base/key_ring.h"
 #include "common/base/principal.h"
 
+namespace metamcp::http {
+struct ClientCertificate;
+}
+
 namespace metamcp::auth {
 
 // One static bearer key of the configuration.
@@ -28,6 +32,10 @@ struct Credentials {
   bool loopback = false;           // the peer is this machine
   bool unix_socket = false;        // the peer passed the file permissions of our socket
   bool repeated = false;           // one of these headers is there twice
+  // What the TLS client showed; null: nothing.
+  const http::ClientCertificate* certificate = nullptr;
+  bool passwords = false;  // names and passwords are good here (HTTP Basic)
+  std::string_view peer;   // its address
   // What was asked for, and by which name of ours.
   std::string_view host;
   bool tls = false;
@@ -70,11 +78,34 @@ class AccessSource {
   virtual std::shared_ptr<const Principal> AsNow(const Principal& principal) const = 0;
 };
 
-// The chain of authenticators: static keys, kept keys, tokens, unix socket (its permissions are the
-// credential), anonymous loopback. What came through a proxy counts as coming from elsewhere. A
-// credential that is shown and wrong is refused even where none is needed, and so are two at once.
-// Keys are compared as HMACs in constant time; they are not kept in clear. Thread: one, or any as
-// long as SetKeys is not called and there are no tokens.
+// Whoever knows whose client certificates are.
+class CertificateSource {
+ public:
+  virtual ~CertificateSource() = default;
+  // Whom `shown` speaks for. Errors: AUTH_INVALID, also where it is nobody's.
+  virtual absl::StatusOr<std::shared_ptr<const Principal>> Find(
+      const http::ClientCertificate& shown) = 0;
+  // As Authenticator::StillKnown, of those that Find found.
+  virtual bool StillKnown(const Principal& principal) const = 0;
+};
+
+// Whoever knows passwords.
+class PasswordSource {
+ public:
+  virtual ~PasswordSource() = default;
+  // Whom the credentials of an Authorization header ("Basic ...") speak for. Errors: AUTH_INVALID;
+  // RATE_LIMITED after wrong ones of this name or peer.
+  virtual Awaitable<absl::StatusOr<std::shared_ptr<const Principal>>> Check(std::string header,
+                                                                            std::string peer) = 0;
+  virtual bool enabled() const = 0;
+};
+
+// The chain of authenticators: client certificates, passwords where they are good, static keys,
+// kept keys, tokens, unix socket (its permissions are the credential), anonymous loopback. What
+// came through a proxy counts as coming from elsewhere. A credential that is shown and wrong is
+// refused even where none is needed, and so are two at once. Keys are compared as HMACs in constant
+// time; they are not kept in clear. Thread: one, or any as long as SetKeys is not called and there
+// are no tokens.
 class Authenticator {
  public:
   // `ring` gives the HMAC key, as it is now. Errors: INVALID_ARGUMENT for a
@@ -95,6 +126,8 @@ class Authenticator {
   // Null: there are none. Must outlive the last call.
   void SetTokens(TokenSource* tokens) { tokens_ = tokens; }
   void SetAccess(AccessSource* access) { access_ = access; }
+  void SetCertificates(CertificateSource* certificates) { certificates_ = certificates; }
+  void SetPasswords(PasswordSource* passwords) { passwords_ = passwords; }
 
   // Takes other keys. Returns whom no key speaks for any more: whose key is gone, or has another
   // secret, tenant or roles. What they hold open must be ended. Errors: as Create; then nothing has
@@ -126,6 +159,11 @@ class Authenticator {
   std::shared_ptr<const Principal> FindKey(std::string_view secret) const;
   absl::StatusOr<std::shared_ptr<const Principal>> FindAndCheck(
       const Credentials& credentials) const;
+  absl::StatusOr<std::shared_ptr<const Principal>> Check(std::shared_ptr<const Principal> found,
+                                                         const Credentials& credentials) const;
+  bool IsPassword(const Credentials& credentials) const;
+  Awaitable<absl::StatusOr<std::shared_ptr<const Principal>>> AdmitPassword(
+      const Credentials& credentials) const;
   void Refuse(const Credentials& credentials, absl::Status& why) const;
   absl::StatusOr<std::vector<Key>> MakeKeys(const std::vector<StaticKey>& keys) const;
   const KeyRing ring_;  // a copy: the keys were hashed with it
@@ -134,6 +172,8 @@ class Authenticator {
   std::shared_ptr<const Principal> socket_;
   TokenSource* tokens_ = nullptr;
   AccessSource* access_ = nullptr;
+  CertificateSource* certificates_ = nullptr;
+  PasswordSource* passwords_ = nullptr;
 };
 
 // Whether `principal` may do what needs `role`: admin > operator > developer > viewer. The role

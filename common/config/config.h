@@ -20,8 +20,18 @@ struct CorsConfig {
   bool operator==(const CorsConfig&) const = default;
 };
 
+// TLS of the gateway's own listener.
+struct GatewayTlsConfig {
+  std::string certificate;  // PEM file; empty: plain HTTP
+  std::string key;
+  std::string client_ca;  // of clients' certificates; empty: nobody is asked for one
+  std::string min = "1.3";
+  bool operator==(const GatewayTlsConfig&) const = default;
+};
+
 struct GatewayConfig {
   std::string listen = "127.0.0.1:8931";
+  GatewayTlsConfig tls;
   std::string listen_unix;  // empty: <data-dir>/serve.sock
   std::string public_url;
   std::vector<std::string> allowed_hosts;
@@ -41,13 +51,15 @@ struct GatewayConfig {
 struct TlsConfig {
   std::string min = "1.3";  // 1.2 or 1.3
   std::string ca;           // PEM file of further authorities
+  std::string certificate;  // PEM file of ours, for those who ask; empty: none
+  std::string key;
   bool operator==(const TlsConfig&) const = default;
 };
 
 // How an upstream is logged in to by OAuth. Texts hold ${VAR} references unexpanded.
 struct ServerAuthConfig {
-  std::string
-      grant;  // authorization_code, client_credentials, enterprise or none; empty: the first
+  std::string grant;  // authorization_code, client_credentials, enterprise, token_exchange or none;
+                      // empty: the first
   std::string client_id;
   std::string client_secret;
   std::string private_key;
@@ -55,6 +67,7 @@ struct ServerAuthConfig {
   std::string algorithm;
   std::vector<std::string> scopes;
   std::string authorization_server;
+  std::string audience;  // of token_exchange; empty: the server's URL as resource
   bool per_principal = false;
   bool private_networks = false;
   std::string id_token;
@@ -211,8 +224,37 @@ struct IssuerConfig {
   bool operator==(const IssuerConfig&) const = default;
 };
 
+// A client certificate, by what it must say (all that is given), and who shows it.
+struct CertificateConfig {
+  std::string uri;
+  std::string dns;
+  std::string email;
+  std::string subject;  // as RFC 2253 writes it
+  std::string tenant = "default";
+  std::vector<std::string> roles;
+  std::vector<std::string> teams;
+  bool operator==(const CertificateConfig&) const = default;
+};
+
+// Somebody who may use the REST API with a password.
+struct BasicUserConfig {
+  std::string hash;  // of the password, as `meta-mcp token password` makes it
+  std::string tenant = "default";
+  std::vector<std::string> roles;
+  std::vector<std::string> teams;
+  bool operator==(const BasicUserConfig&) const = default;
+};
+
+struct BasicConfig {
+  bool enabled = false;
+  std::map<std::string, BasicUserConfig> users;  // by name
+  bool operator==(const BasicConfig&) const = default;
+};
+
 struct AuthConfig {
   std::vector<KeyConfig> keys;
+  std::map<std::string, CertificateConfig> certificates;  // by a name of ours
+  BasicConfig basic;
   JwtConfig jwt;
   std::map<std::string, IssuerConfig> issuers;     // by a name of ours
   std::map<std::string, std::string> scopes;       // by virtual server, joined by spaces

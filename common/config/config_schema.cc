@@ -285,6 +285,12 @@ std::string GenerateConfigSchema() {
   AddMember(&rule_schema, "required", std::move(rule_required));
   AddMember(&rules, "items", std::move(rule_schema));
   AddProperty(&root, "limits.rules", std::move(rules));
+  AddProperty(&root, "auth.certificates", MapSchema(ObjectSchema(CertificateFields(), true)));
+  JsonNode user_schema = ObjectSchema(BasicUserFields(), true);
+  JsonNode user_required = ArrayNode();
+  user_required.items.push_back(StringNode("hash"));
+  AddMember(&user_schema, "required", std::move(user_required));
+  AddProperty(&root, "auth.basic.users", MapSchema(std::move(user_schema)));
   AddProperty(&root, "auth.issuers", MapSchema(ObjectSchema(IssuerFields(), true)));
   AddProperty(&root, "ai.providers", MapSchema(ObjectSchema(AiProviderFields(), true)));
   AddProperty(&root, "sandbox.profiles", MapSchema(ObjectSchema(SandboxFields(), true)));
@@ -306,6 +312,12 @@ std::string GenerateConfigDocs() {
       FieldsTable(VirtualServerFields()), "\nAn override:\n", FieldsTable(OverrideFields()),
       "\nAn argument of an override:\n", FieldsTable(ArgumentFields()),
       "\n## Keys\n\nEntries of the list `auth.keys`:\n", FieldsTable(KeyFields()),
+      "\n## Client certificates\n\nEntries of `auth.certificates`, by a name of your own, which is "
+      "the subject of who shows one ([security](security.md#client-certificates)):\n",
+      FieldsTable(CertificateFields()),
+      "\n## Users with a password\n\nEntries of `auth.basic.users`, by the user's name "
+      "([security](security.md#passwords)):\n",
+      FieldsTable(BasicUserFields()),
       "\n## Issuers\n\nEntries of `auth.issuers`, by a name of your own, which leads the subjects "
       "of "
       "its people ([security](security.md)):\n",

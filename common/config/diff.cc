@@ -72,14 +72,19 @@ ConfigDiff Diff(const Config& before, const Config& after) {
     change.restart = false;
     out.settings.push_back(std::move(change));
   }
-  if (before.auth.issuers != after.auth.issuers) {
+  // Their members are secret in part: only that they differ is said.
+  const auto differs = [&out](bool changed, std::string_view path) {
+    if (!changed) return;
     SettingChange change;
-    change.path = "auth.issuers";
+    change.path = std::string(path);
     change.before = "as before";
     change.after = "changed";
     change.restart = false;
     out.settings.push_back(std::move(change));
-  }
+  };
+  differs(before.auth.issuers != after.auth.issuers, "auth.issuers");
+  differs(before.auth.certificates != after.auth.certificates, "auth.certificates");
+  differs(before.auth.basic.users != after.auth.basic.users, "auth.basic.users");
   if (before.ai.providers != after.ai.providers) {
     // Their members are secret in part: only that they differ is said.
     SettingChange change;

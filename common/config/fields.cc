@@ -139,12 +139,19 @@ constexpr Field kServer[] = {
            "Lowest TLS version; 1.2 is logged as an exception."),
     Make("tls.ca", FieldType::kString, SLOT(ServerConfig, tls.ca),
          "PEM file of further certificate authorities."),
+    Make("tls.certificate", FieldType::kString, SLOT(ServerConfig, tls.certificate),
+         "PEM file of the certificate chain that is shown to a server that asks for one (mutual "
+         "TLS); read again for the next connection when it changes."),
+    Make("tls.key", FieldType::kString, SLOT(ServerConfig, tls.key),
+         "PEM file of its private key; the same file where none is given."),
     Make("allowPlainHttp", FieldType::kBoolean, SLOT(ServerConfig, allow_plain_http),
          "Accept http:// and ws:// to another machine; logged as an exception."),
-    Choice("auth.grant", SLOT(ServerConfig, auth.grant),
-           "authorization_code|client_credentials|enterprise|none",
-           "How the server is logged in to by OAuth: by a user (authorization_code, also where "
-           "nothing is set), by a secret of ours, by an identity provider's assertion, or never."),
+    Choice(
+        "auth.grant", SLOT(ServerConfig, auth.grant),
+        "authorization_code|client_credentials|enterprise|token_exchange|none",
+        "How the server is logged in to by OAuth: by a user (authorization_code, also where "
+        "nothing is set), by a secret of ours, by an identity provider's assertion, by exchanging "
+        "the caller's own token (RFC 8693), or never."),
     Make("auth.clientId", FieldType::kString, SLOT(ServerConfig, auth.client_id),
          "Client registered by hand; without it the gateway registers itself where it can."),
     Secret(Make("auth.clientSecret", FieldType::kString, SLOT(ServerConfig, auth.client_secret),
@@ -158,6 +165,9 @@ constexpr Field kServer[] = {
          "Scopes to ask for; what the server wants where none are given."),
     Make("auth.authorizationServer", FieldType::kUrl, SLOT(ServerConfig, auth.authorization_server),
          "Issuer that clientId belongs to; no other is accepted."),
+    Make("auth.audience", FieldType::kString, SLOT(ServerConfig, auth.audience),
+         "Of grant token_exchange: whom the tokens are for; the server's URL (as resource) where "
+         "none is given."),
     Make("auth.perPrincipal", FieldType::kBoolean, SLOT(ServerConfig, auth.per_principal),
          "Everybody logs in for their own calls; lists are read with the operator's login."),
     Make("auth.privateNetworks", FieldType::kBoolean, SLOT(ServerConfig, auth.private_networks),
@@ -283,6 +293,31 @@ constexpr Field kKey[] = {
     Make("roles", FieldType::kStrings, SLOT(KeyConfig, roles), "Roles of who uses it."),
 };
 
+constexpr Field kCertificate[] = {
+    Make(
+        "uri", FieldType::kString, SLOT(CertificateConfig, uri),
+        "Alternative name of type URI, for example spiffe://example.com/ci, to the letter. Of this "
+        "and the next three at least one is given, and all that are must fit."),
+    Make("dns", FieldType::kString, SLOT(CertificateConfig, dns),
+         "Alternative name of type DNS, in lower case."),
+    Make("email", FieldType::kString, SLOT(CertificateConfig, email),
+         "Alternative name of type email, to the letter."),
+    Make("subject", FieldType::kString, SLOT(CertificateConfig, subject),
+         "The whole subject as 'openssl x509 -subject -nameopt RFC2253' writes it: "
+         "CN=ci,O=Example."),
+    Make("tenant", FieldType::kString, SLOT(CertificateConfig, tenant), "Tenant of who shows it."),
+    Make("roles", FieldType::kStrings, SLOT(CertificateConfig, roles), "Roles of who shows it."),
+    Make("teams", FieldType::kStrings, SLOT(CertificateConfig, teams), "Teams of who shows it."),
+};
+
+constexpr Field kBasicUser[] = {
+    Secret(Make("hash", FieldType::kString, SLOT(BasicUserConfig, hash),
+                "Argon2id hash of the password, as 'meta-mcp token password' makes it.")),
+    Make("tenant", FieldType::kString, SLOT(BasicUserConfig, tenant), "Tenant of the user."),
+    Make("roles", FieldType::kStrings, SLOT(BasicUserConfig, roles), "Roles of the user."),
+    Make("teams", FieldType::kStrings, SLOT(BasicUserConfig, teams), "Teams of the user."),
+};
+
 constexpr Field kIssuer[] = {
     Make("issuer", FieldType::kString, SLOT(IssuerConfig, issuer),
          "The claim iss of its tokens, to the letter."),
@@ -399,6 +434,8 @@ std::span<const Field> OverrideFields() { return kOverride; }
 std::span<const Field> ArgumentFields() { return kArgument; }
 std::span<const Field> KeyFields() { return kKey; }
 std::span<const Field> SandboxFields() { return kSandbox; }
+std::span<const Field> CertificateFields() { return kCertificate; }
+std::span<const Field> BasicUserFields() { return kBasicUser; }
 std::span<const Field> IssuerFields() { return kIssuer; }
 std::span<const Field> AiProviderFields() { return kAiProvider; }
 

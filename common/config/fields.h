@@ -51,14 +51,16 @@ struct Field {
   bool filled = false;            // no element of a list is empty
 };
 
-// Fields of Config outside mcpServers, virtualServers, auth.keys, auth.issuers, limits.rules,
-// ai.providers and sandbox.profiles: the settings.
+// Fields of Config outside mcpServers, virtualServers, auth.keys, auth.certificates,
+// auth.basic.users, auth.issuers, limits.rules, ai.providers and sandbox.profiles: the settings.
 std::span<const Field> Settings();
 std::span<const Field> ServerFields();         // of ServerConfig
 std::span<const Field> VirtualServerFields();  // of VirtualServerConfig
 std::span<const Field> OverrideFields();       // of OverrideConfig
 std::span<const Field> ArgumentFields();       // of ArgumentConfig
 std::span<const Field> KeyFields();            // of KeyConfig
+std::span<const Field> CertificateFields();    // of CertificateConfig
+std::span<const Field> BasicUserFields();      // of BasicUserConfig
 std::span<const Field> SandboxFields();        // of SandboxRules
 std::span<const Field> IssuerFields();         // of IssuerConfig
 std::span<const Field> AiProviderFields();     // of AiProviderConfig

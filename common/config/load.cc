@@ -56,8 +56,9 @@ class RootReader {
       if (!IsServersKey(member.key)) ExpandTree(context_, &member.value);
     }
     ObjectReader reader(context_, Settings(), &context_.config());
-    reader.more_keys = {"mcpServers",   "virtualServers", "auth.keys",       "auth.issuers",
-                        "ai.providers", "limits.rules",   "sandbox.profiles"};
+    reader.more_keys = {"mcpServers",   "virtualServers",    "auth.keys",
+                        "auth.issuers", "auth.certificates", "auth.basic.users",
+                        "ai.providers", "limits.rules",      "sandbox.profiles"};
     reader.extra = [this](const std::string& path, const JsonMember& member) {
       return ReadExtra(path, member);
     };
@@ -90,6 +91,10 @@ class RootReader {
       virtual_ = &member.value;
     } else if (key == "auth.keys") {
       ReadKeys(context_, member.value);
+    } else if (key == "auth.certificates") {
+      ReadCertificates(context_, member.value);
+    } else if (key == "auth.basic.users") {
+      ReadBasicUsers(context_, member.value);
     } else if (key == "auth.issuers") {
       ReadIssuers(context_, member.value);
     } else if (key == "ai.providers") {
@@ -335,6 +340,7 @@ CheckResult CheckConfig(std::string_view text, const std::string& file,
   OverlayEnvironment(options, &out);
   OverlayFlags(options, &out);
   CheckAuth(out.loaded.config.auth, &out);
+  CheckGatewayTls(&out);
   ReadPolicy(file, options, &out);
   std::stable_sort(out.errors.begin(), out.errors.end(), [](const Problem& a, const Problem& b) {
     return std::tie(a.at.line, a.at.column) < std::tie(b.at.line, b.at.column);

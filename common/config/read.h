@@ -65,9 +65,17 @@ void ReadServers(ReadContext& context, const JsonNode& node);
 void CheckServerLinks(ReadContext& context, const JsonNode& node);
 void ReadVirtualServers(ReadContext& context, const JsonNode& node);
 void ReadKeys(ReadContext& context, const JsonNode& node);
+// Of an entry of auth that has both.
+void CheckTenantAndRoles(ReadContext& context, const JsonNode& item, const std::string& tenant,
+                         const std::string& where);
 void ReadIssuers(ReadContext& context, const JsonNode& node);
 // After the environment is known: what cannot be used of `auth`.
 void CheckAuth(const AuthConfig& auth, CheckResult* out);
+// auth.certificates and auth.basic.users.
+void ReadCertificates(ReadContext& context, const JsonNode& node);
+void ReadBasicUsers(ReadContext& context, const JsonNode& node);
+// After the environment is known: gateway.tls, and what needs it.
+void CheckGatewayTls(CheckResult* out);
 void ReadAiProviders(ReadContext& context, const JsonNode& node);
 void ReadLimitRules(ReadContext& context, const JsonNode& node);
 void ReadSandboxProfiles(ReadContext& context, const JsonNode& node);

@@ -202,6 +202,11 @@ class ServerReader {
       }
     }
     CheckAuth();
+    if (server_.tls.certificate.empty() && !server_.tls.key.empty()) {
+      context_.Error(PlaceOfKey("tls"),
+                     StrCat("found ", where_, ".tls.key without tls.certificate"),
+                     "add \"certificate\": \"/path\"");
+    }
     if (server_.type != "stdio" && server_.sandbox != SandboxRules()) {
       context_.Error(PlaceOfKey("sandbox"),
                      StrCat("found ", where_, ".sandbox for a server on another machine"),
@@ -240,6 +245,20 @@ class ServerReader {
     }
     if (machine && auth.per_principal) {
       wrong("with perPrincipal, but no user logs in", "remove one of them");
+    }
+    if (auth.grant == "token_exchange") {
+      if (auth.client_id.empty()) {
+        wrong("with grant token_exchange and no clientId", "add \"clientId\": \"...\"");
+      }
+      if (auth.authorization_server.empty()) {
+        // Else the server itself could say who gets its callers' tokens.
+        wrong("with grant token_exchange and no authorizationServer",
+              "add \"authorizationServer\": \"https://...\", which gets the callers' tokens");
+      }
+      if (auth.per_principal) wrong("with perPrincipal and grant token_exchange", "remove one");
+    }
+    if (auth.grant != "token_exchange" && !auth.audience.empty()) {
+      wrong("with an audience and another grant than token_exchange", "remove the audience");
     }
     if (auth.grant == "client_credentials" && auth.client_secret.empty() &&
         auth.private_key.empty()) {

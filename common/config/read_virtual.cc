@@ -90,12 +90,14 @@ void NoteUnknownServers(ReadContext& context, const JsonMember& member) {
   }
 }
 
-void CheckTenantAndRoles(ReadContext& context, const JsonNode& item, const KeyConfig& key,
+}  // namespace
+
+void CheckTenantAndRoles(ReadContext& context, const JsonNode& item, const std::string& tenant,
                          const std::string& where) {
-  if (key.tenant != kTenant && key.tenant.find("${") == std::string::npos) {
+  if (tenant != kTenant && tenant.find("${") == std::string::npos) {
     context.Error(item.Find("tenant")->at,
-                  StrCat("found the tenant \"", key.tenant, "\" in ", where, ", expected \"",
-                         kTenant, "\": this version serves one tenant"),
+                  StrCat("found the tenant \"", tenant, "\" in ", where, ", expected \"", kTenant,
+                         "\": this version serves one tenant"),
                   "remove it");
   }
   const JsonNode* roles = item.Find("roles");
@@ -110,6 +112,8 @@ void CheckTenantAndRoles(ReadContext& context, const JsonNode& item, const KeyCo
                   nearest.empty() ? "" : StrCat("did you mean \"", nearest, "\"?"));
   }
 }
+
+namespace {
 
 void CheckPrefix(ReadContext& context, const JsonMember& member, const std::string& prefix) {
   const bool fits = std::all_of(prefix.begin(), prefix.end(), [](char c) {
@@ -176,7 +180,7 @@ void ReadKeys(ReadContext& context, const JsonNode& node) {
     }
     const JsonNode* value = item.Find("key");
     const Position at = value == nullptr ? item.at : value->at;
-    CheckTenantAndRoles(context, item, key, where);
+    CheckTenantAndRoles(context, item, key.tenant, where);
     // An unresolved reference is no key yet.
     const bool resolved = key.key.find("${") == std::string::npos;
     if (value == nullptr) {

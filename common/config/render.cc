@@ -199,6 +199,23 @@ JsonNode VirtualServerNode(const VirtualServerConfig& server) {
   return out;
 }
 
+namespace {
+
+// The entries of `map`, at `path`, where there are any.
+template <typename Entry>
+void AddEntries(JsonNode* root, std::string_view path, std::span<const Field> fields,
+                const std::map<std::string, Entry>& map) {
+  if (map.empty()) return;
+  const Entry defaults;
+  JsonNode entries = ObjectNode();
+  for (const auto& [name, entry] : map) {
+    AddMember(&entries, name, StructNode(fields, &entry, &defaults, false, true));
+  }
+  AddAt(root, path, std::move(entries));
+}
+
+}  // namespace
+
 std::string ConfigToJson(const Config& config, const RenderOptions& options) {
   const Config defaults;
   JsonNode root = StructNode(Settings(), &config, &defaults, options.with_defaults, true);
@@ -217,6 +234,8 @@ std::string ConfigToJson(const Config& config, const RenderOptions& options) {
     }
     AddAt(&root, "auth.keys", std::move(keys));
   }
+  AddEntries(&root, "auth.certificates", CertificateFields(), config.auth.certificates);
+  AddEntries(&root, "auth.basic.users", BasicUserFields(), config.auth.basic.users);
   if (!config.auth.issuers.empty()) {
     const IssuerConfig issuer_defaults;
     JsonNode issuers = ObjectNode();

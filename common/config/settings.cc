@@ -66,6 +66,15 @@ constexpr Field kSettings[] = {
                         "loopback needs authentication (auth)."),
                    FieldType::kAddress),
              "--listen"),
+    Text("gateway.tls.certificate", SLOT(gateway.tls.certificate),
+         "PEM file of the listener's certificate chain, the leaf first: then gateway.listen speaks "
+         "HTTPS only. Read again when it changes, as are the next two; connections stay."),
+    Text("gateway.tls.key", SLOT(gateway.tls.key), "PEM file of its private key."),
+    Text("gateway.tls.clientCa", SLOT(gateway.tls.client_ca),
+         "PEM file of the authorities of clients' certificates (auth.certificates). Empty: no "
+         "client is asked for one."),
+    Choice("gateway.tls.min", SLOT(gateway.tls.min), "1.2|1.3",
+           "Lowest TLS version of clients; 1.2 is logged as an exception."),
     Text("gateway.listenUnix", SLOT(gateway.listen_unix),
          "Unix socket for the command line and stdio clients. Empty: serve.sock in the data "
          "directory."),
@@ -101,6 +110,9 @@ constexpr Field kSettings[] = {
     // auth
     Live(Flag("auth.anonymousLoopback", SLOT(auth.anonymous_loopback),
               "Clients on this machine need no key. A change takes effect at once.")),
+    Live(Flag("auth.basic.enabled", SLOT(auth.basic.enabled),
+              "The REST API also takes the names and passwords of auth.basic.users, over "
+              "gateway.tls only; MCP never does.")),
     Choice("auth.tokenStore", SLOT(auth.token_store), "database|memory",
            "Where logins at upstreams are kept: sealed in the database, or only as long as the "
            "program runs."),

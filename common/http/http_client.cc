@@ -158,7 +158,11 @@ class Client final : public HttpClient {
   const ProxyRule proxies_;
   std::shared_ptr<ClientPool> pool_;
   std::unordered_map<std::string, std::shared_ptr<const Place>> places_;  // by URL
-  std::map<std::pair<std::string, bool>, TlsContext> contexts_;
+  struct Context {
+    std::string stamp;  // of its files
+    TlsContext tls;
+  };
+  std::map<std::string, Context> contexts_;  // by TLS options
   std::map<std::string, bool> noted_;
 };
 
@@ -171,14 +175,30 @@ bool IsIdempotent(const HttpClientRequest& request) {
          request.method == "OPTIONS";
 }
 
+// Names the TLS options of `request`; empty for those that most have.
+std::string TlsName(const HttpClientRequest& request) {
+  if (!request.allow_tls12 && request.ca_file.empty() && request.client_cert_file.empty())
+    return "";
+  return StrCat("|", request.allow_tls12 ? "12|" : "13|", request.ca_file, "|",
+                request.client_cert_file, "|", request.client_key_file);
+}
+
 absl::StatusOr<TlsContext> Client::ContextFor(const HttpClientRequest& request) {
-  TlsContext& context = contexts_[std::make_pair(request.ca_file, request.allow_tls12)];
-  if (!context) {
-    auto made = ClientTlsContext(request.ca_file, request.allow_tls12);
+  ClientTlsOptions options;
+  options.ca_file = request.ca_file;
+  options.cert_file = request.client_cert_file;
+  options.key_file = request.client_key_file;
+  options.allow_tls12 = request.allow_tls12;
+  Context& context = contexts_[TlsName(request)];
+  // Certificates of ours are renewed while we run; authorities that are named stay.
+  const std::string stamp = options.cert_file.empty() ? "" : FileStamp(options);
+  if (!context.tls || context.stamp != stamp) {
+    auto made = ClientTlsContext(options);
     if (!made.ok()) return made.status();
-    context = *std::move(made);
+    context.tls = *std::move(made);
+    context.stamp = stamp;
   }
-  return context;
+  return context.tls;
 }
 
 absl::Status Client::AddHead(const HttpClientRequest& request, Plan& plan) const {
@@ -264,8 +284,8 @@ absl::StatusOr<Client::Plan> Client::MakePlan(const CallContext& ctx,
     plan.proxy = *std::move(proxy);
   }
   plan.key = plan.place->origin;
-  if (url.secure() && (request.allow_tls12 || !request.ca_file.empty())) {
-    plan.key += StrCat("|", request.allow_tls12 ? "12|" : "13|", request.ca_file);
+  if (url.secure()) {
+    plan.key += TlsName(request);
   }
   if (!request.unix_socket.empty()) plan.key += StrCat("|unix:", request.unix_socket);
   // A connection that was allowed to lead anywhere must not be used by a request that is not.

@@ -35,6 +35,10 @@ struct HttpClientRequest {
   bool allow_plain_http = false;  // http:// to hosts other than this machine
   bool allow_tls12 = false;       // 1.3 only otherwise
   std::string ca_file;            // PEM file of more authorities; the system's are kept
+  // PEM files of our certificate and its key, shown to servers that ask; read again for the next
+  // connection when they change. Both or neither.
+  std::string client_cert_file;
+  std::string client_key_file;
   // Where the URL may lead when it comes from somebody else than our operator.
   AddressRule addresses = AddressRule::kAny;
 

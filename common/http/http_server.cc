@@ -12,6 +12,7 @@
 
 #include "common/async/run.h"
 #include "common/async/task_group.h"
+#include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/http/listen_socket.h"
 #include "common/http/server_connection.h"
@@ -40,7 +41,9 @@ struct Listener {
   Acceptor acceptor;
   HttpEndpoint endpoint;
   HttpTlsServerOptions tls_options;
+  ServerTlsMaterial material;
   TlsContext tls;
+  int64_t not_after_us = 0;
 };
 
 std::string HttpDate() {
@@ -65,7 +68,7 @@ class Server final : public HttpServer {
   absl::StatusOr<HttpEndpoint> ListenTls(const std::string& host, uint16_t port,
                                          const HttpTlsServerOptions& tls) override;
   absl::StatusOr<HttpEndpoint> ListenUnix(const std::string& path) override;
-  absl::Status ReloadCertificates() override;
+  absl::StatusOr<CertificateReload> ReloadCertificates() override;
   Awaitable<void> Stop(std::chrono::steady_clock::duration grace) override;
   size_t connections() const override { return connections_.size(); }
 
@@ -98,12 +101,16 @@ absl::StatusOr<HttpEndpoint> Server::ListenTcp(const std::string& host, uint16_t
 
 absl::StatusOr<HttpEndpoint> Server::ListenTls(const std::string& host, uint16_t port,
                                                const HttpTlsServerOptions& tls) {
-  auto context = ServerTlsContext(tls);
+  METAMCP_ASSIGN_OR_RETURN(ServerTlsMaterial material, ReadTlsFilesBlocking(tls));
+  int64_t not_after_us = 0;
+  auto context = ServerTlsContext(tls, material, &not_after_us);
   if (!context.ok()) return context.status();
   auto socket = ListenOnTcp(host, port);
   if (!socket.ok()) return socket.status();
   auto listener = std::make_shared<Listener>(executor_, *socket);
   listener->tls_options = tls;
+  listener->material = std::move(material);
+  listener->not_after_us = not_after_us;
   listener->tls = *std::move(context);
   listener->endpoint.tls = true;
   return Begin(std::move(listener));
@@ -122,19 +129,38 @@ HttpEndpoint Server::Begin(std::shared_ptr<Listener> listener) {
   return endpoint;
 }
 
-absl::Status Server::ReloadCertificates() {
-  std::vector<TlsContext> fresh;
+absl::StatusOr<CertificateReload> Server::ReloadCertificates() {
+  struct Fresh {
+    std::shared_ptr<Listener> listener;
+    ServerTlsMaterial material;
+    TlsContext tls;
+    int64_t not_after_us = 0;
+  };
+  // All or nothing: what is read is used only when everything fits.
+  std::vector<Fresh> all;
+  CertificateReload out;
   for (const auto& listener : listeners_) {
-    if (!listener->tls) {
-      fresh.emplace_back();
-      continue;
-    }
-    auto context = ServerTlsContext(listener->tls_options);
-    if (!context.ok()) return context.status();
-    fresh.push_back(*std::move(context));
+    if (!listener->tls) continue;
+    out.not_after_us = listener->not_after_us;
+    Fresh fresh;
+    fresh.listener = listener;
+    METAMCP_ASSIGN_OR_RETURN(fresh.material, ReadTlsFilesBlocking(listener->tls_options));
+    if (fresh.material == listener->material) continue;
+    METAMCP_ASSIGN_OR_RETURN(
+        fresh.tls, ServerTlsContext(listener->tls_options, fresh.material, &fresh.not_after_us));
+    out.changed = true;
+    out.authorities |= fresh.material.client_ca != listener->material.client_ca;
+    all.push_back(std::move(fresh));
   }
-  for (size_t i = 0; i < fresh.size(); ++i) listeners_[i]->tls = fresh[i];
-  return absl::OkStatus();
+  for (Fresh& fresh : all) {
+    fresh.listener->material = std::move(fresh.material);
+    fresh.listener->tls = std::move(fresh.tls);
+    fresh.listener->not_after_us = out.not_after_us = fresh.not_after_us;
+  }
+  if (out.authorities) {
+    for (ServerConnection& c : connections_) c.DistrustCertificate();
+  }
+  return out;
 }
 
 Awaitable<void> Server::Accept(std::shared_ptr<Listener> listener) {

@@ -58,7 +58,18 @@ using HttpHandler = std::function<Awaitable<void>(HttpRequest&, HttpResponder&)>
 struct HttpTlsServerOptions {
   std::string cert_file;  // PEM, leaf first, then the chain
   std::string key_file;   // PEM
+  // PEM. Not empty: clients are asked for a certificate of these authorities. Who shows none, or
+  // one that is not good, is served all the same: HttpRequest::certificate says what was shown.
+  std::string client_ca_file;
   bool allow_tls12 = false;
+  bool check_time = true;  // a certificate whose time is not now is refused
+};
+
+// What reading certificates again found.
+struct CertificateReload {
+  bool changed = false;
+  bool authorities = false;  // of clients, among what changed
+  int64_t not_after_us = 0;  // of the certificate in use
 };
 
 struct HttpServerOptions {
@@ -104,16 +115,18 @@ class HttpServer {
   // (resolved while blocking: start-up only); port 0 takes a free one. Any number of listeners.
   // Errors: UNAVAILABLE when the address is in use or not ours, with the system's words.
   virtual absl::StatusOr<HttpEndpoint> ListenTcp(const std::string& host, uint16_t port) = 0;
-  // The same with TLS. CONFIG_INVALID-class INVALID_ARGUMENT when the files do not fit.
+  // The same with TLS. Errors: also CONFIG_INVALID when the files do not fit, with "part" in its
+  // metadata: cert, key or client_ca. Plain HTTP is answered with 400.
   virtual absl::StatusOr<HttpEndpoint> ListenTls(const std::string& host, uint16_t port,
                                                  const HttpTlsServerOptions& tls) = 0;
   // Replaces a dead socket file; refuses (ALREADY_EXISTS) one on which somebody listens and
   // anything that is not a socket. Mode 0600; removed on Stop.
   virtual absl::StatusOr<HttpEndpoint> ListenUnix(const std::string& path) = 0;
 
-  // Reads the certificate files of every TLS listener again; running connections keep theirs. On
-  // an error the old ones stay.
-  virtual absl::Status ReloadCertificates() = 0;
+  // Reads the certificate files of every TLS listener again; running connections keep theirs. Where
+  // the authorities of clients changed, connections that showed a certificate end after the request
+  // in hand. On an error the old ones stay. Blocks on the file system.
+  virtual absl::StatusOr<CertificateReload> ReloadCertificates() = 0;
 
   // Closes the listeners and idle connections, lets running requests finish for at most `grace`
   // (their connections close afterwards), then cuts off the rest and waits for their handlers,

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -58,6 +59,18 @@ bool IsHttpToken(std::string_view text);
 // Whether `value` may stand in a header: no CR, LF, NUL or other control character except tab.
 bool IsHeaderValue(std::string_view value);
 
+// What a TLS client showed: it has the key of this certificate.
+struct ClientCertificate {
+  std::string subject;  // as RFC 2253 writes it
+  std::vector<std::string> uris;
+  std::vector<std::string> dns_names;
+  std::vector<std::string> emails;
+  std::string fingerprint;  // SHA-256, hexadecimal
+  int64_t not_after_us = 0;
+  // Why it proves nothing: no authority of ours vouches for it, its time is over. Empty: it does.
+  std::string problem;
+};
+
 struct HttpRequest {
   std::string method;  // as sent; methods are case-sensitive
   std::string target;  // as sent
@@ -69,7 +82,8 @@ struct HttpRequest {
   bool is_loopback = false;    // of the peer; true on a unix socket
   bool is_unix_socket = false;
   bool tls = false;
-  int version_minor = 1;  // HTTP/1.<n>
+  std::shared_ptr<const ClientCertificate> certificate;  // null: none was shown
+  int version_minor = 1;                                 // HTTP/1.<n>
 };
 
 struct HttpResponse {

@@ -136,12 +136,8 @@ Awaitable<void> ServerConnection::Run() {
 
 Awaitable<void> ServerConnection::Serve() {
   if (tls_) {
-    Enter(Phase::kHandshake, shared_.options.tls_handshake_timeout);
-    const auto ec = co_await stream_.AcceptTls(tls_);
-    if (ec) {
-      Log(LogLevel::kDebug, "http.tls_refused", {{"error", ec.message()}});
-      co_return;
-    }
+    const bool shaken = co_await ShakeHands();
+    if (!shaken) co_return;
   }
   for (;;) {
     const bool more = co_await ServeOne();
@@ -164,9 +160,9 @@ Awaitable<bool> ServerConnection::ServeOne() {
     co_await Linger();
     co_return false;
   }
-  keep_alive_ = parser_.keep_alive() && !shared_.draining;
+  keep_alive_ = parser_.keep_alive() && !shared_.draining && !distrusted_;
   co_await Handle();
-  co_return keep_alive_ && !gone_ && !shared_.draining;
+  co_return keep_alive_ && !gone_ && !shared_.draining && !distrusted_;
 }
 
 // Reads more bytes into buffer_. False: the client closed, a time-out, or an error.

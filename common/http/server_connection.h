@@ -45,6 +45,9 @@ class ServerConnection final : public HttpResponder {
   std::function<void()> CheckPeer(short revents);
   // The server stops: end now if idle, else after the request in hand.
   void Drain();
+  // The same for a connection that showed a certificate, or may be about to: it was judged by
+  // authorities that are not the ones in force any more.
+  void DistrustCertificate();
 
   boost::asio::cancellation_signal& signal() { return signal_; }
 
@@ -65,6 +68,7 @@ class ServerConnection final : public HttpResponder {
   enum class Outcome { kRequest, kError, kClosed };
 
   Awaitable<void> Serve();
+  Awaitable<bool> ShakeHands();
   Awaitable<bool> ServeOne();
   Awaitable<Outcome> ReadRequest();
   Awaitable<bool> Fill();
@@ -96,6 +100,7 @@ class ServerConnection final : public HttpResponder {
   bool handling_ = false;
   bool gone_ = false;
   bool keep_alive_ = false;
+  bool distrusted_ = false;
   bool probed_ = false;
   bool writing_ = false;
 

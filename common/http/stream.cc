@@ -12,6 +12,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "common/http/stream_tls.h"
+#include "common/http/tls.h"
 
 namespace metamcp::http {
 namespace {
@@ -117,6 +118,10 @@ Awaitable<void> Stream::Shutdown() {
 void Stream::Close() {
   error_code ignored;
   if (socket_.is_open()) socket_.close(ignored);
+}
+
+std::shared_ptr<const ClientCertificate> Stream::PeerCertificate() const {
+  return tls_ ? ReadClientCertificate(tls_->stream.native_handle()) : nullptr;
 }
 
 bool Stream::tls12() const {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "common/async/sink.h"
+#include "common/http/http_types.h"
 
 namespace metamcp::http {
 
@@ -55,6 +56,8 @@ class Stream {
   void Close();
 
   bool tls() const { return tls_ != nullptr; }
+  // After AcceptTls: the client's certificate; null where it showed none.
+  std::shared_ptr<const ClientCertificate> PeerCertificate() const;
   bool tls12() const;
   bool open() const { return socket_.is_open(); }
   int fd() { return socket_.native_handle(); }

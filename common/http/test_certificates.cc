@@ -73,9 +73,13 @@ TestAuthority::~TestAuthority() {
 
 TestCertificate TestAuthority::Issue(const std::string& host, bool expired) {
   const bool address = host.find_first_not_of("0123456789.") == std::string::npos;
+  return IssueFor(host, (address ? "IP:" : "DNS:") + host, expired);
+}
+
+TestCertificate TestAuthority::IssueFor(const std::string& name, const std::string& names,
+                                        bool expired) {
   EVP_PKEY* key = EVP_EC_gen("P-256");
-  X509* cert = Make(key, host, (address ? "IP:" : "DNS:") + host, keys_->cert, keys_->key,
-                    ++serial_, expired);
+  X509* cert = Make(key, name, names, keys_->cert, keys_->key, ++serial_, expired);
   TestCertificate out;
   out.cert_file = folder_ + "/" + std::to_string(serial_) + ".pem";
   out.key_file = folder_ + "/" + std::to_string(serial_) + ".key";

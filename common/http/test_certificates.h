@@ -17,6 +17,8 @@ class TestAuthority {
   ~TestAuthority();
   // A certificate for `host` (a name or an address), valid now, or only in the past.
   TestCertificate Issue(const std::string& host, bool expired = false);
+  // The same with these alternative names, as OpenSSL writes them ("URI:spiffe://x/y,email:a@b").
+  TestCertificate IssueFor(const std::string& name, const std::string& names, bool expired = false);
   std::string ca_file() const { return folder_ + "/ca.pem"; }
 
  private:

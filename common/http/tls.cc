@@ -1,11 +1,24 @@
 #include "common/http/tls.h"
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <sys/stat.h>
 
 #include "common/base/error.h"
 #include "common/base/strings.h"
 
 namespace metamcp::http {
+
+void SetTlsVersions(SSL_CTX* context, bool allow_tls12) {
+  SSL_CTX_set_min_proto_version(context, allow_tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
+  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+}
+
+// OpenSSL would ask at the terminal.
+void RefusePasswords(SSL_CTX* context) {
+  SSL_CTX_set_default_passwd_cb(context, [](char*, int, int, void*) { return -1; });
+}
+
 namespace {
 
 namespace ssl = boost::asio::ssl;
@@ -16,38 +29,35 @@ absl::Status Failed(std::string_view what, const std::string& file, const error_
                    StrCat("cannot use the ", what, " '", file, "': ", ec.message()));
 }
 
-// Only HTTP/1.1 is spoken; a client that offers ALPN without it still gets HTTP/1.1.
-int SelectAlpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
-               unsigned int in_size, void*) {
-  static constexpr unsigned char kOurs[] = "\x08http/1.1";
-  unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_size, kOurs, sizeof(kOurs) - 1, in, in_size) !=
-      OPENSSL_NPN_NEGOTIATED) {
-    return SSL_TLSEXT_ERR_NOACK;
-  }
-  *out = chosen;
-  return SSL_TLSEXT_ERR_OK;
-}
-
-void SetVersions(ssl::context& context, bool allow_tls12) {
-  SSL_CTX_set_min_proto_version(context.native_handle(),
-                                allow_tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
-  SSL_CTX_set_mode(context.native_handle(), SSL_MODE_RELEASE_BUFFERS);
+std::string Stamp(const std::string& file) {
+  struct stat info {};
+  if (file.empty() || ::stat(file.c_str(), &info) != 0) return "-";
+  return StrCat(info.st_ino, ".", info.st_size, ".", info.st_mtim.tv_sec, ".",
+                info.st_mtim.tv_nsec);
 }
 
 }  // namespace
 
-absl::StatusOr<TlsContext> ServerTlsContext(const HttpTlsServerOptions& options) {
-  auto context = std::make_shared<ssl::context>(ssl::context::tls_server);
-  SetVersions(*context, options.allow_tls12);
-  SSL_CTX_set_options(context->native_handle(), SSL_OP_NO_RENEGOTIATION);
-  SSL_CTX_set_alpn_select_cb(context->native_handle(), &SelectAlpn, nullptr);
+absl::StatusOr<TlsContext> ClientTlsContext(const ClientTlsOptions& options) {
+  auto context = std::make_shared<ssl::context>(ssl::context::tls_client);
+  SetTlsVersions(context->native_handle(), options.allow_tls12);
+  RefusePasswords(context->native_handle());
   error_code ec;
+  context->set_default_verify_paths(ec);
+  if (!options.ca_file.empty()) {
+    // What is named is trusted, be it a root or not.
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context->native_handle()),
+                                X509_V_FLAG_PARTIAL_CHAIN);
+    context->load_verify_file(options.ca_file, ec);
+    if (ec) return Failed("CA file", options.ca_file, ec);
+  }
+  if (options.cert_file.empty()) return context;
   context->use_certificate_chain_file(options.cert_file, ec);
   if (ec) return Failed("certificate", options.cert_file, ec);
   context->use_private_key_file(options.key_file, ssl::context::pem, ec);
   if (ec) return Failed("private key", options.key_file, ec);
   if (SSL_CTX_check_private_key(context->native_handle()) != 1) {
+    ERR_clear_error();
     return MakeError(
         "CONFIG_INVALID", "http",
         StrCat("the private key '", options.key_file, "' does not fit '", options.cert_file, "'"));
@@ -55,16 +65,9 @@ absl::StatusOr<TlsContext> ServerTlsContext(const HttpTlsServerOptions& options)
   return context;
 }
 
-absl::StatusOr<TlsContext> ClientTlsContext(const std::string& ca_file, bool allow_tls12) {
-  auto context = std::make_shared<ssl::context>(ssl::context::tls_client);
-  SetVersions(*context, allow_tls12);
-  error_code ec;
-  context->set_default_verify_paths(ec);
-  if (!ca_file.empty()) {
-    context->load_verify_file(ca_file, ec);
-    if (ec) return Failed("CA file", ca_file, ec);
-  }
-  return context;
+std::string FileStamp(const ClientTlsOptions& options) {
+  return StrCat(Stamp(options.ca_file), " ", Stamp(options.cert_file), " ",
+                Stamp(options.key_file));
 }
 
 }  // namespace metamcp::http

@@ -55,34 +55,17 @@ void ReadNames(X509* from, Certificate& to) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
     if (name->type == GEN_IPADD) {
       to.addresses.push_back(AddressText(name->d.iPAddress));
-    } else if (name->type == GEN_URI || name->type == GEN_DNS) {
+    } else if (name->type == GEN_URI || name->type == GEN_DNS || name->type == GEN_EMAIL) {
       const ASN1_IA5STRING* text = name->d.ia5;
       std::string value(reinterpret_cast<const char*>(text->data),
                         static_cast<size_t>(text->length));
-      (name->type == GEN_URI ? to.uris : to.dns_names).push_back(std::move(value));
+      auto& list = name->type == GEN_URI   ? to.uris
+                   : name->type == GEN_DNS ? to.dns_names
+                                           : to.emails;
+      list.push_back(std::move(value));
     }
   }
   GENERAL_NAMES_free(names);
-}
-
-Certificate Describe(X509* from) {
-  Certificate to;
-  to.subject = NameText(X509_get_subject_name(from));
-  to.issuer = NameText(X509_get_issuer_name(from));
-  BIGNUM* serial = ASN1_INTEGER_to_BN(X509_get0_serialNumber(from), nullptr);
-  char* hex = BN_bn2hex(serial);
-  to.serial = hex == nullptr ? "" : hex;
-  OPENSSL_free(hex);
-  BN_free(serial);
-  to.not_before = ToTime(X509_get0_notBefore(from));
-  to.not_after = ToTime(X509_get0_notAfter(from));
-  to.authority = X509_check_ca(from) == 1;
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  X509_digest(from, EVP_sha256(), digest, &size);
-  to.fingerprint = HexEncode(std::string_view(reinterpret_cast<char*>(digest), size));
-  ReadNames(from, to);
-  return to;
 }
 
 std::string Day(Time time) {
@@ -116,6 +99,26 @@ absl::Status Verify(const std::vector<X509Ptr>& authorities, const std::vector<X
 
 }  // namespace
 
+Certificate DescribeX509(X509* from) {
+  Certificate to;
+  to.subject = NameText(X509_get_subject_name(from));
+  to.issuer = NameText(X509_get_issuer_name(from));
+  BIGNUM* serial = ASN1_INTEGER_to_BN(X509_get0_serialNumber(from), nullptr);
+  char* hex = BN_bn2hex(serial);
+  to.serial = hex == nullptr ? "" : hex;
+  OPENSSL_free(hex);
+  BN_free(serial);
+  to.not_before = ToTime(X509_get0_notBefore(from));
+  to.not_after = ToTime(X509_get0_notAfter(from));
+  to.authority = X509_check_ca(from) == 1;
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  X509_digest(from, EVP_sha256(), digest, &size);
+  to.fingerprint = HexEncode(std::string_view(reinterpret_cast<char*>(digest), size));
+  ReadNames(from, to);
+  return to;
+}
+
 std::string RoleUri(std::string_view role) { return StrCat(kRolePrefix, role); }
 
 std::vector<std::string> RolesOf(const std::vector<std::string>& uris) {
@@ -128,7 +131,7 @@ std::vector<std::string> RolesOf(const std::vector<std::string>& uris) {
 
 absl::StatusOr<std::vector<Certificate>> ReadCertificates(std::string_view pem) {
   std::vector<Certificate> out;
-  for (const X509Ptr& one : ParseAll(pem)) out.push_back(Describe(one.get()));
+  for (const X509Ptr& one : ParseAll(pem)) out.push_back(DescribeX509(one.get()));
   if (out.empty()) return Unusable("this is no PEM certificate");
   return out;
 }
@@ -146,7 +149,7 @@ absl::Status CheckMaterial(const Material& material, Time now) {
   const int fits = X509_check_private_key(chain[0].get(), key.get());
   ERR_clear_error();
   if (fits != 1) return Unusable("services.tls.key is not the key of services.tls.certificate");
-  const Certificate leaf = Describe(chain[0].get());
+  const Certificate leaf = DescribeX509(chain[0].get());
   if (now < leaf.not_before) {
     return Unusable(StrCat("services.tls.certificate is valid from ", Day(leaf.not_before),
                            " only; is this machine's clock right?"));

@@ -23,6 +23,7 @@ struct Certificate {
   std::vector<std::string> uris;
   std::vector<std::string> dns_names;
   std::vector<std::string> addresses;
+  std::vector<std::string> emails;
   bool authority = false;
   std::string fingerprint;  // SHA-256, hexadecimal
 };

@@ -12,6 +12,7 @@
 
 #include "common/base/error.h"
 #include "common/base/strings.h"
+#include "common/pki/certificate.h"
 
 namespace metamcp::pki {
 
@@ -25,6 +26,9 @@ struct Free {
 using BioPtr = std::unique_ptr<BIO, Free<BIO_free_all>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 using X509Ptr = std::unique_ptr<X509, Free<X509_free>>;
+
+// What `from` says of itself.
+Certificate DescribeX509(X509* from);
 
 inline BioPtr ReadBio(std::string_view text) {
   return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));

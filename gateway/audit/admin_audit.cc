@@ -111,7 +111,9 @@ void RefusalAudit::OnRefused(const auth::Credentials& credentials, const absl::S
   event.set_outcome("denied");
   event.set_decision("deny");
   if (const auto info = GetErrorInfo(status)) event.set_reason(info->reason);
-  event.set_rule(credentials.loopback ? "peer:loopback" : "peer:remote");
+  const std::string_view peer = credentials.loopback ? "peer:loopback" : "peer:remote";
+  event.set_rule(credentials.certificate == nullptr ? std::string(peer)
+                                                    : StrCat(peer, " via:mtls"));
   recorder_.Note(std::move(event));
 }
 

@@ -99,12 +99,14 @@ absl::Status CheckReach(const config::Config& config, const std::string& host,
                         std::string_view setting, std::string_view listen) {
   const config::AuthConfig& auth = config.auth;
   const bool asks = !auth.keys.empty() || !auth.jwt.secret.empty() || !auth.issuers.empty() ||
-                    !auth.anonymous_loopback;
+                    !auth.anonymous_loopback ||
+                    (!auth.certificates.empty() && !config.gateway.tls.client_ca.empty());
   if (asks || IsLoopbackHost(host)) return absl::OkStatus();
   return MakeError("CONFIG_INVALID", "gateway",
                    StrCat(setting, " ", listen,
                           " can be reached from other machines but nobody needs a key: add "
-                          "auth.keys, auth.issuers or auth.jwt.secret, set auth.anonymousLoopback "
+                          "auth.keys, auth.issuers, auth.jwt.secret or auth.certificates, set "
+                          "auth.anonymousLoopback "
                           "to false, or listen on 127.0.0.1"));
 }
 

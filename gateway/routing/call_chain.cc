@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/auth/carried_token.h"
 #include "common/auth/roles.h"
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
@@ -172,6 +173,9 @@ Awaitable<absl::StatusOr<CallOutcome>> CallChain::CallRoute(const CallContext& c
                         StrCat("no connector serves upstream \"", upstream->name, "\""));
   }
   METAMCP_CO_ASSIGN_OR_RETURN(provider::v1::CallRequest request, MakeRequest(spec, target, route));
+  if (upstream->exchanges) {
+    request.set_subject_token(std::string(auth::CarriedToken(ctx.principal)));
+  }
   const std::string sent_target = request.target();
   const InFlight counted(in_flight_[route.upstream_id()]);
   OutcomeSink sink(events, options_.result_bytes_max);

@@ -82,6 +82,7 @@ std::shared_ptr<const UpstreamInfo> MakeUpstream(const catalog::v1::Upstream& up
   const auto& status = upstream.status();
   info->has_items = status.tools() + status.resources() + status.templates() + status.prompts() > 0;
   info->trusted = !upstream.spec().untrusted();
+  info->exchanges = upstream.spec().auth().grant() == "token_exchange";
   info->listed = upstream.status().listed();
   info->attempts = upstream.status().attempts();
   info->seen_at = before ? before->seen_at : std::chrono::steady_clock::now();

@@ -38,9 +38,10 @@ struct UpstreamInfo {
   bool has_items = false;  // of any kind, known now or from before
   bool has_completions = false;
   bool has_subscribe = false;
-  bool tasks = false;   // its tools may run as tasks
-  bool listed = false;  // its lists have been read
-  int attempts = 0;     // to connect that failed since it last worked
+  bool tasks = false;      // its tools may run as tasks
+  bool exchanges = false;  // it is reached with tokens that callers' own are exchanged for
+  bool listed = false;     // its lists have been read
+  int attempts = 0;        // to connect that failed since it last worked
   // When this gateway first heard of it.
   std::chrono::steady_clock::time_point seen_at;
   std::string extensions;  // raw object of the extensions it declares; empty: none

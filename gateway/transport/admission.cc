@@ -20,6 +20,8 @@ auth::Credentials CredentialsOf(const http::HttpRequest& request, std::string_vi
   out.api_key = request.headers.Get("X-API-Key");
   out.loopback = request.is_loopback;
   out.unix_socket = request.is_unix_socket;
+  out.certificate = request.certificate.get();
+  out.peer = request.remote_address;
   for (const std::string_view name :
        {"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"}) {
     if (request.headers.Has(name)) out.forwarded_by = name;

@@ -149,6 +149,8 @@ Awaitable<bool> Diagnosis::Network(const Target& target, http::HttpClient& http,
   request.addresses = http::AddressRule::kNotLinkLocal;
   request.allow_tls12 = target.allow_tls12;
   request.ca_file = target.ca_file;
+  request.client_cert_file = target.client_cert_file;
+  request.client_key_file = target.client_key_file;
   request.first_byte_timeout = kNetworkTimeout;
   request.domain = target.domain;
   auto sending = http.Send(ctx, std::move(request));

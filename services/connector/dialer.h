@@ -49,8 +49,8 @@ class Dialer {
     std::shared_ptr<LogRing> log;
     Capset declared;  // to a legacy upstream
     std::chrono::milliseconds hold_questions{0};
-    std::shared_ptr<Credentials> credentials;  // none: what the target's headers hold
-    std::string owner;                         // of the account to use
+    std::shared_ptr<Signer> credentials;  // none: what the target's headers hold
+    std::string owner;                    // of the account to use
   };
 
   Dialer(boost::asio::any_io_executor executor, TaskGroup& tasks, ProcessBudget& budget,

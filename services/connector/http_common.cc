@@ -21,6 +21,8 @@ http::HttpClientRequest TargetRequest(const HttpChannelOptions& options, std::st
   request.allow_plain_http = options.target.allow_plain_http;
   request.allow_tls12 = options.target.allow_tls12;
   request.ca_file = options.target.ca_file;
+  request.client_cert_file = options.target.client_cert_file;
+  request.client_key_file = options.target.client_key_file;
   request.connect_timeout = options.connect_timeout;
   // Calls have their own, shorter, timeouts; this only bounds what nobody waits for any more.
   request.first_byte_timeout = std::chrono::hours(1);

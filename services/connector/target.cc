@@ -22,6 +22,7 @@ absl::StatusOr<AuthOptions> ResolveAuth(const metamcp::catalog::v1::UpstreamAuth
       {&spec.client_secret(), &out.client.secret},
       {&spec.private_key(), &out.client.private_key},
       {&spec.authorization_server(), &out.authorization_server},
+      {&spec.audience(), &out.audience},
       {&spec.id_token(), &out.id_token},
       {&spec.identity_provider(), &out.identity_provider},
       {&spec.identity_client_id(), &out.identity_client.id},
@@ -58,6 +59,11 @@ absl::StatusOr<Target> ResolveTarget(const std::string& slug,
   out.sandbox = spec.sandbox();
   METAMCP_ASSIGN_OR_RETURN(out.url, config::Expand(spec.url(), environment));
   METAMCP_ASSIGN_OR_RETURN(out.ca_file, config::Expand(spec.ca_file(), environment));
+  METAMCP_ASSIGN_OR_RETURN(out.client_cert_file,
+                           config::Expand(spec.client_cert_file(), environment));
+  METAMCP_ASSIGN_OR_RETURN(out.client_key_file,
+                           config::Expand(spec.client_key_file(), environment));
+  if (out.client_key_file.empty()) out.client_key_file = out.client_cert_file;
   for (const std::string& argument : spec.args()) {
     METAMCP_ASSIGN_OR_RETURN(std::string value, config::Expand(argument, environment));
     out.spawn.args.push_back(std::move(value));

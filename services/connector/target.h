@@ -25,6 +25,8 @@ struct Target {
   bool allow_tls12 = false;
   bool allow_plain_http = false;
   std::string ca_file;
+  std::string client_cert_file;
+  std::string client_key_file;
   AuthOptions auth;
   // Whether the operator has given it a bearer token or the like by hand.
   bool has_authorization() const;

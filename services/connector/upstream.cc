@@ -274,7 +274,7 @@ Awaitable<absl::Status> Upstream::OpenInstance(std::shared_ptr<Instance> instanc
   Dialer::Request request(*target, log_);
   request.declared = instance->declared;
   request.hold_questions = hold;
-  request.credentials = credentials_;
+  request.credentials = SignerNow();
   request.owner = instance->login_owner;
   auto dialing = core_.dialer.Dial(std::move(request), era_, *instance);
   auto session = co_await std::move(dialing);

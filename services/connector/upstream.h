@@ -25,6 +25,8 @@
 
 namespace metamcp::connector {
 
+class TokenExchange;
+
 namespace catalog_pb = ::metamcp::catalog::v1;
 
 // What all upstreams of a connector share. Outlives them.
@@ -188,7 +190,12 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   absl::Status NotReady() const;
   void UseCredentials(const Target& target);
   void LoginChanged(const std::string& owner);
+  // Whose token a call is sent with; empty: that of all.
   std::string OwnerOf(const CallContext& ctx) const;
+  // Makes the caller's token the one to exchange. Errors: UPSTREAM_AUTH where a call must have one
+  // and has none.
+  absl::Status OfferToken(const CallContext& ctx, const pb::CallRequest& request);
+  std::shared_ptr<Signer> SignerNow() const;
   void Remark(std::string_view text);
 
   // Upkeep while connected (upstream_lists.cc).
@@ -287,6 +294,7 @@ class Upstream : public std::enable_shared_from_this<Upstream> {
   Backoff backoff_;
   EraMemory era_;
   std::shared_ptr<Credentials> credentials_;
+  std::shared_ptr<TokenExchange> exchange_;  // instead of credentials_
   Event wake_;
   Event interrupt_;  // of whatever the connection is waiting for
   Broadcast state_changed_;

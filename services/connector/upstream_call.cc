@@ -113,7 +113,8 @@ Awaitable<absl::Status> Upstream::RunCall(const CallContext& ctx, pb::CallReques
     auto telling = Deliver(run, std::move(nothing));
     co_return co_await std::move(telling);
   }
-  if (core_.resources != nullptr) {
+  // With exchanged tokens the server itself decides what each token may read.
+  if (core_.resources != nullptr && exchange_ == nullptr) {
     run.place = core_.resources->PlaceOf(ctx, run.request, slug_);
     if (run.place) {
       auto finding = core_.resources->Find(*run.place);

@@ -1,8 +1,11 @@
 // What an upstream actor has to do with logins by OAuth, and whether it answers at all.
 
+#include <algorithm>
+
 #include "common/base/error.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
+#include "services/connector/login/token_exchange.h"
 #include "services/connector/upstream.h"
 
 namespace metamcp::connector {
@@ -18,6 +21,7 @@ void Upstream::UseCredentials(const Target& target) {
   if (core_.logins == nullptr || !http || target.has_authorization() ||
       target.auth.grant == "none") {
     credentials_.reset();
+    exchange_.reset();
     return;
   }
   Credentials::Settings settings;
@@ -28,6 +32,13 @@ void Upstream::UseCredentials(const Target& target) {
   settings.allow_tls12 = target.allow_tls12;
   settings.ca_file = target.ca_file;
   settings.auth = target.auth;
+  if (target.auth.grant == "token_exchange") {
+    credentials_.reset();
+    if (exchange_ != nullptr && exchange_->settings() == settings) return;
+    exchange_ = std::make_shared<TokenExchange>(*core_.logins, std::move(settings));
+    return;
+  }
+  exchange_.reset();
   if (credentials_ != nullptr && credentials_->settings() == settings) return;
   auto changed = [weak = weak_from_this()](const std::string& owner) {
     if (const auto self = weak.lock()) self->LoginChanged(owner);
@@ -44,6 +55,7 @@ absl::StatusOr<std::shared_ptr<Credentials>> Upstream::Logins() {
                    StrCat(slug_, " is not logged in to by OAuth: ",
                           target.has_authorization() ? "its headers hold an Authorization"
                           : target.url.empty()       ? "it is a program on this machine"
+                          : exchange_ != nullptr     ? "its grant is token_exchange"
                                                      : "auth.grant is none"));
 }
 
@@ -85,7 +97,35 @@ Awaitable<absl::Status> Upstream::Probe() {
   co_return answer.status();
 }
 
+std::shared_ptr<Signer> Upstream::SignerNow() const {
+  if (exchange_ != nullptr) return exchange_;
+  return credentials_;
+}
+
+absl::Status Upstream::OfferToken(const CallContext& ctx, const pb::CallRequest& request) {
+  if (exchange_ == nullptr) return absl::OkStatus();
+  if (!request.subject_token().empty() && ctx.principal != nullptr) {
+    exchange_->Offer(OwnerOf(ctx), request.subject_token());
+    return absl::OkStatus();
+  }
+  const std::string how = ctx.principal == nullptr ? "nobody" : ctx.principal->method;
+  return MakeError("UPSTREAM_AUTH", domain_,
+                   StrCat(slug_,
+                          " is reached with what its callers' tokens are exchanged for, and "
+                          "this call came without one (",
+                          how, ")"));
+}
+
 std::string Upstream::OwnerOf(const CallContext& ctx) const {
+  if (exchange_ != nullptr && ctx.principal != nullptr) {
+    // Of two tokens of one person the narrower one does not get what the wider one was exchanged
+    // for.
+    std::vector<std::string> scopes = ctx.principal->scopes;
+    std::sort(scopes.begin(), scopes.end());
+    std::string owner = StrCat(ctx.principal->tenant, "\n", ctx.principal->subject);
+    for (const std::string& scope : scopes) owner += StrCat("\n", scope);
+    return owner;
+  }
   const bool own = credentials_ != nullptr && credentials_->settings().auth.per_principal;
   return own && ctx.principal != nullptr ? ctx.principal->subject : std::string();
 }

@@ -5,6 +5,7 @@
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
+#include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "services/connector/handshake.h"
 #include "services/connector/upstream_call.h"
@@ -67,6 +68,7 @@ Awaitable<absl::StatusOr<std::shared_ptr<Instance>>> Upstream::Pick(const CallCo
   const Capset capset = peer.modern() ? Capset() : CapsetOf(request);
   const bool private_turns =
       interactive_ && capset.any() && !main_->session->channel().Correlates();
+  METAMCP_CO_RETURN_IF_ERROR(OfferToken(ctx, request));
   std::string owner = OwnerOf(ctx);
   if (isolation == "shared" && !private_turns && owner.empty()) co_return main_;
   std::string key = request.affinity();

@@ -2,8 +2,8 @@
 //
 //   node tests/attacks/run.mjs [--only TEXT] [--write docs/attacks.md | --check docs/attacks.md]
 //
-// Two gateways: one as on a laptop (loopback, no key), one with keys, small limits and the rules of
-// production. After each attack both must serve. Exit 1 if an attack succeeded. The page is written
+// Three gateways: one as on a laptop (loopback, no key), one with keys, small limits and the rules of
+// production, one with TLS. After each attack they must serve. Exit 1 if an attack succeeded. The page is written
 // from the same list; --check fails if it is not current.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,8 +14,9 @@ import http from './http.mjs';
 import jsonrpc from './jsonrpc.mjs';
 import { KEYS, bearer, serves } from './lib.mjs';
 import state from './state.mjs';
+import tls, { startTlsGateway } from './tls.mjs';
 
-const ATTACKS = [...auth, ...http, ...jsonrpc, ...state];
+const ATTACKS = [...auth, ...http, ...jsonrpc, ...state, ...tls];
 const TARGET = join(ROOT, 'tests/attacks/target.mjs');
 
 function page() {
@@ -24,8 +25,8 @@ function page() {
 
 <!-- Generated from tests/attacks; node tests/attacks/run.mjs --write docs/attacks.md rewrites it. -->
 
-\`make attacks\` runs each of these against two running gateways, one as on a laptop and one with keys,
-small limits and \`sandbox.production\`, and asserts the outcome; after each, both must still serve.
+\`make attacks\` runs each of these against running gateways, one as on a laptop, one with keys, small
+limits and \`sandbox.production\`, one with TLS, and asserts the outcome; after each, they must still serve.
 What programs try inside their sandboxes is in \`tests/node/clients/sandbox.test.mjs\`
 ([what a server may touch](security/sandbox.md)).
 
@@ -55,7 +56,9 @@ async function startWorld() {
   }, { env });
   await waitForTools(open.mcpUrl, ['target__echo']);
   await waitForTools(keyed.mcpUrl, ['target__echo'], { headers: bearer('admin') });
-  return { open, keyed, keys: KEYS, stop: () => Promise.all([open.stop(), keyed.stop()]) };
+  const secure = await startTlsGateway();
+  const stop = () => Promise.all([open.stop(), keyed.stop(), secure.stop()]);
+  return { open, keyed, tls: secure, keys: KEYS, stop };
 }
 
 async function run(only) {

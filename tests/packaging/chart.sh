@@ -54,6 +54,9 @@ else
 --set settings.services.listen=0.0.0.0:1|services
 --set settings.telemetry.logLevel=loud|logLevel
 --set tls.mode=plaintext|mode
+--set settings.gateway.tls.key=/k|tls
+--set gateway.tls.min=1.1|min
+--set gateway.tls.clientCa.existingSecret=ca|gateway.tls.existingSecret
 --set network.ipFamilies[0]=IPv5|ipFamilies
 --set image.digests.gateway=sha256:12|digests
 --set auth.keys[0].name=ci,auth.keys[0].roles[0]=owner,auth.keys[0].existingSecret.name=a,auth.keys[0].existingSecret.key=b|roles

@@ -33,6 +33,18 @@
 {{- if and (not (has .component (list "catalog" "audit"))) $public -}}
 {{- $_ := set $config "gateway" (merge (default dict $config.gateway) (dict "publicUrl" $public)) -}}
 {{- end -}}
+{{- /* Every service is told, as passwords and certificates of clients are settings of all. */ -}}
+{{- with $root.Values.gateway.tls -}}
+{{- if .existingSecret -}}
+{{- $listener := dict "certificate" "/etc/meta-mcp/listener/tls.crt" "key" "/etc/meta-mcp/listener/tls.key" "min" .min -}}
+{{- if .clientCa.existingSecret -}}
+{{- $_ := set $listener "clientCa" "/etc/meta-mcp/listener/client-ca.crt" -}}
+{{- end -}}
+{{- $_ := set $config "gateway" (merge (dict "tls" $listener) (default dict $config.gateway)) -}}
+{{- else if .clientCa.existingSecret -}}
+{{- fail "gateway.tls.clientCa needs gateway.tls.existingSecret: clients show certificates over TLS only" -}}
+{{- end -}}
+{{- end -}}
 {{- if and (eq .component "gateway") (not $root.Values.audit.enabled) -}}
 {{- $_ := set $config "audit" (merge (dict "mode" "off") (default dict $config.audit)) -}}
 {{- end -}}

@@ -64,6 +64,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | quote }}
 {{- define "meta-mcp.metricsPort" -}}9103{{- end -}}
 {{- define "meta-mcp.httpPort" -}}8931{{- end -}}
 
+{{/* What the gateway's own listener speaks. */}}
+{{- define "meta-mcp.scheme" -}}{{ ternary "http" "https" (empty .Values.gateway.tls.existingSecret) }}{{- end -}}
+
 {{- define "meta-mcp.tlsSecret" -}}
 {{- if eq .root.Values.tls.mode "existingSecrets" -}}
 {{ required (printf "tls.existingSecrets.%s is needed with tls.mode=existingSecrets" .component) (get .root.Values.tls.existingSecrets .component) }}

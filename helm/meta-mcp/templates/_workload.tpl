@@ -60,9 +60,9 @@ spec:
         - { name: metrics, containerPort: {{ include "meta-mcp.metricsPort" $root }} }
         {{- end }}
       {{- if eq .component "gateway" }}
-      startupProbe: { httpGet: { path: /healthz, port: http }, periodSeconds: 2, failureThreshold: 60 }
-      livenessProbe: { httpGet: { path: /healthz, port: http }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }
-      readinessProbe: { httpGet: { path: /readyz, port: http }, periodSeconds: 3, timeoutSeconds: 2, failureThreshold: 2 }
+      startupProbe: { httpGet: { path: /healthz, port: http, scheme: {{ include "meta-mcp.scheme" $root | upper }} }, periodSeconds: 2, failureThreshold: 60 }
+      livenessProbe: { httpGet: { path: /healthz, port: http, scheme: {{ include "meta-mcp.scheme" $root | upper }} }, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 }
+      readinessProbe: { httpGet: { path: /readyz, port: http, scheme: {{ include "meta-mcp.scheme" $root | upper }} }, periodSeconds: 3, timeoutSeconds: 2, failureThreshold: 2 }
       {{- else }}
       # gRPC asks for a certificate, which the kubelet has not: health has a port of its own.
       startupProbe: { grpc: { port: {{ include "meta-mcp.probePort" $root }} }, periodSeconds: 2, failureThreshold: 60 }
@@ -152,6 +152,20 @@ spec:
     items: [ { key: audit-key.pem, path: secrets/audit-key.pem } ]
 {{- end }}
 {{- if eq .component "gateway" }}
+{{- with $root.Values.gateway.tls }}
+{{- if .existingSecret }}
+- secret:
+    name: {{ .existingSecret }}
+    items:
+      - { key: tls.crt, path: listener/tls.crt }
+      - { key: tls.key, path: listener/tls.key }
+{{- end }}
+{{- if .clientCa.existingSecret }}
+- secret:
+    name: {{ .clientCa.existingSecret }}
+    items: [ { key: {{ .clientCa.key }}, path: listener/client-ca.crt } ]
+{{- end }}
+{{- end }}
 {{- range $root.Values.auth.keys }}
 - secret:
     name: {{ .existingSecret.name }}

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include "common/base/error.h"
 #include "common/base/strings.h"
@@ -26,12 +28,12 @@ bool IsRefusal(const http::HttpClientResponse& response, oauth::Challenge* chall
 Awaitable<absl::StatusOr<std::unique_ptr<http::HttpClientResponse>>> AuthorizedClient::Send(
     const CallContext& ctx, http::HttpClientRequest request) {
   // The session may be given up while a request of it still unwinds.
-  const std::shared_ptr<Credentials> credentials = credentials_;
+  const std::shared_ptr<Signer> signer = signer_;
   const std::string owner = owner_;
   http::HttpClient& client = client_;
   for (int again = 0;; ++again) {
-    const auto until = std::min(ctx.deadline, Credentials::Clock::now() + kTokenTime);
-    auto getting = credentials->Token(owner, until);
+    const auto until = std::min(ctx.deadline, Signer::Clock::now() + kTokenTime);
+    auto getting = signer->Token(owner, until);
     auto token = co_await std::move(getting);
     if (!token.ok()) {
       // Channels rely on it that a request never fails before the call that sends it has returned.
@@ -46,16 +48,16 @@ Awaitable<absl::StatusOr<std::unique_ptr<http::HttpClientResponse>>> AuthorizedC
     if (!response.ok()) co_return response;
     oauth::Challenge challenge;
     if (!IsRefusal(**response, &challenge)) {
-      if (!token->empty() && (*response)->status() < 400) credentials->Accepted(owner, *token);
+      if (!token->empty() && (*response)->status() < 400) signer->Accepted(owner, *token);
       co_return response;
     }
     const int status = (*response)->status();
     response->reset();
-    auto mending = credentials->Refused(owner, *token, status, challenge, until);
+    auto mending = signer->Refused(owner, *token, status, challenge, until);
     const absl::Status mended = co_await std::move(mending);
     if (!mended.ok()) co_return mended;
     if (again >= kAgainMax) {
-      co_return MakeError("UPSTREAM_AUTH", credentials->settings().domain,
+      co_return MakeError("UPSTREAM_AUTH", signer->domain(),
                           "it refuses every token that its authorization server gives");
     }
   }
@@ -63,12 +65,12 @@ Awaitable<absl::StatusOr<std::unique_ptr<http::HttpClientResponse>>> AuthorizedC
 
 Awaitable<absl::StatusOr<std::unique_ptr<http::WebSocket>>> AuthorizedClient::OpenWebSocket(
     const CallContext& ctx, http::HttpClientRequest request, http::WebSocketOptions options) {
-  const std::shared_ptr<Credentials> credentials = credentials_;
+  const std::shared_ptr<Signer> signer = signer_;
   const std::string owner = owner_;
   http::HttpClient& client = client_;
   for (int again = 0;; ++again) {
-    const auto until = std::min(ctx.deadline, Credentials::Clock::now() + kTokenTime);
-    auto getting = credentials->Token(owner, until);
+    const auto until = std::min(ctx.deadline, Signer::Clock::now() + kTokenTime);
+    auto getting = signer->Token(owner, until);
     auto token = co_await std::move(getting);
     if (!token.ok()) co_return token.status();
     http::HttpClientRequest copy = request;
@@ -79,11 +81,11 @@ Awaitable<absl::StatusOr<std::unique_ptr<http::WebSocket>>> AuthorizedClient::Op
     const auto info = GetErrorInfo(socket.status());
     const bool refused = info && info->reason == "UPSTREAM_AUTH";
     if (!refused || again >= kAgainMax) {
-      if (socket.ok() && !token->empty()) credentials->Accepted(owner, *token);
+      if (socket.ok() && !token->empty()) signer->Accepted(owner, *token);
       co_return socket;
     }
     const oauth::Challenge unsaid;
-    auto mending = credentials->Refused(owner, *token, 401, unsaid, until);
+    auto mending = signer->Refused(owner, *token, 401, unsaid, until);
     const absl::Status mended = co_await std::move(mending);
     if (!mended.ok()) co_return mended;
   }

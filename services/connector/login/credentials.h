@@ -12,17 +12,20 @@
 #include "common/auth/oauth/fetch.h"
 #include "services/connector/event.h"
 #include "services/connector/login/pending_logins.h"
+#include "services/connector/login/signer.h"
 #include "services/connector/login/vault.h"
 
 namespace metamcp::connector {
 
 // How an upstream is logged in to, with every ${VAR} replaced. Holds secrets.
 struct AuthOptions {
-  // authorization_code (also empty), client_credentials, enterprise, or none: never.
+  // authorization_code (also empty), client_credentials, enterprise, token_exchange, or none:
+  // never.
   std::string grant;
   oauth::ClientIdentity client;  // its id is empty where none is registered by hand
   std::string scopes;
   std::string authorization_server;  // the only one accepted; empty: the upstream's first
+  std::string audience;              // of token_exchange
   bool per_principal = false;
   bool private_networks = false;
   std::string id_token;  // of enterprise
@@ -55,9 +58,9 @@ struct LoginCore {
 // out tokens, renews them before they expire (once, however many ask, here and in other processes
 // with the same store), and finds out what to do when the upstream refuses one. Owned by
 // shared_ptr. Single-threaded. Source: MCP 2026-07-28 and 2025-11-25, basic/authorization.
-class Credentials : public std::enable_shared_from_this<Credentials> {
+class Credentials : public Signer, public std::enable_shared_from_this<Credentials> {
  public:
-  using Clock = std::chrono::steady_clock;
+  using Clock = Signer::Clock;
   struct Settings {
     std::string tenant = "default";
     std::string slug;
@@ -73,16 +76,11 @@ class Credentials : public std::enable_shared_from_this<Credentials> {
 
   Credentials(LoginCore& core, Settings settings, OnChange on_change);
 
-  // The token to send now; empty when there is none and none is known to be needed. Errors:
-  // UPSTREAM_LOGIN_REQUIRED; those of renewing when nothing valid is left; CANCELLED.
-  Awaitable<absl::StatusOr<std::string>> Token(std::string owner, Clock::time_point until);
-  // The upstream took `token`.
-  void Accepted(const std::string& owner, const std::string& token);
-  // The upstream answered 401, or 403 for lack of scope, to `token` (which may be empty). OK: send
-  // again. Errors: UPSTREAM_LOGIN_REQUIRED (metadata "login": "shared" or "principal");
-  // UPSTREAM_AUTH; UPSTREAM_UNAVAILABLE and the like.
+  Awaitable<absl::StatusOr<std::string>> Token(std::string owner, Clock::time_point until) override;
+  void Accepted(const std::string& owner, const std::string& token) override;
   Awaitable<absl::Status> Refused(std::string owner, std::string token, int http_status,
-                                  oauth::Challenge challenge, Clock::time_point until);
+                                  oauth::Challenge challenge, Clock::time_point until) override;
+  const std::string& domain() const override { return settings_.domain; }
 
   struct Begun {
     std::string authorization_url;

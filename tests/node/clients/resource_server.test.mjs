@@ -8,61 +8,9 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
 import { SignJWT, exportJWK, generateKeyPair } from 'jose';
 import { AuthServer } from '../lib/protected_server.mjs';
+import { Login, callbackOf } from '../lib/oauth_login.mjs';
 import { NODE } from '../lib/paths.mjs';
 import { EVERYTHING, startGateway } from '../lib/servers.mjs';
-
-// What an editor keeps of one login; its browser approves at once.
-class Login {
-  redirectUrl = 'http://127.0.0.1:9/oauth/callback';
-  asked = [];
-  get clientMetadata() {
-    return {
-      client_name: 'editor',
-      redirect_uris: [this.redirectUrl],
-      grant_types: ['authorization_code', 'refresh_token'],
-      response_types: ['code'],
-      token_endpoint_auth_method: 'none',
-    };
-  }
-  clientInformation() {
-    return this.client;
-  }
-  saveClientInformation(client) {
-    this.client = client;
-  }
-  tokens() {
-    return this.saved;
-  }
-  saveTokens(tokens) {
-    this.saved = tokens;
-  }
-  saveCodeVerifier(verifier) {
-    this.verifier = verifier;
-  }
-  codeVerifier() {
-    return this.verifier;
-  }
-  redirectToAuthorization(url) {
-    this.asked.push(url);
-  }
-}
-
-// Follows the authorization page as a browser would, up to the redirect that holds the code.
-async function codeOf(url) {
-  const cookies = new Map();
-  let next = url;
-  for (let hops = 0; hops < 20; hops += 1) {
-    if (next.pathname === '/oauth/callback') return next.searchParams.get('code');
-    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
-    const response = await fetch(next, { redirect: 'manual', headers: { cookie } });
-    for (const line of response.headers.getSetCookie()) {
-      const [name, value] = line.split(';')[0].split('=');
-      cookies.set(name, value);
-    }
-    next = new URL(response.headers.get('location'), next);
-  }
-  throw new Error('the login never came back');
-}
 
 const HEADERS = {
   'content-type': 'application/json',
@@ -160,7 +108,7 @@ describe('the gateway behind an authorization server', () => {
     await assert.rejects(client.connect(first), UnauthorizedError);
     assert.equal(login.asked.length, 1);
     assert.equal(login.asked[0].searchParams.get('resource'), gateway.mcpUrl);
-    await first.finishAuth(await codeOf(login.asked[0]));
+    await first.finishAuth((await callbackOf(login.asked[0])).get('code'));
     const second = new StreamableHTTPClientTransport(url, { authProvider: login });
     const again = new Client({ name: 'editor', version: '1' });
     await again.connect(second);
