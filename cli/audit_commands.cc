@@ -298,7 +298,7 @@ void AddAuditCommands(Command& root) {
   Command exported = group.Sub("export", "Writes all records");
   exported.Example("meta-mcp audit export --file audit.jsonl")
       .Example("meta-mcp audit export --format cef --from 1200");
-  exported.Choice("--format", &o->format, {"jsonl", "csv", "cef"}, "jsonl can be verified")
+  exported.Choice("--format", &o->format, {"jsonl", "csv", "cef", "otlp"}, "jsonl can be verified")
       .Option("--file", &o->file, "instead of standard output", "FILE")
       .Integer("--from", &o->from, 0, INT64_MAX, "first record", "SEQ")
       .Flag("--personal", &o->personal, "with personal fields in clear");

@@ -172,7 +172,11 @@ absl::Status TakeProfile(CommandContext& ctx, const InsightOptions& o) {
   out.close();
   if (!out) return absl::UnavailableError(StrCat("cannot write ", o.file));
   ctx.Say(StrCat("wrote ", profile->size(), " bytes to ", o.file));
-  if (o.kind == "cpu") ctx.Say(StrCat("read it with: google-pprof --text PROGRAM ", o.file));
+  const bool sampled = TextOf(reply, "mediaType") == "application/octet-stream";
+  ctx.Say(sampled ? StrCat("read it with: google-pprof --text PROGRAM ", o.file)
+                  : "these are malloc_info's totals: where memory was allocated is known of a "
+                    "process that was started with LD_PRELOAD=libtcmalloc.so.4 "
+                    "TCMALLOC_SAMPLE_PARAMETER=524288");
   return absl::OkStatus();
 }
 
@@ -228,7 +232,9 @@ void AddInsightCommands(Command& root) {
   root.Sub("profile", "A profile of a running process: its CPU, or its heap.")
       .More(
           "Needs the role admin. CPU profiles need libgoogle-perftools4 where the process runs; "
-          "nothing is measured before and after.")
+          "nothing is measured before and after. Of the heap it shows where memory was allocated, "
+          "if the process was started with LD_PRELOAD=libtcmalloc.so.4 "
+          "TCMALLOC_SAMPLE_PARAMETER=524288, otherwise its totals.")
       .ChoiceArgument("KIND", &profile->kind, {"cpu", "heap"}, "What is profiled")
       .Option("--file", &profile->file, "Where the profile goes", "FILE")
       .Integer("--seconds", &profile->seconds, 1, 120, "How long the CPU is sampled")

@@ -6,13 +6,12 @@
 #include <cstdio>
 #include <iostream>
 
+#include "cli/exports.h"
 #include "cli/suite.h"
-#include "cli/traces.h"
 #include "common/async/run.h"
 #include "common/base/status_macros.h"
 #include "common/base/strings.h"
 #include "common/telemetry/log.h"
-#include "common/telemetry/trace.h"
 
 namespace metamcp::cli {
 namespace {
@@ -136,7 +135,7 @@ int RunServe(const ServeOptions& options) {
     }
   }
   if (status.ok()) {
-    status = StartTraces(ground->loaded.config.telemetry.traces, ServiceName(options));
+    status = StartExports(ground->loaded.config.telemetry, ServiceName(options));
   }
   if (!status.ok()) {
     std::cerr << options.program << ": " << status.message() << std::endl;
@@ -146,7 +145,7 @@ int RunServe(const ServeOptions& options) {
       [&options, &ground](asio::io_context& io, process::WaitSignal wait) -> Awaitable<int> {
         return Main(io, std::move(wait), options, *ground);
       });
-  trace::Stop();
+  StopExports();
   return code;
 }
 

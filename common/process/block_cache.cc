@@ -74,6 +74,11 @@ size_t BytesOf(size_t size_class) { return size_class * kStep + 8; }
 
 [[gnu::noinline]] bool OpenCache() {
   if (cache.closed) return false;
+  // tcmalloc samples what is allocated (docs/telemetry.md): it must see every free.
+  if (std::getenv("TCMALLOC_SAMPLE_PARAMETER") != nullptr) {
+    cache.closed = true;
+    return false;
+  }
   thread_local AtThreadEnd at_end;
   static_cast<void>(&at_end);
   return cache.open = true;

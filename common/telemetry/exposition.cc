@@ -2,6 +2,7 @@
 
 #include <prometheus/text_serializer.h>
 
+#include "common/telemetry/log_export.h"
 #include "common/telemetry/process_stats.h"
 #include "common/telemetry/trace.h"
 
@@ -39,14 +40,22 @@ MetricFamily Single(std::string name, std::string help, double value, MetricType
 
 namespace {
 
-void AddSpans(std::vector<MetricFamily>& out) {
-  const trace::Counts counts = trace::CountsSoFar();
+template <typename Counts>
+MetricFamily WithCounts(MetricFamily family, const Counts& counts) {
+  Add(family, static_cast<double>(counts.exported), {{"result", "exported"}});
+  Add(family, static_cast<double>(counts.dropped), {{"result", "dropped"}});
+  Add(family, static_cast<double>(counts.failed), {{"result", "failed"}});
+  return family;
+}
+
+void AddExports(std::vector<MetricFamily>& out) {
   MetricFamily spans =
       Family("metamcp_spans_total", "Recorded spans by what became of them.", MetricType::Counter);
-  Add(spans, static_cast<double>(counts.exported), {{"result", "exported"}});
-  Add(spans, static_cast<double>(counts.dropped), {{"result", "dropped"}});
-  Add(spans, static_cast<double>(counts.failed), {{"result", "failed"}});
-  out.push_back(std::move(spans));
+  out.push_back(WithCounts(std::move(spans), trace::CountsSoFar()));
+  MetricFamily lines =
+      Family("metamcp_log_records_total", "Log records for a collector by what became of them.",
+             MetricType::Counter);
+  out.push_back(WithCounts(std::move(lines), LogExportsSoFar()));
 }
 
 }  // namespace
@@ -55,7 +64,7 @@ void AddProcess(std::vector<MetricFamily>& out, const std::string& version) {
   MetricFamily build = Family("metamcp_build_info", "1, with the version as label.");
   Add(build, 1, {{"version", version}});
   out.push_back(std::move(build));
-  AddSpans(out);
+  AddExports(out);
   const ProcessStats stats = ReadProcessStats();
   out.push_back(Single("process_cpu_seconds_total", "CPU time of the process.", stats.cpu_seconds,
                        MetricType::Counter));

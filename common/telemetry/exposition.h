@@ -21,7 +21,7 @@ void Add(prometheus::MetricFamily& family, double value, const Labels& labels = 
 prometheus::MetricFamily Single(std::string name, std::string help, double value,
                                 prometheus::MetricType type = prometheus::MetricType::Gauge);
 
-// metamcp_build_info, metamcp_spans_total and process_*. Reads /proc.
+// metamcp_build_info, metamcp_spans_total, metamcp_log_records_total and process_*. Reads /proc.
 void AddProcess(std::vector<prometheus::MetricFamily>& out, const std::string& version);
 
 // Prometheus' text format 0.0.4.

@@ -9,13 +9,16 @@
 #include <memory>
 #include <mutex>
 
+#include "common/telemetry/log_export.h"
 #include "common/telemetry/log_file.h"
 #include "common/telemetry/log_keep.h"
+#include "common/telemetry/log_text.h"
 
 namespace metamcp {
 namespace {
 
-constexpr size_t kValueBytesMax = 2048;
+using log_internal::kValueBytesMax;
+using log_internal::Utf8Length;
 
 std::atomic<LogLevel> g_level{LogLevel::kInfo};
 std::string_view g_service = "meta-mcp";
@@ -25,27 +28,6 @@ std::function<void(std::string_view)> g_writer;  // guarded by g_writer_mu
 std::unique_ptr<LogFile> g_file;                 // its writing is guarded by g_writer_mu
 
 constexpr std::string_view kNames[] = {"debug", "info", "warning", "error"};
-
-// Length of the valid UTF-8 sequence at `s`, 0 if it is not valid (RFC 3629).
-size_t Utf8Length(std::string_view s) {
-  const auto b = [&](size_t i) { return static_cast<unsigned char>(s[i]); };
-  const auto cont = [&](size_t i) { return i < s.size() && (b(i) & 0xc0) == 0x80; };
-  if (b(0) < 0x80) return 1;
-  if (b(0) >= 0xc2 && b(0) <= 0xdf) return cont(1) ? 2 : 0;
-  if (b(0) >= 0xe0 && b(0) <= 0xef) {
-    if (!cont(1) || !cont(2)) return 0;
-    if (b(0) == 0xe0 && b(1) < 0xa0) return 0;
-    if (b(0) == 0xed && b(1) > 0x9f) return 0;
-    return 3;
-  }
-  if (b(0) >= 0xf0 && b(0) <= 0xf4) {
-    if (!cont(1) || !cont(2) || !cont(3)) return 0;
-    if (b(0) == 0xf0 && b(1) < 0x90) return 0;
-    if (b(0) == 0xf4 && b(1) > 0x8f) return 0;
-    return 4;
-  }
-  return 0;
-}
 
 void AppendJsonString(std::string& out, std::string_view s) {
   out.push_back('"');
@@ -147,6 +129,7 @@ void Log(LogLevel level, std::string_view event, std::initializer_list<LogField>
   const int64_t now_us = std::chrono::duration_cast<std::chrono::microseconds>(
                              std::chrono::system_clock::now().time_since_epoch())
                              .count();
+  if (log_internal::Exporting()) log_internal::ExportLine(now_us, level, event, fields);
   const bool keeping = log_internal::Keeping();
   const bool as_json = !g_text || keeping || g_file != nullptr;
   const std::string json = as_json ? JsonLine(now_us, level, event, fields) : std::string();

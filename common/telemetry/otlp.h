@@ -4,17 +4,20 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/telemetry/log_export.h"
 #include "common/telemetry/trace.h"
 
 namespace metamcp::trace {
 
 struct OtlpOptions {
-  // http://host:4317 or https://… of a collector; with `grpc` false the base to which /v1/traces is
-  // added where it has no path.
+  // What the endpoint comes from, for errors.
+  std::string setting;
+  // http://host:4317 or https://… of a collector; with `grpc` false the base to which /v1/traces or
+  // /v1/logs is added where it has no path.
   std::string endpoint;
   bool grpc = true;
   bool json = false;  // over HTTP: JSON instead of Protobuf
-  // The resource of every span (OpenTelemetry semantic conventions, service).
+  // The resource of every span and log record (OpenTelemetry semantic conventions, service).
   std::string service;
   std::string version;
   std::string instance;
@@ -25,9 +28,13 @@ struct OtlpOptions {
 // options do not say comes from the SDK's environment variables (OTEL_EXPORTER_OTLP_HEADERS,
 // …_CERTIFICATE, …_TIMEOUT). Errors: CONFIG_INVALID where the library is missing or refuses.
 absl::StatusOr<std::unique_ptr<Exporter>> LoadOtlpExporter(const OtlpOptions& options);
+// The same for log records.
+absl::StatusOr<std::unique_ptr<LogExporter>> LoadOtlpLogExporter(const OtlpOptions& options);
 
-// What the library exports under the name kOtlpFactory. Null: `*error` says why.
+// What the library exports under these names. Null: `*error` says why.
 using OtlpFactory = Exporter* (*)(const OtlpOptions& options, std::string* error);
 inline constexpr char kOtlpFactory[] = "metamcp_make_otlp_exporter";
+using OtlpLogFactory = LogExporter* (*)(const OtlpOptions& options, std::string* error);
+inline constexpr char kOtlpLogFactory[] = "metamcp_make_otlp_log_exporter";
 
 }  // namespace metamcp::trace

@@ -1,27 +1,22 @@
-// The library meta-mcp-otlp.so: turns spans into OpenTelemetry's and sends them with its SDK.
+// Of the library meta-mcp-otlp.so: turns spans into OpenTelemetry's and sends them with its SDK.
 #include <opentelemetry/common/key_value_iterable_view.h>
 #include <opentelemetry/exporters/otlp/otlp_grpc_exporter_factory.h>
 #include <opentelemetry/exporters/otlp/otlp_grpc_exporter_options.h>
 #include <opentelemetry/exporters/otlp/otlp_http_exporter_factory.h>
 #include <opentelemetry/exporters/otlp/otlp_http_exporter_options.h>
-#include <opentelemetry/sdk/common/global_log_handler.h>
-#include <opentelemetry/sdk/instrumentationscope/instrumentation_scope.h>
-#include <opentelemetry/sdk/resource/resource.h>
 #include <opentelemetry/sdk/trace/exporter.h>
 #include <opentelemetry/sdk/trace/recordable.h>
 #include <opentelemetry/trace/span_context.h>
 
 #include <map>
 
-#include "common/telemetry/otlp.h"
+#include "common/telemetry/otlp_sdk.h"
 
 namespace metamcp::trace {
 namespace {
 
 namespace otel = opentelemetry;
 namespace otlp = opentelemetry::exporter::otlp;
-
-constexpr std::chrono::seconds kTimeMax{5};
 
 otel::trace::SpanContext ContextOf(const TraceId& trace, const SpanId& span,
                                    const std::string& state, bool remote) {
@@ -45,27 +40,13 @@ otel::trace::SpanKind KindOf(Kind kind) {
   return otel::trace::SpanKind::kInternal;
 }
 
-// The value refers to `value`.
-otel::common::AttributeValue ValueOf(const Value& value) {
-  if (const auto* text = std::get_if<std::string>(&value)) {
-    return otel::nostd::string_view(text->data(), text->size());
-  }
-  if (const auto* number = std::get_if<int64_t>(&value)) return *number;
-  if (const auto* real = std::get_if<double>(&value)) return *real;
-  return std::get<bool>(value);
-}
-
 class OtlpExporter final : public Exporter {
  public:
   OtlpExporter(std::unique_ptr<otel::sdk::trace::SpanExporter> exporter, const OtlpOptions& options)
       : exporter_(std::move(exporter)),
-        resource_(
-            otel::sdk::resource::Resource::Create({{"service.name", options.service},
-                                                   {"service.version", options.version},
-                                                   {"service.instance.id", options.instance}})),
-        scope_(otel::sdk::instrumentationscope::InstrumentationScope::Create("meta-mcp",
-                                                                             options.version)) {}
-  ~OtlpExporter() override { exporter_->Shutdown(kTimeMax); }
+        resource_(sdk::ResourceOf(options)),
+        scope_(sdk::ScopeOf(options)) {}
+  ~OtlpExporter() override { exporter_->Shutdown(sdk::kTimeMax); }
 
   absl::Status Export(std::vector<SpanData> spans) override {
     std::vector<std::unique_ptr<otel::sdk::trace::Recordable>> out;
@@ -74,7 +55,7 @@ class OtlpExporter final : public Exporter {
     const auto result = exporter_->Export(
         otel::nostd::span<std::unique_ptr<otel::sdk::trace::Recordable>>(out.data(), out.size()));
     const bool sent =
-        result == otel::sdk::common::ExportResult::kSuccess && exporter_->ForceFlush(kTimeMax);
+        result == otel::sdk::common::ExportResult::kSuccess && exporter_->ForceFlush(sdk::kTimeMax);
     if (sent) return absl::OkStatus();
     return absl::UnavailableError("the collector did not take the spans");
   }
@@ -92,8 +73,7 @@ class OtlpExporter final : public Exporter {
     out->SetStartTime(otel::common::SystemTimestamp(std::chrono::nanoseconds(span.begun_ns)));
     out->SetDuration(std::chrono::nanoseconds(span.ended_ns - span.begun_ns));
     for (const Attribute& one : span.attributes) {
-      out->SetAttribute(otel::nostd::string_view(one.key.data(), one.key.size()),
-                        ValueOf(one.value));
+      out->SetAttribute(sdk::View(one.key), sdk::ValueOf(one.value));
     }
     const std::map<std::string, std::string> nothing;
     const otel::common::KeyValueIterableView<std::map<std::string, std::string>> none(nothing);
@@ -109,24 +89,19 @@ class OtlpExporter final : public Exporter {
   const std::unique_ptr<otel::sdk::instrumentationscope::InstrumentationScope> scope_;
 };
 
-bool HasPath(const std::string& url) {
-  const size_t host = url.find("://");
-  return host != std::string::npos && url.find('/', host + 3) != std::string::npos;
-}
-
 std::unique_ptr<otel::sdk::trace::SpanExporter> Make(const OtlpOptions& options) {
   if (options.grpc) {
     otlp::OtlpGrpcExporterOptions grpc;
     grpc.endpoint = options.endpoint;
     grpc.use_ssl_credentials = options.endpoint.rfind("https://", 0) == 0;
-    grpc.timeout = kTimeMax;
+    grpc.timeout = sdk::kTimeMax;
     return otlp::OtlpGrpcExporterFactory::Create(grpc);
   }
   otlp::OtlpHttpExporterOptions http;
-  http.url = HasPath(options.endpoint) ? options.endpoint : options.endpoint + "/v1/traces";
+  http.url = sdk::UrlOf(options, "/v1/traces");
   http.content_type =
       options.json ? otlp::HttpRequestContentType::kJson : otlp::HttpRequestContentType::kBinary;
-  http.timeout = kTimeMax;
+  http.timeout = sdk::kTimeMax;
   return otlp::OtlpHttpExporterFactory::Create(http);
 }
 
@@ -135,9 +110,7 @@ std::unique_ptr<otel::sdk::trace::SpanExporter> Make(const OtlpOptions& options)
 
 extern "C" __attribute__((visibility("default"))) metamcp::trace::Exporter*
 metamcp_make_otlp_exporter(const metamcp::trace::OtlpOptions& options, std::string* error) {
-  // Failures are said by whoever exports, in our own log.
-  opentelemetry::sdk::common::internal_log::GlobalLogHandler::SetLogLevel(
-      opentelemetry::sdk::common::internal_log::LogLevel::None);
+  metamcp::trace::sdk::BeQuiet();
   auto exporter = metamcp::trace::Make(options);
   if (exporter == nullptr) {
     *error = "OpenTelemetry's SDK made no exporter of it";

@@ -112,8 +112,11 @@ class Tracer {
       changed_.wait_for(lock, options_.delay,
                         [this] { return stopping_ || queue_.size() >= options_.batch_max; });
       const bool last = stopping_;
-      while (!queue_.empty()) Send(lock);
-      if (last) return;
+      // A stop waits for one time limit of a collector that hangs, not for one of each batch.
+      while (!queue_.empty() && !(stopping_ && !working_)) Send(lock);
+      if (!last) continue;
+      counts_.dropped += queue_.size();
+      return;
     }
   }
 

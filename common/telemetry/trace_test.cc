@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -24,12 +25,14 @@ struct Collected {
   std::vector<SpanData> spans;
   size_t calls = 0;
   bool failing = false;
+  std::shared_future<void> gate;  // if there is one, exports wait for it
 };
 
 class Collector final : public Exporter {
  public:
   explicit Collector(Collected& to) : to_(to) {}
   absl::Status Export(std::vector<SpanData> spans) override {
+    if (to_.gate.valid()) to_.gate.wait();
     const std::lock_guard lock(to_.mu);
     ++to_.calls;
     if (to_.failing) return absl::UnavailableError("nobody listens");
@@ -190,6 +193,27 @@ TEST_F(TraceTest, SendsInBatchesAndCountsFailures) {
   while (CountsSoFar().failed < 20) std::this_thread::yield();
   const std::lock_guard lock(collected_.mu);
   EXPECT_GE(collected_.calls, 3u);
+}
+
+TEST_F(TraceTest, AStopWaitsOnceForACollectorThatHangs) {
+  RecordProperty("req", "P3-Trc-1");
+  std::promise<void> gate;
+  collected_.gate = gate.get_future().share();
+  collected_.failing = true;
+  Options options;
+  options.batch_max = 4;
+  options.delay = std::chrono::hours(1);
+  Begin(options);
+  for (int i = 0; i < 40; ++i) {
+    Context context;
+    const Span span(Kind::kServer, "a", context);
+  }
+  std::thread stopping([] { Stop(); });
+  // Until it waits for the batch that hangs; then that batch's time limit is over.
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  gate.set_value();
+  stopping.join();
+  EXPECT_EQ(collected_.calls, 1u) << "the nine batches behind it were not tried";
 }
 
 }  // namespace

@@ -187,8 +187,10 @@ absl::StatusOr<std::unique_ptr<ResourceWatch>> SubscriptionHub::Watch(
   const auto upstream = route ? view->FindUpstream(route->routes.at(0).upstream_id()) : nullptr;
   provider::v1::ProviderService* provider = upstream ? providers_.Find(*upstream) : nullptr;
   if (provider == nullptr) {
-    return MakeError("RESOURCE_NOT_FOUND", "gateway",
-                     StrCat("no resource \"", uri, "\" on \"", view->name(), "\""), {{"uri", uri}});
+    return MakeError(
+        "RESOURCE_NOT_FOUND", "gateway",
+        StrCat("no resource \"", uri.substr(0, uri.find('?')), "\" on \"", view->name(), "\""),
+        {{"uri", uri}});
   }
   auto state = std::make_shared<WatchState>(executor_);
   state->provider = provider;

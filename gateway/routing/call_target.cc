@@ -81,7 +81,8 @@ absl::StatusOr<CallChain::Target> CallChain::Resolve(const CallContext& ctx,
     auto route = spec.view->RouteResource(target.name);
     if (!route) {
       return MakeError("RESOURCE_NOT_FOUND", "gateway",
-                       StrCat("no resource \"", target.name, "\" on \"", spec.view->name(), "\""),
+                       StrCat("no resource \"", target.name.substr(0, target.name.find('?')),
+                              "\" on \"", spec.view->name(), "\""),
                        {{"uri", target.name}});
     }
     target.entry = std::move(route->entry);

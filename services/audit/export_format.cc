@@ -9,6 +9,7 @@
 #include "common/base/strings.h"
 #include "common/json/scan.h"
 #include "common/json/splice.h"
+#include "services/audit/export_otlp.h"
 
 namespace metamcp::audit {
 namespace {
@@ -167,7 +168,8 @@ absl::StatusOr<std::unique_ptr<ExportWriter>> MakeExportWriter(std::string_view 
   if (format.empty() || format == "jsonl") return std::unique_ptr<ExportWriter>(new JsonLines());
   if (format == "csv") return std::unique_ptr<ExportWriter>(new Csv());
   if (format == "cef") return std::unique_ptr<ExportWriter>(new Cef());
-  return MakeError("ARGUMENT_INVALID", "audit", "format is jsonl, csv or cef");
+  if (format == "otlp") return NewOtlpWriter();
+  return MakeError("ARGUMENT_INVALID", "audit", "format is jsonl, csv, cef or otlp");
 }
 
 }  // namespace metamcp::audit

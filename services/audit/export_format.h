@@ -25,8 +25,8 @@ class ExportWriter {
   virtual std::string End(const Head& head) = 0;
 };
 
-// "jsonl" (what 'audit verify' reads), "csv" or "cef" (ArcSight Common Event Format, for log
-// collectors). Errors: ARGUMENT_INVALID.
+// "jsonl" (what 'audit verify' reads), "csv", "cef" (ArcSight Common Event Format, for log
+// collectors) or "otlp" (export_otlp.h). Errors: ARGUMENT_INVALID.
 absl::StatusOr<std::unique_ptr<ExportWriter>> MakeExportWriter(std::string_view format);
 
 }  // namespace metamcp::audit

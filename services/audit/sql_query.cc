@@ -100,10 +100,13 @@ absl::StatusOr<std::vector<RecordRow>> SqlStore::Read(db::Database& database,
                                                       const std::string& tenant, int64_t from_seq,
                                                       int64_t limit) {
   return database.Read([&](Transaction& tx) -> absl::StatusOr<std::vector<RecordRow>> {
+    // Not what retention has removed and is still on the disk.
     METAMCP_ASSIGN_OR_RETURN(
-        const Rows rows, tx.Query("SELECT * FROM audit_records WHERE tenant = :tenant AND seq >= "
-                                  ":from ORDER BY seq LIMIT :limit",
-                                  {{"tenant", tenant}, {"from", from_seq}, {"limit", limit}}));
+        const Rows rows,
+        tx.Query("SELECT * FROM audit_records WHERE tenant = :tenant AND seq >= :from AND seq > "
+                 "COALESCE((SELECT base_seq FROM audit_heads WHERE tenant = :tenant), 0) ORDER BY "
+                 "seq LIMIT :limit",
+                 {{"tenant", tenant}, {"from", from_seq}, {"limit", limit}}));
     return ReadRows(rows, tenant);
   });
 }
@@ -114,8 +117,8 @@ absl::StatusOr<std::vector<RecordRow>> SqlStore::Query(db::Database& database,
   return database.Read([&](Transaction& tx) -> absl::StatusOr<std::vector<RecordRow>> {
     METAMCP_ASSIGN_OR_RETURN(const std::optional<Head> head, FindHead(tx, tenant));
     if (!head) return std::vector<RecordRow>();
-    std::string where = "tenant = :tenant";
-    Params params = {{"tenant", tenant}, {"limit", filter.limit}};
+    std::string where = "tenant = :tenant AND seq > :base";
+    Params params = {{"tenant", tenant}, {"base", head->base_seq}, {"limit", filter.limit}};
     if (!filter.subject.empty()) {
       METAMCP_ASSIGN_OR_RETURN(const std::string id,
                                PseudonymFor(tx, subjects_, *head, filter.subject));
@@ -126,7 +129,13 @@ absl::StatusOr<std::vector<RecordRow>> SqlStore::Query(db::Database& database,
     Equal("upstream", filter.upstream, where, params);
     Equal("virtual_server", filter.virtual_server, where, params);
     Equal("outcome", filter.outcome, where, params);
-    if (filter.failures) where += " AND outcome NOT IN ('ok', 'input_required')";
+    // In the words of the partial indexes, which are taken for nothing else.
+    const bool failed =
+        !filter.outcome.empty() && filter.outcome != "ok" && filter.outcome != "input_required";
+    if (filter.failures || failed) where += " AND outcome NOT IN ('ok', 'input_required')";
+    if (!filter.action.empty() && filter.action != "tools/call") {
+      where += " AND action <> 'tools/call'";
+    }
     if (!filter.trace.empty()) where += " AND trace <> ''";
     Equal("trace", filter.trace, where, params);
     const auto bound = [&](std::string_view sql, std::string_view name, int64_t value) {

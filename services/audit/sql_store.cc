@@ -13,6 +13,7 @@
 #include "common/base/strings.h"
 #include "common/db/migrations.h"
 #include "migrations/audit.h"
+#include "services/audit/partitions.h"
 
 namespace metamcp::audit {
 namespace {
@@ -37,14 +38,23 @@ absl::StatusOr<std::set<std::string>> KnownIds(Transaction& tx, const std::strin
     const size_t end = std::min(begin + kIdsPerQuery, events.size());
     std::string in;
     Params params = {{"tenant", tenant}};
+    // An event has the same time whenever it comes, so only the partitions of these are looked at.
+    int64_t first = events[begin]->time_us();
+    int64_t last = first;
     for (size_t i = begin; i < end; ++i) {
       const std::string name = StrCat("i", i - begin);
       in += StrCat(in.empty() ? ":" : ", :", name);
       params.emplace_back(name, CleanText(events[i]->id(), 64));
+      first = std::min(first, events[i]->time_us());
+      last = std::max(last, events[i]->time_us());
     }
+    params.emplace_back("first", first);
+    params.emplace_back("last", last);
     METAMCP_ASSIGN_OR_RETURN(
         const Rows rows,
-        tx.Query(StrCat("SELECT id FROM audit_records WHERE tenant = :tenant AND id IN (", in, ")"),
+        tx.Query(StrCat("SELECT id FROM audit_records WHERE tenant = :tenant AND time_us >= :first "
+                        "AND time_us <= :last AND id IN (",
+                        in, ")"),
                  params));
     for (const Row& row : rows) {
       METAMCP_ASSIGN_OR_RETURN(std::string id, row.Get<std::string>("id"));
@@ -168,10 +178,20 @@ absl::StatusOr<Head> ReadHead(const Row& row) {
   return head;
 }
 
+absl::StatusOr<bool> IsEmpty(db::Database& database) {
+  return database.Read([](Transaction& tx) -> absl::StatusOr<bool> {
+    METAMCP_ASSIGN_OR_RETURN(const Rows rows, tx.Query("SELECT seq FROM audit_records LIMIT 1"));
+    return rows.empty();
+  });
+}
+
 }  // namespace
 
 absl::Status SqlStore::MigrateBlocking(db::Database& database) {
-  return db::MigrateBlocking(database, "audit", audit::Migrations()).status();
+  METAMCP_RETURN_IF_ERROR(db::MigrateBlocking(database, "audit", audit::Migrations()).status());
+  // A new database begins with partitions; of others upkeep sees to it, while they are in use.
+  METAMCP_ASSIGN_OR_RETURN(const bool empty, IsEmpty(database));
+  return empty ? KeepPartitions(database, NowMicros()).status() : absl::OkStatus();
 }
 
 absl::StatusOr<std::optional<Head>> FindHead(Transaction& tx, const std::string& tenant) {

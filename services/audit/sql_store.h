@@ -123,8 +123,9 @@ class SqlStore {
   absl::StatusOr<std::vector<HoldRow>> Holds(db::Database& database, const std::string& tenant);
   // Errors: NOT_FOUND.
   absl::Status DeleteHold(db::Database& database, const std::string& tenant, const std::string& id);
-  // Removes records older than `before_us`, up to a checkpoint and not beyond what is held. Returns
-  // the last one that is removed, 0 for none. Removes at most `limit` in one call.
+  // Removes records older than `before_us` from the log, up to a checkpoint and not beyond what is
+  // held. Returns the last one that is removed, 0 for none. Removes at most `limit` in one call, or
+  // up to the next checkpoint. On PostgreSQL they stay on the disk until DropPartitions.
   absl::StatusOr<int64_t> Retain(db::Database& database, const std::string& tenant,
                                  int64_t before_us, int64_t limit);
 

@@ -31,15 +31,16 @@ absl::StatusOr<std::vector<HoldRow>> ReadHolds(Transaction& tx, const std::strin
 }
 
 // The last record that no hold keeps.
-absl::StatusOr<int64_t> LastFree(Transaction& tx, const std::string& tenant, int64_t last) {
+absl::StatusOr<int64_t> LastFree(Transaction& tx, const Head& head, int64_t last) {
+  const std::string& tenant = head.tenant;
   METAMCP_ASSIGN_OR_RETURN(const std::vector<HoldRow> holds, ReadHolds(tx, tenant));
   for (const HoldRow& hold : holds) {
     if (hold.subject.empty()) return 0;
     METAMCP_ASSIGN_OR_RETURN(
         const Row row,
         tx.QueryOne("SELECT COALESCE(MIN(seq), 0) AS seq FROM audit_records WHERE tenant = :tenant "
-                    "AND subject = :subject",
-                    {{"tenant", tenant}, {"subject", hold.subject}}));
+                    "AND subject = :subject AND seq > :base",
+                    {{"tenant", tenant}, {"subject", hold.subject}, {"base", head.base_seq}}));
     METAMCP_ASSIGN_OR_RETURN(const int64_t first, row.Get<int64_t>("seq"));
     if (first > 0) last = std::min(last, first - 1);
   }
@@ -174,14 +175,22 @@ absl::StatusOr<int64_t> SqlStore::Retain(db::Database& database, const std::stri
   return database.Transact(options, [&](Transaction& tx) -> absl::StatusOr<int64_t> {
     METAMCP_ASSIGN_OR_RETURN(const Head head, LockHead(tx, tenant, subjects_));
     METAMCP_ASSIGN_OR_RETURN(
-        const Rows young,
-        tx.Query("SELECT MIN(seq) AS seq FROM audit_records WHERE tenant = :tenant AND time_us >= "
-                 ":before",
-                 {{"tenant", tenant}, {"before", before_us}}));
-    METAMCP_ASSIGN_OR_RETURN(const auto first_young, young[0].Get<std::optional<int64_t>>("seq"));
-    int64_t last = first_young ? *first_young - 1 : head.seq;
-    METAMCP_ASSIGN_OR_RETURN(last, LastFree(tx, tenant, last));
-    last = std::min(last, head.base_seq + limit);
+        const Row next,
+        tx.QueryOne("SELECT COALESCE(MIN(size), 0) AS size FROM audit_checkpoints WHERE tenant = "
+                    ":tenant AND size > :base",
+                    {{"tenant", tenant}, {"base", head.base_seq}}));
+    METAMCP_ASSIGN_OR_RETURN(const int64_t next_size, next.Get<int64_t>("size"));
+    // Up to the next checkpoint at least, however many records that is.
+    int64_t last = std::min(head.seq, std::max(head.base_seq + limit, next_size));
+    METAMCP_ASSIGN_OR_RETURN(
+        const Row young,
+        tx.QueryOne(
+            "SELECT MIN(seq) AS seq FROM audit_records WHERE tenant = :tenant AND seq > "
+            ":base AND seq <= :last AND time_us >= :before",
+            {{"tenant", tenant}, {"base", head.base_seq}, {"last", last}, {"before", before_us}}));
+    METAMCP_ASSIGN_OR_RETURN(const auto first_young, young.Get<std::optional<int64_t>>("seq"));
+    if (first_young) last = *first_young - 1;
+    METAMCP_ASSIGN_OR_RETURN(last, LastFree(tx, head, last));
     METAMCP_ASSIGN_OR_RETURN(
         const Rows cut,
         tx.Query("SELECT size, frontier, hash FROM audit_checkpoints WHERE tenant = "
@@ -192,10 +201,13 @@ absl::StatusOr<int64_t> SqlStore::Retain(db::Database& database, const std::stri
     METAMCP_ASSIGN_OR_RETURN(const int64_t size, cut[0].Get<int64_t>("size"));
     METAMCP_ASSIGN_OR_RETURN(const db::Blob frontier, cut[0].Get<db::Blob>("frontier"));
     METAMCP_ASSIGN_OR_RETURN(const db::Blob hash, cut[0].Get<db::Blob>("hash"));
-    METAMCP_RETURN_IF_ERROR(
-        tx.Execute("DELETE FROM audit_records WHERE tenant = :tenant AND seq <= :size",
-                   {{"tenant", tenant}, {"size", size}})
-            .status());
+    // On PostgreSQL DropPartitions takes them from the disk.
+    if (tx.backend() == db::Backend::kSqlite) {
+      METAMCP_RETURN_IF_ERROR(
+          tx.Execute("DELETE FROM audit_records WHERE tenant = :tenant AND seq <= :size",
+                     {{"tenant", tenant}, {"size", size}})
+              .status());
+    }
     METAMCP_RETURN_IF_ERROR(
         tx.Execute("UPDATE audit_heads SET base_seq = :size, base_hash = :hash, "
                    "base_frontier = :frontier WHERE tenant = :tenant",

@@ -227,6 +227,65 @@ TEST_P(AuditStoreTest, RetentionCutsAtACheckpointAndWhatStaysIsProved) {
   EXPECT_EQ(FirstBad({first, second}), 7);
 }
 
+TEST_P(AuditStoreTest, RetentionGoesToTheNextCheckpointHoweverFarItIs) {
+  RecordProperty("req", "P3-SOC-4");
+  std::vector<std::string> notes;
+  for (const int count : {7, 2}) {
+    std::vector<v1::Event> old;
+    for (int i = 0; i < count; ++i) {
+      old.push_back(MakeEvent("bob", "old"));
+      old.back().set_time_us(1000 + i);
+    }
+    Append(old);
+    notes.push_back(Checkpoint());
+  }
+  AppendCalls(1, "eve");
+  EXPECT_EQ(store_.Retain(*db_, "t", 1'000'000, 3).value_or(-1), 7);
+  RecordFilter filter;
+  EXPECT_EQ(store_.Query(*db_, "t", filter)->size(), 3u);
+  EXPECT_EQ(store_.Retain(*db_, "t", 1'000'000, 3).value_or(-1), 9);
+  EXPECT_EQ(store_.Retain(*db_, "t", 1'000'000, 3).value_or(-1), 0);
+  EXPECT_EQ(store_.Query(*db_, "t", filter)->size(), 1u);
+  EXPECT_EQ(store_.Read(*db_, "t", 1, 10)->size(), 1u);
+  EXPECT_EQ(FirstBad(notes), 0) << what_;
+}
+
+TEST_P(AuditStoreTest, WhatIsRareIsFoundByIndex) {
+  RecordProperty("req", "M-NFR-003.4");
+  AppendCalls(3);
+  v1::Event denied = MakeEvent("bob", "x");
+  denied.set_outcome("denied");
+  v1::Event read = MakeEvent("bob", "y");
+  read.set_action("audit.read");
+  Append({denied, read});
+  RecordFilter filter;
+  filter.outcome = "denied";
+  EXPECT_EQ(store_.Query(*db_, "t", filter)->size(), 1u);
+  filter.outcome = "ok";
+  EXPECT_EQ(store_.Query(*db_, "t", filter)->size(), 4u);
+  filter.outcome.clear();
+  filter.action = "audit.read";
+  EXPECT_EQ(store_.Query(*db_, "t", filter)->size(), 1u);
+  if (db_->backend() != db::Backend::kSqlite) return;
+  const auto plan = [this](const std::string& where) {
+    std::string text;
+    const auto rows = db_->Read([&](db::Transaction& tx) {
+      return tx.Query(
+          StrCat("EXPLAIN QUERY PLAN SELECT * FROM audit_records WHERE tenant = 't' AND ", where,
+                 " ORDER BY seq DESC LIMIT 100"));
+    });
+    EXPECT_TRUE(rows.ok()) << rows.status();
+    for (const db::Row& row : *rows) text += *row.Get<std::string>("detail");
+    return text;
+  };
+  EXPECT_NE(plan("outcome = 'denied' AND outcome NOT IN ('ok', 'input_required')")
+                .find("audit_records_failed"),
+            std::string::npos);
+  EXPECT_NE(plan("action = 'x' AND action <> 'tools/call'").find("audit_records_action"),
+            std::string::npos);
+  EXPECT_NE(plan("upstream = 'x'").find("audit_records_upstream"), std::string::npos);
+}
+
 TEST_P(AuditStoreTest, ExportsVerifyOfflineInParts) {
   RecordProperty("req", "M-FR-007.5");
   AppendCalls(4);

@@ -16,11 +16,14 @@
 #include "common/http/http_client.h"
 #include "common/json/splice.h"
 #include "common/telemetry/log.h"
+#include "services/audit/partitions.h"
 
 namespace metamcp::audit {
 namespace {
 
 constexpr std::chrono::seconds kPatience{20};
+// A table of an older release is read once before it becomes a partition.
+constexpr std::chrono::hours kTablePatience{4};
 constexpr std::chrono::minutes kRetentionEvery{10};
 constexpr int64_t kPushedAtOnce = 100;
 constexpr int64_t kRemovedAtOnce = 20'000;
@@ -187,35 +190,113 @@ Awaitable<absl::Status> Upkeep::PushToWebhook(CheckpointRow row) {
 }
 
 Awaitable<absl::Status> Upkeep::Retain(int64_t now_us) {
+  auto keeping = KeepTables(now_us);
+  const absl::Status kept = co_await std::move(keeping);
+  if (options_.retention_days > 0) {
+    const int64_t before_us = now_us - options_.retention_days * kDayUs;
+    auto listing = Tenants();
+    const auto tenants = co_await std::move(listing);
+    if (!tenants.ok()) co_return tenants.status();
+    for (const std::string& tenant : *tenants) {
+      auto retaining = RetainTenant(tenant, now_us, before_us);
+      METAMCP_CO_RETURN_IF_ERROR(co_await std::move(retaining));
+    }
+    auto dropping = DropTables(before_us);
+    METAMCP_CO_RETURN_IF_ERROR(co_await std::move(dropping));
+  }
+  co_return kept;
+}
+
+Awaitable<absl::StatusOr<std::vector<std::string>>> Upkeep::Tenants() {
   const CallContext ctx = OwnContext();
   SqlStore* const store = &store_;
-  const int64_t days = options_.retention_days;
-  std::function<absl::Status(db::Database&)> op = [store, days, now_us](db::Database& database) {
+  using Names = std::vector<std::string>;
+  std::function<absl::StatusOr<Names>(db::Database&)> op =
+      [store](db::Database& database) -> absl::StatusOr<Names> {
     for (int64_t sealed = 1; sealed > 0;) {
       METAMCP_ASSIGN_OR_RETURN(sealed, store->Reseal(database));
     }
-    if (days == 0) return absl::OkStatus();
-    METAMCP_ASSIGN_OR_RETURN(const std::vector<std::string> tenants, store->Tenants(database));
-    for (const std::string& tenant : tenants) {
-      METAMCP_ASSIGN_OR_RETURN(
-          const int64_t last,
-          store->Retain(database, tenant, now_us - days * kDayUs, kRemovedAtOnce));
-      if (last == 0) continue;
-      v1::Event event;
-      event.set_id(NewUuidV7());
-      event.set_time_us(now_us);
-      event.mutable_principal()->set_subject("meta-mcp");
-      event.mutable_principal()->set_kind("service");
-      event.mutable_principal()->set_method("internal");
-      event.set_action("audit.retention");
-      event.set_outcome("ok");
-      event.set_count(last);
-      METAMCP_RETURN_IF_ERROR(store->Append(database, tenant, {&event}).status());
-    }
-    return absl::OkStatus();
+    return store->Tenants(database);
+  };
+  auto running = database_.Run<Names>(ctx, std::move(op));
+  co_return co_await std::move(running);
+}
+
+Awaitable<absl::Status> Upkeep::KeepTables(int64_t now_us) {
+  const CallContext ctx(nullptr, CallContext::Clock::now() + kTablePatience);
+  std::function<absl::StatusOr<int64_t>(db::Database&)> op = [now_us](db::Database& database) {
+    return KeepPartitions(database, now_us);
+  };
+  auto running = database_.Run<int64_t>(ctx, std::move(op));
+  const auto made = co_await std::move(running);
+  if (!made.ok()) {
+    Log(LogLevel::kWarning, "audit.partition_failed",
+        {{"error", std::string(made.status().message())}});
+    co_return made.status();
+  }
+  if (*made > 0) {
+    Log(LogLevel::kInfo, "audit.partitions_changed", {{"made", *made}, {"removed", 0}});
+  }
+  co_return absl::OkStatus();
+}
+
+Awaitable<absl::Status> Upkeep::RetainTenant(std::string tenant, int64_t now_us,
+                                             int64_t before_us) {
+  SqlStore* const store = &store_;
+  int64_t last = 0;
+  // A step at a time: who appends waits for none longer.
+  for (int64_t step = 1; step > 0;) {
+    const CallContext ctx = OwnContext();
+    std::function<absl::StatusOr<int64_t>(db::Database&)> op = [store, tenant,
+                                                                before_us](db::Database& database) {
+      return store->Retain(database, tenant, before_us, kRemovedAtOnce);
+    };
+    auto running = database_.Run<int64_t>(ctx, std::move(op));
+    const auto removed = co_await std::move(running);
+    if (!removed.ok()) co_return removed.status();
+    step = *removed;
+    if (step > 0) last = step;
+  }
+  if (last == 0) co_return absl::OkStatus();
+  const CallContext ctx = OwnContext();
+  std::function<absl::Status(db::Database&)> op = [store, tenant, now_us,
+                                                   last](db::Database& database) {
+    v1::Event event;
+    event.set_id(NewUuidV7());
+    event.set_time_us(now_us);
+    event.mutable_principal()->set_subject("meta-mcp");
+    event.mutable_principal()->set_kind("service");
+    event.mutable_principal()->set_method("internal");
+    event.set_action("audit.retention");
+    event.set_outcome("ok");
+    event.set_count(last);
+    return store->Append(database, tenant, {&event}).status();
   };
   auto running = database_.RunStatus(ctx, std::move(op));
   co_return co_await std::move(running);
+}
+
+Awaitable<absl::Status> Upkeep::DropTables(int64_t before_us) {
+  int64_t tables = 0;
+  for (bool more = true; more;) {
+    const CallContext ctx = OwnContext();
+    std::function<absl::StatusOr<Removed>(db::Database&)> op = [before_us](db::Database& database) {
+      return DropPartitions(database, before_us, kRemovedAtOnce);
+    };
+    auto running = database_.Run<Removed>(ctx, std::move(op));
+    const auto removed = co_await std::move(running);
+    if (!removed.ok()) {
+      Log(LogLevel::kWarning, "audit.partition_failed",
+          {{"error", std::string(removed.status().message())}});
+      co_return removed.status();
+    }
+    tables += removed->tables;
+    more = removed->more;
+  }
+  if (tables > 0) {
+    Log(LogLevel::kInfo, "audit.partitions_changed", {{"made", 0}, {"removed", tables}});
+  }
+  co_return absl::OkStatus();
 }
 
 std::vector<std::pair<std::string, std::string>> Upkeep::ReadFileBlocking(const std::string& path) {

@@ -26,9 +26,9 @@ struct UpkeepOptions {
   int64_t retention_days = 0;    // 0: for ever
 };
 
-// What goes on in the background: checkpoints and pushing them to the sinks, retention, sealing
-// keys again after a rotation. What fails is tried again at the next turn. Thread: the executor's
-// one.
+// What goes on in the background: checkpoints and pushing them to the sinks, partitions, retention,
+// sealing keys again after a rotation. What fails is tried again at the next turn. Thread: the
+// executor's one.
 class Upkeep {
  public:
   static constexpr int64_t kFileSink = 1;
@@ -53,6 +53,10 @@ class Upkeep {
   Awaitable<absl::Status> PushToFile(std::vector<CheckpointRow> rows);
   Awaitable<absl::Status> PushToWebhook(CheckpointRow row);
   Awaitable<absl::Status> Push();
+  Awaitable<absl::StatusOr<std::vector<std::string>>> Tenants();
+  Awaitable<absl::Status> KeepTables(int64_t now_us);
+  Awaitable<absl::Status> RetainTenant(std::string tenant, int64_t now_us, int64_t before_us);
+  Awaitable<absl::Status> DropTables(int64_t before_us);
   int64_t sinks() const;
 
   db::DbExecutor& database_;

@@ -71,6 +71,25 @@ Awaitable<absl::StatusOr<std::string>> ProfileCpu(int seconds) {
   co_return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
+std::optional<std::string> SampleHeap() {
+  // By name: its header is no part of a build, and a program without it must start. A member
+  // function takes its object as first argument (Itanium C++ ABI, as on every Linux).
+  using InstanceFunction = void* (*)();
+  using SampleFunction = void (*)(void* extension, std::string* out);
+  const auto instance =
+      reinterpret_cast<InstanceFunction>(::dlsym(RTLD_DEFAULT, "_ZN15MallocExtension8instanceEv"));
+  const auto sample = reinterpret_cast<SampleFunction>(::dlsym(
+      RTLD_DEFAULT,
+      "_ZN15MallocExtension13GetHeapSampleEPNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"));
+  const char* rate = ::getenv("TCMALLOC_SAMPLE_PARAMETER");
+  if (instance == nullptr || sample == nullptr || rate == nullptr || ::atoll(rate) <= 0) {
+    return std::nullopt;
+  }
+  std::string out;
+  sample(instance(), &out);
+  return out;
+}
+
 absl::StatusOr<std::string> DescribeHeap() {
   char* text = nullptr;
   size_t size = 0;

@@ -90,6 +90,46 @@ void SortSpans(google::protobuf::RepeatedPtrField<v1::Span>& spans, bool slowest
   while (spans.size() > limit) spans.RemoveLast();
 }
 
+v1::SearchLogsResponse FindOwnLines(const v1::SearchLogsRequest& request, LogLevel least,
+                                    int64_t limit, const std::string& instance) {
+  LogFilter filter;
+  filter.least = least;
+  filter.text = request.text();
+  filter.event = request.event();
+  filter.trace = request.trace();
+  filter.since_us = request.since_us();
+  filter.until_us = request.until_us();
+  filter.limit = static_cast<size_t>(limit);
+  v1::SearchLogsResponse response;
+  for (KeptLine& line : FindLogLines(filter)) {
+    v1::LogLine& to = *response.add_lines();
+    to.set_time_us(line.time_us);
+    to.set_instance(instance);
+    to.set_line(std::move(line.line));
+  }
+  return response;
+}
+
+v1::ListSpansResponse FindOwnSpans(const v1::ListSpansRequest& request, int64_t limit,
+                                   const v1::Source& self) {
+  v1::ListSpansResponse response;
+  *response.add_sources() = self;
+  const trace::SpanRing* ring = trace::SpanRing::Kept();
+  if (ring == nullptr) {
+    response.mutable_sources(0)->set_error("telemetry.traces.keep is 0");
+    return response;
+  }
+  for (const trace::SpanData& span : ring->All()) {
+    if (Fits(span, request)) *response.add_spans() = ToProto(span, self);
+  }
+  SortSpans(*response.mutable_spans(), request.slowest(), limit);
+  return response;
+}
+
+std::vector<v1::Span> ListOf(const v1::ListSpansResponse& spans) {
+  return std::vector<v1::Span>(spans.spans().begin(), spans.spans().end());
+}
+
 // What the others answer, each in its time.
 template <typename Response>
 struct Answers {
@@ -161,21 +201,11 @@ Awaitable<absl::StatusOr<v1::SearchLogsResponse>> TelemetryService::SearchLogs(
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
   METAMCP_CO_ASSIGN_OR_RETURN(const LogLevel least, LevelOf(request.level()));
   const int64_t limit = Bounded(request.limit(), kLinesMax);
-  LogFilter filter;
-  filter.least = least;
-  filter.text = request.text();
-  filter.event = request.event();
-  filter.trace = request.trace();
-  filter.since_us = request.since_us();
-  filter.until_us = request.until_us();
-  filter.limit = static_cast<size_t>(limit);
-  v1::SearchLogsResponse response;
-  for (KeptLine& line : FindLogLines(filter)) {
-    v1::LogLine& to = *response.add_lines();
-    to.set_time_us(line.time_us);
-    to.set_instance(instance_);
-    to.set_line(std::move(line.line));
-  }
+  std::function<v1::SearchLogsResponse()> find = [request, least, limit, instance = instance_] {
+    return FindOwnLines(request, least, limit, instance);
+  };
+  auto finding = aside_.Run<v1::SearchLogsResponse>(std::move(find));
+  v1::SearchLogsResponse response = co_await std::move(finding);
   *response.add_sources() = Self();
   if (request.here()) co_return response;
   request.set_here(true);
@@ -239,18 +269,12 @@ Awaitable<absl::StatusOr<v1::ListSpansResponse>> TelemetryService::ListSpans(
     const CallContext& ctx, v1::ListSpansRequest request) {
   METAMCP_CO_RETURN_IF_ERROR(CheckTenant(ctx));
   const int64_t limit = Bounded(request.limit(), kSpansMax);
-  v1::ListSpansResponse response;
-  v1::Source& self = *response.add_sources();
-  self = Self();
-  bool kept = false;
-  if (const trace::SpanRing* ring = trace::SpanRing::Kept()) {
-    kept = true;
-    for (const trace::SpanData& span : ring->All()) {
-      if (Fits(span, request)) *response.add_spans() = ToProto(span, self);
-    }
-  } else {
-    self.set_error("telemetry.traces.keep is 0");
-  }
+  bool kept = trace::SpanRing::Kept() != nullptr;
+  std::function<v1::ListSpansResponse()> find = [request, limit, self = Self()] {
+    return FindOwnSpans(request, limit, self);
+  };
+  auto finding = aside_.Run<v1::ListSpansResponse>(std::move(find));
+  v1::ListSpansResponse response = co_await std::move(finding);
   const bool slowest = request.slowest();
   if (!request.here()) {
     request.set_here(true);
@@ -269,8 +293,13 @@ Awaitable<absl::StatusOr<v1::ListSpansResponse>> TelemetryService::ListSpans(
     co_return MakeError("TRACES_NOT_KEPT", "gateway",
                         "no process keeps spans: set telemetry.traces.keep, for example to 10000");
   }
-  SortSpans(*response.mutable_spans(), slowest, limit);
-  co_return response;
+  auto all = std::make_shared<v1::ListSpansResponse>(std::move(response));
+  std::function<v1::ListSpansResponse()> sort = [slowest, limit, all] {
+    SortSpans(*all->mutable_spans(), slowest, limit);
+    return std::move(*all);
+  };
+  auto sorting = aside_.Run<v1::ListSpansResponse>(std::move(sort));
+  co_return co_await std::move(sorting);
 }
 
 Awaitable<absl::StatusOr<TelemetryService::AllSpans>> TelemetryService::SpansSince(
@@ -282,9 +311,8 @@ Awaitable<absl::StatusOr<TelemetryService::AllSpans>> TelemetryService::SpansSin
   auto found = co_await std::move(finding);
   if (!found.ok()) co_return found.status();
   AllSpans all;
-  all.spans.assign(std::make_move_iterator(found->mutable_spans()->begin()),
-                   std::make_move_iterator(found->mutable_spans()->end()));
-  all.sources = std::move(*found->mutable_sources());
+  all.spans = std::make_shared<v1::ListSpansResponse>(*std::move(found));
+  all.sources = std::move(*all.spans->mutable_sources());
   co_return all;
 }
 
@@ -293,8 +321,14 @@ Awaitable<absl::StatusOr<v1::AnalyzePerformanceResponse>> TelemetryService::Anal
   auto finding = SpansSince(ctx, request.since_us());
   auto found = co_await std::move(finding);
   if (!found.ok()) co_return found.status();
-  v1::AnalyzePerformanceResponse response;
-  telemetry::AnalyzePerformance(request.item(), found->spans, &response);
+  std::function<v1::AnalyzePerformanceResponse()> analyze = [item = request.item(),
+                                                             all = found->spans] {
+    v1::AnalyzePerformanceResponse out;
+    telemetry::AnalyzePerformance(item, ListOf(*all), &out);
+    return out;
+  };
+  auto analyzing = aside_.Run<v1::AnalyzePerformanceResponse>(std::move(analyze));
+  v1::AnalyzePerformanceResponse response = co_await std::move(analyzing);
   *response.mutable_sources() = std::move(found->sources);
   co_return response;
 }
@@ -304,8 +338,13 @@ Awaitable<absl::StatusOr<v1::GetServiceMapResponse>> TelemetryService::GetServic
   auto finding = SpansSince(ctx, request.since_us());
   auto found = co_await std::move(finding);
   if (!found.ok()) co_return found.status();
-  v1::GetServiceMapResponse response;
-  MakeServiceMap(found->spans, &response);
+  std::function<v1::GetServiceMapResponse()> draw = [all = found->spans] {
+    v1::GetServiceMapResponse out;
+    MakeServiceMap(ListOf(*all), &out);
+    return out;
+  };
+  auto drawing = aside_.Run<v1::GetServiceMapResponse>(std::move(draw));
+  v1::GetServiceMapResponse response = co_await std::move(drawing);
   *response.mutable_sources() = std::move(found->sources);
   co_return response;
 }
@@ -324,6 +363,11 @@ Awaitable<absl::StatusOr<v1::TakeProfileResponse>> TelemetryService::TakeProfile
   }
   v1::TakeProfileResponse response;
   if (request.kind() == "heap") {
+    if (auto sampled = SampleHeap()) {
+      response.set_profile(*std::move(sampled));
+      response.set_media_type("application/octet-stream");
+      co_return response;
+    }
     METAMCP_CO_ASSIGN_OR_RETURN(*response.mutable_profile(), DescribeHeap());
     response.set_media_type("application/xml");
     co_return response;

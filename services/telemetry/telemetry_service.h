@@ -1,10 +1,12 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "common/telemetry/log.h"
 #include "services/telemetry/app.h"
+#include "services/telemetry/aside.h"
 
 namespace metamcp::telemetry {
 
@@ -30,7 +32,7 @@ class TelemetryService final : public v1::TelemetryService {
   v1::Source Self() const;
   std::vector<Peer> Others() const { return peers_ ? peers_() : std::vector<Peer>(); }
   struct AllSpans {
-    std::vector<v1::Span> spans;
+    std::shared_ptr<v1::ListSpansResponse> spans;
     google::protobuf::RepeatedPtrField<v1::Source> sources;
   };
   // Kept spans of all processes, for what is made of them. Errors: ListSpans's.
@@ -41,6 +43,7 @@ class TelemetryService final : public v1::TelemetryService {
   const std::string service_;
   const Peers peers_;
   TaskGroup& tasks_;
+  Aside aside_;
   uint64_t level_turn_ = 0;  // of the newest SetLogLevel
   LogLevel level_before_{};  // while a level is set for a time
   bool level_for_a_time_ = false;

@@ -1,6 +1,7 @@
 // What an operator sees of a running installation: errors, perf, slow, map, logs, log-level, profile.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -134,3 +135,26 @@ test('lesser roles get none of it (A15)', async () => {
     assert.equal((await fetch(url)).status, 401, path);
   }
 });
+
+const TCMALLOC = ['/usr/lib/x86_64-linux-gnu/libtcmalloc.so.4', '/usr/lib/aarch64-linux-gnu/libtcmalloc.so.4']
+  .find((path) => existsSync(path));
+test('of a process with tcmalloc, where its memory was allocated (P1-Obs-2)',
+  { skip: !TCMALLOC && 'libgoogle-perftools4 is not here' }, async () => {
+    const sampled = await startGateway(
+      { mcpServers: {} }, { env: { LD_PRELOAD: TCMALLOC, TCMALLOC_SAMPLE_PARAMETER: '4096' } });
+    try {
+      const file = join(folder, 'heap.prof');
+      const { code, stdout, stderr } = await run(sampled.binary,
+        ['--url', new URL(sampled.mcpUrl).origin, 'profile', 'heap', '--file', file]);
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, /google-pprof/);
+      const text = await readFile(file, 'utf8');
+      // Of the format: a head with totals, then objects and bytes in use by the addresses of callers.
+      assert.match(text, /^heap profile: +\d+: +\d+ \[ *\d+: +\d+\] @ heap_v2\/4096/);
+      const sites = text.match(/^ *\d+: +\d+ \[ *\d+: +\d+\] @( 0x[0-9a-f]+)+$/gm);
+      assert.ok(sites.length > 10, text.slice(0, 500));
+      assert.match(text, /MAPPED_LIBRARIES:/);
+    } finally {
+      await sampled.stop();
+    }
+  });

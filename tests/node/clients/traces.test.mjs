@@ -1,5 +1,5 @@
 // What a collector receives of a tools/call, of a call that asks its client something, and of a
-// reload: one tree each. With METAMCP_COLLECTOR, a path of the OpenTelemetry collector, it stands
+// reload: one tree each; and of the log. With METAMCP_COLLECTOR, a path of the OpenTelemetry collector, it stands
 // between; otherwise OTLP in JSON goes straight to the test.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -19,6 +19,7 @@ const separate = Boolean(process.env.METAMCP_SHAPE);
 const stops = [];
 let gateway;
 let spans;
+let records;
 let fixture;
 
 // Without OpenTelemetry's SDK a build exports nothing.
@@ -32,12 +33,12 @@ before(async () => {
     stops.push(() => rm(directory, { recursive: true }));
     const between = await startCollector(collector, directory);
     stops.push(between.stop);
-    spans = between.spans;
+    ({ spans, records } = between);
     traces = { endpoint: between.grpc, protocol: 'grpc' };
   } else {
     const sink = await startSpanSink();
     stops.push(sink.stop);
-    spans = sink.spans;
+    ({ spans, records } = sink);
     traces = { endpoint: sink.url, protocol: 'json' };
   }
   fixture = await startFixture('--era', 'legacy');
@@ -47,10 +48,16 @@ before(async () => {
     mcpServers: {
       http: { type: 'http', url: fixture.url },
       stdio: fixtureStdio('--era', 'modern'),
+      silent: {
+        command: join(dirname(gatewayBinary()), 'metamcp-fixture-stdio'),
+        toolTimeoutsMs: { silence: 100 },
+      },
     },
-  });
+  }, { env: { OTEL_LOGS_EXPORTER: 'otlp' } });
   stops.push(gateway.stop);
-  await waitForTools(gateway.mcpUrl, ['http__test_simple_text', 'stdio__test_simple_text']);
+  await waitForTools(gateway.mcpUrl, [
+    'http__test_simple_text', 'stdio__test_simple_text', 'silent__silence',
+  ]);
 });
 
 after(async () => {
@@ -133,6 +140,20 @@ describe('traces', { skip: !able && 'built without opentelemetry-cpp' }, () => {
     const [span] = await spans.until(context.traceId, (all) => all.length > 0, 'the span');
     assert.ok(span.failed);
     assert.equal(span.attributes['error.type'], 'TOOL_NOT_FOUND');
+  });
+
+  test('a line of the log is a record with its trace (P3-Log-1, P1-Obs-1)', async () => {
+    const [ready] = await records.until(({ event, attributes }) =>
+      event === 'upstream.connected' && attributes.upstream === 'http', 'a line of the start');
+    assert.equal(ready.attributes['event.name'], 'upstream.connected');
+    assert.equal(ready.severityText, 'INFO');
+    assert.ok(ready.resource['service.instance.id'] && ready.resource['service.version']);
+    const context = newContext();
+    await assert.rejects(call('silent__silence', context));
+    const [failed] = await records.until(({ event, traceId }) =>
+      event === 'call.failed' && traceId === context.traceId, 'the failed call');
+    assert.equal(failed.attributes.reason, 'upstream_timeout');
+    assert.equal(failed.severityText, 'WARN');
   });
 
   test('a call without a context begins a trace; a caller that records nothing is followed', async () => {

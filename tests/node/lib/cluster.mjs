@@ -205,5 +205,6 @@ export async function startClusterShape({ binary, directory, start, stops, datab
     urls.push(started.ready[0].match(READY)[1]);
   }
   const line = gateways[0].ready[0].replace(/ grpc=\S+/, '');
-  return { child: gateways[0].child, ready: [line.replaceAll(new URL(urls[0]).origin, proxy.url)] };
+  const ready = [line.replaceAll(new URL(urls[0]).origin, proxy.url)];
+  return { child: gateways[0].child, ready, databaseUrl };
 }

@@ -1,4 +1,4 @@
-// What takes traces by OTLP over HTTP in JSON and hands them out as trees.
+// What takes traces and logs by OTLP over HTTP in JSON and hands them out as trees and lists.
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -25,6 +25,7 @@ export class Spans {
           attributes: attributesOf(span.attributes),
           links: span.links ?? [],
           failed: [2, 'STATUS_CODE_ERROR'].includes(span.status?.code),
+          resource: attributesOf(resource.attributes),
           service,
         });
       }
@@ -48,14 +49,52 @@ export class Spans {
   }
 }
 
-// A sink for OTLP/HTTP in JSON.
+// Collected log records, each {event, severityText, attributes, traceId, resource, service}.
+export class Records {
+  all = [];
+
+  take({ resourceLogs = [] }) {
+    for (const { resource, scopeLogs = [] } of resourceLogs) {
+      const shared = attributesOf(resource.attributes);
+      for (const record of scopeLogs.flatMap(({ logRecords = [] }) => logRecords)) {
+        this.all.push({
+          ...record,
+          event: record.body?.stringValue,
+          attributes: attributesOf(record.attributes),
+          resource: shared,
+          service: shared['service.name'],
+        });
+      }
+    }
+  }
+
+  // Resolves with the records that fit, once there is one.
+  async until(wanted, what) {
+    for (const end = Date.now() + 20000; ; await sleep(50)) {
+      const found = this.all.filter(wanted);
+      if (found.length) return found;
+      if (Date.now() > end) throw new Error(`${what} did not come`);
+    }
+  }
+}
+
+// A sink for OTLP/HTTP in JSON. `bodies` are all that came, as text. `answer`, where it is set,
+// says what a request is answered with: a status, or nothing for no answer.
 export async function startSpanSink() {
   const spans = new Spans();
+  const records = new Records();
+  const sink = { spans, records, bodies: [], answer: undefined };
   const server = createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    spans.take(JSON.parse(Buffer.concat(chunks).toString()));
-    response.writeHead(200, { 'Content-Type': 'application/json' }).end('{}');
+    const status = sink.answer ? sink.answer(request) : 200;
+    if (status === undefined) return;
+    if (status === 200) {
+      const body = Buffer.concat(chunks).toString();
+      sink.bodies.push(body);
+      (request.url.endsWith('/logs') ? records : spans).take(JSON.parse(body));
+    }
+    response.writeHead(status, { 'Content-Type': 'application/json' }).end('{}');
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -63,7 +102,7 @@ export async function startSpanSink() {
     server.closeAllConnections();
     server.close();
   };
-  return { spans, url: `http://127.0.0.1:${server.address().port}`, stop };
+  return Object.assign(sink, { url: `http://127.0.0.1:${server.address().port}`, stop });
 }
 
 // The OpenTelemetry collector `binary` (tests/telemetry/collector) in front of a sink.
@@ -84,7 +123,10 @@ export async function startCollector(binary, directory) {
     },
     service: {
       telemetry: { metrics: { level: 'none' } },
-      pipelines: { traces: { receivers: ['otlp'], exporters: ['otlphttp'] } },
+      pipelines: {
+        traces: { receivers: ['otlp'], exporters: ['otlphttp'] },
+        logs: { receivers: ['otlp'], exporters: ['otlphttp'] },
+      },
     },
   }));
   const child = new Child(binary, [file]);
@@ -96,5 +138,6 @@ export async function startCollector(binary, directory) {
     await child.stop();
     sink.stop();
   };
-  return { spans: sink.spans, grpc: `http://${grpc}`, http: `http://${http}`, stop };
+  const { spans, records } = sink;
+  return { spans, records, grpc: `http://${grpc}`, http: `http://${http}`, stop };
 }

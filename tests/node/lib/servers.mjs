@@ -135,6 +135,7 @@ export async function startGateway(config, { env } = {}) {
   };
   const file = join(directory, 'config.json');
   await writeFile(file, JSON.stringify({ version: 1, ...config }, null, 2), { mode: 0o600 });
+  const children = [];
   const start = async (program, ...args) => {
     const data = join(directory, `data${stops.length}`);
     const more = typeof args.at(-1) === 'object' ? args.pop() : {};
@@ -142,24 +143,28 @@ export async function startGateway(config, { env } = {}) {
       env: { ...env, ...more },
     });
     stops.push(() => child.stop(15000));
-    return { child, ready: await child.line((line) => line.match(/^ready .*/)) };
+    children.push({ child, ready: await child.line((line) => line.match(/^ready .*/)) });
+    return children.at(-1);
   };
   try {
     const begin = { processes: startProcesses, cluster: startCluster }[process.env.METAMCP_SHAPE];
-    const { child, ready } = await (begin
+    const { child, ready, databaseUrl } = await (begin
       ? begin(binary, start, stops, directory)
       : start(binary, 'serve', '--listen', '127.0.0.1:0'));
     const [, mcpUrl, adminUrl, pid] = ready[0].match(READY);
     const at = (path) => new URL(path, mcpUrl).href;
     const virtualUrl = (name) => at(`/servers/${name}/mcp`);
-    return { binary, mcpUrl, adminUrl, pid: Number(pid), at, virtualUrl, directory, child, stop };
+    return {
+      ...{ binary, mcpUrl, adminUrl, pid: Number(pid), at, virtualUrl, directory, child, stop },
+      ...{ children, databaseUrl },
+    };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-const READY = /mcp=(\S+) admin=(\S+)(?: grpc=\S+)? pid=(\d+)/;
+const READY = /mcp=(\S+) admin=(\S+)(?: grpc=\S+)?(?: metrics=\S+)? pid=(\d+)/;
 const address = async () => `127.0.0.1:${await freePort()}`;
 
 // The same, in four programs. Resolves with the gateway's {child, ready}.
@@ -171,7 +176,8 @@ async function startProcesses(binary, start, stops) {
   await start(`${binary}-connector`, '--listen', connector, '--catalog', catalog);
   await start(`${binary}-audit`, '--listen', audit, '--database-url', database.url);
   const peers = ['--catalog', catalog, '--connector', connector, '--audit', audit];
-  return start(`${binary}-gateway`, '--listen', '127.0.0.1:0', ...peers);
+  const gateway = await start(`${binary}-gateway`, '--listen', '127.0.0.1:0', ...peers);
+  return { ...gateway, databaseUrl: database.url };
 }
 
 const startCluster = (binary, start, stops, directory) =>
