@@ -69,7 +69,8 @@ class OtlpLogExporter final : public LogExporter {
     Parent parent;
     // The line has the trace alone.
     if (ParseTraceparent("00-" + record.trace + "-0000000000000001-00", &parent)) {
-      out->SetTraceId(otel::trace::TraceId(parent.trace));
+      const otel::nostd::span<const uint8_t, 16> id(parent.trace.data(), parent.trace.size());
+      out->SetTraceId(otel::trace::TraceId(id));
     }
     out->SetResource(resource_);
     out->SetInstrumentationScope(*scope_);
