@@ -52,10 +52,11 @@ class OtlpExporter final : public Exporter {
     std::vector<std::unique_ptr<otel::sdk::trace::Recordable>> out;
     out.reserve(spans.size());
     for (const SpanData& span : spans) out.push_back(Convert(span));
+    const uint64_t failed = sdk::Failures::Traces();
     const auto result = exporter_->Export(
         otel::nostd::span<std::unique_ptr<otel::sdk::trace::Recordable>>(out.data(), out.size()));
-    const bool sent =
-        result == otel::sdk::common::ExportResult::kSuccess && exporter_->ForceFlush(sdk::kTimeMax);
+    const bool sent = result == otel::sdk::common::ExportResult::kSuccess &&
+                      exporter_->ForceFlush(sdk::kTimeMax) && failed == sdk::Failures::Traces();
     if (sent) return absl::OkStatus();
     return absl::UnavailableError("the collector did not take the spans");
   }
@@ -110,7 +111,7 @@ std::unique_ptr<otel::sdk::trace::SpanExporter> Make(const OtlpOptions& options)
 
 extern "C" __attribute__((visibility("default"))) metamcp::trace::Exporter*
 metamcp_make_otlp_exporter(const metamcp::trace::OtlpOptions& options, std::string* error) {
-  metamcp::trace::sdk::BeQuiet();
+  metamcp::trace::sdk::CountFailures();
   auto exporter = metamcp::trace::Make(options);
   if (exporter == nullptr) {
     *error = "OpenTelemetry's SDK made no exporter of it";

@@ -9,6 +9,11 @@
 #include <opentelemetry/sdk/logs/recordable.h>
 #include <opentelemetry/trace/trace_id.h>
 
+#include <array>
+#include <charconv>
+#include <optional>
+#include <string>
+
 #include "common/telemetry/otlp_sdk.h"
 
 namespace metamcp::trace {
@@ -31,6 +36,18 @@ otel::logs::Severity SeverityOf(LogLevel level) {
   return otel::logs::Severity::kError;
 }
 
+// Of 32 hexadecimal digits; a line may have none.
+std::optional<otel::trace::TraceId> TraceIdOf(const std::string& hex) {
+  std::array<uint8_t, otel::trace::TraceId::kSize> bytes{};
+  if (hex.size() != 2 * bytes.size()) return std::nullopt;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const char* begin = hex.data() + 2 * i;
+    const auto [end, error] = std::from_chars(begin, begin + 2, bytes[i], 16);
+    if (error != std::errc() || end != begin + 2) return std::nullopt;
+  }
+  return otel::trace::TraceId(otel::nostd::span<const uint8_t, 16>(bytes.data(), bytes.size()));
+}
+
 class OtlpLogExporter final : public LogExporter {
  public:
   OtlpLogExporter(std::unique_ptr<otel::sdk::logs::LogRecordExporter> exporter,
@@ -44,10 +61,11 @@ class OtlpLogExporter final : public LogExporter {
     std::vector<std::unique_ptr<otel::sdk::logs::Recordable>> out;
     out.reserve(records.size());
     for (const LogRecord& record : records) out.push_back(Convert(record));
+    const uint64_t failed = sdk::Failures::Logs();
     const auto result = exporter_->Export(
         otel::nostd::span<std::unique_ptr<otel::sdk::logs::Recordable>>(out.data(), out.size()));
     if (result == otel::sdk::common::ExportResult::kSuccess &&
-        exporter_->ForceFlush(sdk::kTimeMax)) {
+        exporter_->ForceFlush(sdk::kTimeMax) && failed == sdk::Failures::Logs()) {
       return true;
     }
     *error = "the collector did not take the log records";
@@ -66,12 +84,7 @@ class OtlpLogExporter final : public LogExporter {
     for (const auto& [key, value] : record.fields) {
       out->SetAttribute(sdk::View(key), sdk::ValueOf(value));
     }
-    Parent parent;
-    // The line has the trace alone.
-    if (ParseTraceparent("00-" + record.trace + "-0000000000000001-00", &parent)) {
-      const otel::nostd::span<const uint8_t, 16> id(parent.trace.data(), parent.trace.size());
-      out->SetTraceId(otel::trace::TraceId(id));
-    }
+    if (const auto id = TraceIdOf(record.trace)) out->SetTraceId(*id);
     out->SetResource(resource_);
     out->SetInstrumentationScope(*scope_);
     return out;
@@ -103,7 +116,7 @@ std::unique_ptr<otel::sdk::logs::LogRecordExporter> Make(const OtlpOptions& opti
 
 extern "C" __attribute__((visibility("default"))) metamcp::LogExporter*
 metamcp_make_otlp_log_exporter(const metamcp::trace::OtlpOptions& options, std::string* error) {
-  metamcp::trace::sdk::BeQuiet();
+  metamcp::trace::sdk::CountFailures();
   auto exporter = metamcp::trace::Make(options);
   if (exporter == nullptr) {
     *error = "OpenTelemetry's SDK made no exporter of it";

@@ -6,9 +6,12 @@
 #include <opentelemetry/sdk/instrumentationscope/instrumentation_scope.h>
 #include <opentelemetry/sdk/resource/resource.h>
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "common/telemetry/otlp.h"
@@ -51,10 +54,34 @@ inline std::string UrlOf(const OtlpOptions& options, const char* path) {
   return has_path ? options.endpoint : options.endpoint + path;
 }
 
-// Failures are said by whoever exports, in our own log.
-inline void BeQuiet() {
-  opentelemetry::sdk::common::internal_log::GlobalLogHandler::SetLogLevel(
-      opentelemetry::sdk::common::internal_log::LogLevel::None);
+// The SDK's HTTP exporters say that an export went well before the collector has answered; how it
+// went is in their log alone. What fails is said by whoever exports, in our own log.
+class Failures final : public opentelemetry::sdk::common::internal_log::LogHandler {
+ public:
+  void Handle(opentelemetry::sdk::common::internal_log::LogLevel, const char*, int,
+              const char* message,
+              const opentelemetry::sdk::common::AttributeMap&) noexcept override {
+    const std::string_view text = message == nullptr ? "" : message;
+    if (text.find("OTLP TRACE HTTP") != std::string_view::npos) ++Traces();
+    if (text.find("OTLP LOG HTTP") != std::string_view::npos) ++Logs();
+  }
+  // So many exports have failed.
+  static std::atomic<uint64_t>& Traces() {
+    static std::atomic<uint64_t> count{0};
+    return count;
+  }
+  static std::atomic<uint64_t>& Logs() {
+    static std::atomic<uint64_t> count{0};
+    return count;
+  }
+};
+
+// Before an exporter is made.
+inline void CountFailures() {
+  namespace log = opentelemetry::sdk::common::internal_log;
+  log::GlobalLogHandler::SetLogHandler(
+      opentelemetry::nostd::shared_ptr<log::LogHandler>(new Failures()));
+  log::GlobalLogHandler::SetLogLevel(log::LogLevel::Error);
 }
 
 }  // namespace metamcp::trace::sdk

@@ -144,7 +144,7 @@ std::string KeysOf(const std::string& table) {
       {"subject", "(tenant, subject, seq)"},
       {"item", "(tenant, item, seq)"},
       {"trace", "(tenant, trace) WHERE trace <> ''"},
-      {"failed", "(tenant, seq) WHERE outcome NOT IN ('ok', 'input_required')"},
+      {"failed", "(tenant, outcome, seq) WHERE outcome NOT IN ('ok', 'input_required')"},
       {"action", "(tenant, action, seq) WHERE action <> 'tools/call'"},
       {"upstream", "(tenant, upstream, seq)"},
       {"server", "(tenant, virtual_server, seq)"},

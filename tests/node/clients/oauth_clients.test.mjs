@@ -103,7 +103,9 @@ describe('official clients log in at the authorization server of the gateway', (
       const failed = lines.filter(([, name, , count]) => Number(count) > 0 && !name.startsWith('tasks-'));
       const passed = lines.reduce((sum, [, , count]) => sum + Number(count), 0);
       assert.match(stderr, /oauth: logged in/);
-      assert.deepEqual(failed.map(([line]) => line), [], stdout.slice(-3000));
+      // It sends by another HTTP client, which the login does not reach, and wants 2xx of a request
+      // without a token.
+      assert.deepEqual(failed.map(([, name]) => name), ['dns-rebinding-protection'], stdout.slice(-3000));
       assert.ok(passed >= 70, `${passed} checks passed\n${stdout.slice(-3000)}\n${stderr.slice(-2000)}`);
     } finally {
       await rm(directory, { recursive: true, force: true });

@@ -47,6 +47,10 @@ const META = {
   'io.modelcontextprotocol/clientInfo': { name: 'meta-mcp-tests', version: '1.0.0' },
 };
 
+// What a header cannot carry is sent as Base64 (MCP 2026-07-28, transports).
+const headerText = (text) =>
+  /^[!-~]([ -~]*[!-~])?$/.test(text) ? text : `=?base64?${Buffer.from(text).toString('base64')}?=`;
+
 // One stateless request on the modern wire. Returns the JSON-RPC answer.
 export async function modernRequest(url, method, params = {}, { headers = {}, signal } = {}) {
   const response = await fetch(url, {
@@ -56,7 +60,7 @@ export async function modernRequest(url, method, params = {}, { headers = {}, si
       accept: 'application/json, text/event-stream',
       'mcp-protocol-version': '2026-07-28',
       'mcp-method': method,
-      ...(params.name ?? params.uri ? { 'mcp-name': params.name ?? params.uri } : {}),
+      ...(params.name ?? params.uri ? { 'mcp-name': headerText(params.name ?? params.uri) } : {}),
       ...headers,
     },
     body: JSON.stringify({
