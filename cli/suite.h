@@ -66,6 +66,10 @@ class Suite {
 
  private:
   bool Here(const std::string& service) const { return options_.services.count(service) > 0; }
+  // Of what the process does by itself.
+  static CallContext SystemContext();
+  static catalog::PinPolicy PinsOf(const config::CatalogConfig& catalog,
+                                   const config::Config& where);
   Awaitable<absl::Status> StartCatalog();
   Awaitable<void> WaitForUpstreams();
   void StartCluster();
@@ -74,14 +78,15 @@ class Suite {
   Awaitable<void> StopGateway(std::chrono::steady_clock::duration grace);
   Awaitable<bool> HandOver(std::chrono::steady_clock::time_point until);
   absl::Status StartConnector();
-  absl::Status StartWorkflow();
   void AddMetrics();
+  // In suite_workflow.cc.
+  absl::Status StartWorkflow();
+  absl::Status StartAi();
   // In suite_audit.cc.
   absl::Status StartAudit();
   absl::Status StartAuditService();
   void NoteReload(const std::string& changes);
   Awaitable<void> StopAudit();
-  absl::Status StartAi();
   // In suite_telemetry.cc.
   absl::Status StartTelemetry();
   absl::StatusOr<std::vector<telemetry::Peer>> NamedPeers() const;
@@ -89,6 +94,7 @@ class Suite {
   Awaitable<absl::Status> StartGateway();
   Awaitable<absl::Status> OpenGateway();
   Awaitable<absl::Status> ApplyConfig(const config::Config& config, TraceContext trace);
+  // In suite_reload.cc.
   void ApplySettings(const config::Config& config);
   void WatchFile();
   // The file of rules, as the configuration names it now.
