@@ -173,6 +173,11 @@ test('no operation answers to nobody, to a wrong credential or to a lesser role 
     for (const [method, operation] of Object.entries(operations)) {
       const role = operation['x-required-role'];
       assert.ok(role, `${method} ${path} names no role`);
+      if (role === 'none') {
+        // Its credential is the signature of what it is sent.
+        assert.equal(`${method} ${path}`, 'post /api/v1/workflows/hooks/{id}');
+        continue;
+      }
       const url = gateway.at(path.replace(/\{[^}]+\}/g, 'nothing'));
       const send = async (headers) => {
         const response = await fetch(url, { method: method.toUpperCase(), headers });
