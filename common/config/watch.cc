@@ -73,13 +73,17 @@ class FileWatcher::Impl : public std::enable_shared_from_this<Impl> {
       : path_(std::move(path)),
         options_(options),
         on_change_(std::move(on_change)),
-        events_(executor, fd),
+        events_(executor),
         timer_(executor),
-        identity_(IdentityOf(path_)) {}
+        identity_(IdentityOf(path_)),
+        polls_(fd < 0) {
+    if (!polls_) events_.assign(fd);
+  }
 
   // Watches what the path leads to now. Adding a folder twice is one watch.
   absl::Status Rewatch() {
     std::set<std::string> folders = FoldersOf(path_);
+    if (polls_) return CheckFolders(folders);
     for (const auto& [folder, watch] : watches_) {
       if (!folders.contains(folder)) inotify_rm_watch(events_.native_handle(), watch);
     }
@@ -89,6 +93,11 @@ class FileWatcher::Impl : public std::enable_shared_from_this<Impl> {
       const int watch = inotify_add_watch(events_.native_handle(), folder.c_str(), kEvents);
       if (watch >= 0) {
         watches.emplace(folder, watch);
+      } else if (errno == ENOSPC) {
+        polls_ = true;
+        boost::system::error_code ignored;
+        events_.close(ignored);
+        return CheckFolders(folders);
       } else {
         status = MakeError(errno == ENOENT ? "NOT_FOUND" : "INTERNAL", "config",
                            StrCat(folder, ": cannot be watched: ", std::strerror(errno)));
@@ -99,9 +108,12 @@ class FileWatcher::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void Start() {
+    if (polls_) return Poll();
     events_.async_read_some(boost::asio::buffer(buffer_),
                             [self = shared_from_this()](boost::system::error_code error, size_t) {
-                              if (error || self->stopped_) return;
+                              if (self->stopped_) return;
+                              if (self->polls_) return self->Poll();
+                              if (error) return;
                               // What the events say does not matter: the state of the path is
                               // compared instead.
                               self->Arm();
@@ -118,6 +130,24 @@ class FileWatcher::Impl : public std::enable_shared_from_this<Impl> {
   }
 
  private:
+  static absl::Status CheckFolders(const std::set<std::string>& folders) {
+    for (const std::string& folder : folders) {
+      std::error_code error;
+      if (fs::is_directory(folder, error)) continue;
+      return MakeError("NOT_FOUND", "config", StrCat(folder, ": cannot be watched: no folder"));
+    }
+    return absl::OkStatus();
+  }
+
+  void Poll() {
+    timer_.expires_after(options_.poll);
+    timer_.async_wait([self = shared_from_this()](boost::system::error_code error) {
+      if (error || self->stopped_) return;
+      self->Compare();
+      if (!self->stopped_) self->Poll();
+    });
+  }
+
   void Arm() {
     timer_.expires_after(options_.debounce);
     timer_.async_wait([self = shared_from_this()](boost::system::error_code error) {
@@ -143,6 +173,7 @@ class FileWatcher::Impl : public std::enable_shared_from_this<Impl> {
   boost::asio::steady_timer timer_;
   Identity identity_;
   std::map<std::string, int> watches_;
+  bool polls_ = false;  // without inotify
   alignas(inotify_event) char buffer_[4096];
   bool stopped_ = false;
 };
@@ -151,7 +182,7 @@ absl::StatusOr<std::unique_ptr<FileWatcher>> FileWatcher::Create(
     boost::asio::any_io_executor executor, std::string path, Options options,
     std::function<void()> on_change) {
   const int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-  if (fd < 0) {
+  if (fd < 0 && errno != EMFILE && errno != ENFILE && errno != ENOMEM) {
     return MakeError("INTERNAL", "config",
                      StrCat(path, ": cannot be watched: ", std::strerror(errno)));
   }

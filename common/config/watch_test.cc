@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <filesystem>
 #include <fstream>
 
@@ -27,6 +29,7 @@ class WatchTest : public testing::Test {
   void Watch() {
     FileWatcher::Options options;
     options.debounce = std::chrono::milliseconds(1);
+    options.poll = std::chrono::milliseconds(5);
     auto watcher = FileWatcher::Create(io_.get_executor(), path_, options, [this] { ++calls_; });
     ASSERT_TRUE(watcher.ok()) << watcher.status();
     watcher_ = *std::move(watcher);
@@ -43,6 +46,32 @@ class WatchTest : public testing::Test {
   std::unique_ptr<FileWatcher> watcher_;
   int calls_ = 0;
 };
+
+TEST_F(WatchTest, SeesTheSameWithoutInotify) {
+  RecordProperty("req", "M-FR-003.2");
+  Write("config.json", "{}");
+  const boost::asio::steady_timer reactor(io_);  // its descriptors are there before
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  Watch();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_NE(watcher_, nullptr);
+  Write("config.json", "{ }");
+  AwaitCall();
+  Write("new", "{  }");
+  fs::rename(folder_ + "/new", path_);
+  AwaitCall();
+  fs::remove(path_);
+  AwaitCall();
+  watcher_.reset();
+  io_.restart();
+  io_.poll();  // what was cancelled
+  io_.restart();
+  EXPECT_EQ(io_.run(), 0u) << "nothing is left";
+}
 
 TEST_F(WatchTest, SeesWritingRenamingRemovalAndReturn) {
   RecordProperty("req", "M-FR-003.2");

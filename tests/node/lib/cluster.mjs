@@ -1,13 +1,39 @@
 // Several of each service on one machine, as scripts/cluster and METAMCP_SHAPE=cluster run them.
 import { generateKeyPairSync } from 'node:crypto';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer, request as httpRequest } from 'node:http';
 import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from './process.mjs';
 
 export const SHAPE = { gateways: 3, connectors: 3, catalogs: 2, workflows: 2, audits: 2, ais: 1 };
 const READY = /mcp=(\S+) admin=(\S+) /;
+
+const claims = [];
+process.on('exit', () => claims.forEach((claim) => rmSync(claim, { force: true })));
+
+// Whether the port is this process's now. No other test process on this machine was given it: until
+// somebody listens there it only looks free. A claim that its process left behind is taken over.
+function mine(port) {
+  const claim = join(tmpdir(), `metamcp-port-${port}`);
+  for (let turn = 0; turn < 2; ++turn) {
+    try {
+      writeFileSync(claim, String(process.pid), { flag: 'wx' });
+      claims.push(claim);
+      return true;
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    }
+    try {
+      process.kill(Number(readFileSync(claim, 'utf8')), 0);
+      return false;
+    } catch {
+      rmSync(claim, { force: true });
+    }
+  }
+  return false;
+}
 
 // A port that is free now and that no outgoing connection takes in the meantime: below those that
 // Linux gives out (net.ipv4.ip_local_port_range).
@@ -21,7 +47,7 @@ export async function freePort() {
     });
     if (!free) continue;
     await new Promise((resolve) => probe.close(resolve));
-    return port;
+    if (mine(port)) return port;
   }
 }
 
