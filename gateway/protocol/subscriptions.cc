@@ -238,7 +238,11 @@ absl::StatusOr<std::unique_ptr<ResourceWatch>> SubscriptionHub::WatchTask(
 }
 
 void SubscriptionHub::StartWatch(const std::shared_ptr<WatchState>& state) {
-  std::erase_if(watches_, [](const auto& one) { return one.expired(); });
+  // Each time that twice as many are there, so that a crowd costs no more than one.
+  if (watches_.size() >= sweep_at_) {
+    std::erase_if(watches_, [](const auto& one) { return one.expired(); });
+    sweep_at_ = std::max<size_t>(64, 2 * watches_.size());
+  }
   watches_.push_back(state);
   tasks_.Spawn("watch", RunWatch(state));
 }

@@ -89,6 +89,7 @@ class SubscriptionHub {
   ProviderDirectory& providers_;
   std::list<ListInterest> interests_;
   std::list<std::weak_ptr<WatchState>> watches_;
+  size_t sweep_at_ = 64;  // watches, of which some may be over
   std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>();
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   TaskGroup tasks_;

@@ -101,7 +101,18 @@ Awaitable<void> ResourceCache::Put(Place place, cache::Key key, std::string json
 
 void ResourceCache::Forget(const std::string& upstream_id) {
   ++changes_[upstream_id];
-  tasks_.Spawn("resource-cache", store_.Drop(upstream_id));
+  // A server that tells of changes all the time is forgotten once at a time.
+  if (dropping_.insert(upstream_id).second) tasks_.Spawn("resource-cache", DropAll(upstream_id));
+}
+
+Awaitable<void> ResourceCache::DropAll(std::string upstream_id) {
+  uint64_t dropped = 0;
+  while (dropped != ChangesOf(upstream_id)) {
+    dropped = ChangesOf(upstream_id);
+    auto dropping = store_.Drop(upstream_id);
+    co_await std::move(dropping);
+  }
+  dropping_.erase(upstream_id);
 }
 
 }  // namespace metamcp::connector

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,12 +59,14 @@ class ResourceCache {
 
  private:
   uint64_t ChangesOf(const std::string& upstream_id) const;
+  Awaitable<void> DropAll(std::string upstream_id);
   Awaitable<void> Put(Place place, cache::Key key, std::string json, std::chrono::milliseconds ttl);
 
   cache::Cache& store_;
   TaskGroup& tasks_;
   const Options options_;
   std::map<std::string, uint64_t, std::less<>> changes_;  // by upstream
+  std::set<std::string> dropping_;                        // upstreams that are being forgotten
   int64_t hits_ = 0;
   int64_t misses_ = 0;
 };

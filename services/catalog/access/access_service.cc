@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/async/listed.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
 #include "common/base/status_macros.h"
@@ -277,13 +278,7 @@ Awaitable<absl::StatusOr<pb::ReportUseResponse>> AccessService::ReportUse(
 Awaitable<absl::Status> AccessService::WatchAccess(const CallContext& ctx, pb::WatchAccessRequest,
                                                    Sink<pb::WatchAccessResponse>& sink) {
   asio::steady_timer timer(executor_);
-  struct Entry {
-    Entry(std::list<asio::steady_timer*>& all, asio::steady_timer* one)
-        : list(all), at(all.insert(all.end(), one)) {}
-    ~Entry() { list.erase(at); }
-    std::list<asio::steady_timer*>& list;
-    std::list<asio::steady_timer*>::iterator at;
-  } entry(watchers_, &timer);
+  const Listed<asio::steady_timer> listed(watchers_, &timer);
   int64_t sent = -1;
   for (;;) {
     const size_t changes = changes_;

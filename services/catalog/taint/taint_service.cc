@@ -5,6 +5,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
+#include "common/async/listed.h"
 #include "common/async/run.h"
 #include "common/base/error.h"
 #include "common/base/ids.h"
@@ -73,13 +74,7 @@ Awaitable<absl::StatusOr<v1::MarkTaintResponse>> TaintService::MarkTaint(
 Awaitable<absl::Status> TaintService::WatchTaint(const CallContext& ctx, v1::WatchTaintRequest,
                                                  Sink<v1::WatchTaintResponse>& sink) {
   asio::steady_timer timer(executor_);
-  struct Entry {
-    Entry(std::list<asio::steady_timer*>& all, asio::steady_timer* one)
-        : list(all), at(all.insert(all.end(), one)) {}
-    ~Entry() { list.erase(at); }
-    std::list<asio::steady_timer*>& list;
-    std::list<asio::steady_timer*>::iterator at;
-  } entry(watchers_, &timer);
+  const Listed<asio::steady_timer> listed(watchers_, &timer);
   const std::chrono::milliseconds wait = options_.poll.count() > 0 ? options_.poll : kHeartbeat;
   int64_t sent = 0;
   auto told = CallContext::Clock::now() - kHeartbeat;
