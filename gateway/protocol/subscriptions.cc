@@ -55,8 +55,6 @@ using std::chrono::milliseconds;
 constexpr std::chrono::hours kListenLifetime{12};
 constexpr milliseconds kBackoffMin{250};
 constexpr milliseconds kBackoffMax{30000};
-// In a row before whoever waits hears of them: for less than two seconds.
-constexpr int kFailuresMax = 3;
 
 class ListenSink final : public Sink<provider::v1::ListenResponse> {
  public:
@@ -98,7 +96,6 @@ class ListenSink final : public Sink<provider::v1::ListenResponse> {
 Awaitable<void> RunWatch(std::shared_ptr<WatchState> state) {
   using asio::experimental::awaitable_operators::operator||;
   milliseconds backoff = kBackoffMin;
-  int failures = 0;
   while (!state->stopped) {
     const CallContext ctx(state->principal, CallContext::Clock::now() + kListenLifetime);
     ListenSink sink(state);
@@ -110,8 +107,7 @@ Awaitable<void> RunWatch(std::shared_ptr<WatchState> state) {
     const absl::Status status = std::get<0>(result);
     const bool for_good = absl::IsUnimplemented(status) || absl::IsNotFound(status) ||
                           absl::IsInvalidArgument(status);
-    // It may have met a server on its way to another connector, which is there in a moment.
-    if (!status.ok() && (for_good || ++failures > kFailuresMax)) state->Answer(status);
+    if (!status.ok()) state->Answer(status);
     if (for_good) break;
     if (sink.acknowledged()) backoff = kBackoffMin;
     const bool slept = co_await Sleep(backoff);

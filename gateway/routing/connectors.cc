@@ -130,13 +130,10 @@ Awaitable<absl::StatusOr<Connectors::Choice>> Connectors::Choose(const CallConte
   co_return MakeError("NOT_OWNER", "connector", "the connector of this upstream does not answer");
 }
 
-Awaitable<absl::Status> Connectors::Call(const CallContext& ctx, CallRequest request,
-                                         Sink<CallResponse>& sink) {
-  if (!request.owner().empty() && members_.clustered()) {
-    auto owned = CallOwner(ctx, std::move(request), sink);
-    co_return co_await std::move(owned);
-  }
-  const auto until = std::min(ctx.deadline, CallContext::Clock::now() + kPatience);
+template <typename Response, typename Request, typename Ask>
+Awaitable<absl::Status> Connectors::AskWhoRuns(const CallContext& ctx, const Request& request,
+                                               Sink<Response>& sink, bool again, Ask ask) {
+  auto until = std::min(ctx.deadline, CallContext::Clock::now() + kPatience);
   for (bool followed = false;;) {
     auto choosing = Choose(ctx, request.upstream_id());
     auto choice = co_await std::move(choosing);
@@ -144,10 +141,11 @@ Awaitable<absl::Status> Connectors::Call(const CallContext& ctx, CallRequest req
     // One that has just come, or comes back, is known with the next heartbeat.
     const bool nobody = !choice.ok() && members_.clustered() && members_.With("connector").empty();
     if (choice.ok()) {
-      WatchedSink<CallResponse> watched(sink);
-      auto calling = choice->client.provider->Call(ctx, request, watched);
-      status = co_await std::move(calling);
-      if (watched.used) co_return status;
+      WatchedSink<Response> watched(sink);
+      auto asking = ask(*choice->client.provider, watched);
+      status = co_await std::move(asking);
+      if (watched.used && !(again && NamedOwner(status))) co_return status;
+      if (watched.used) until = CallContext::Clock::now() + kPatience;
       if (Unanswered(status)) suspects_.insert(choice->instance);
     }
     auto owner = NamedOwner(status);
@@ -178,6 +176,19 @@ Awaitable<absl::Status> Connectors::Call(const CallContext& ctx, CallRequest req
   }
 }
 
+Awaitable<absl::Status> Connectors::Call(const CallContext& ctx, CallRequest request,
+                                         Sink<CallResponse>& sink) {
+  if (!request.owner().empty() && members_.clustered()) {
+    auto owned = CallOwner(ctx, std::move(request), sink);
+    co_return co_await std::move(owned);
+  }
+  const auto call = [&](provider::v1::ProviderService& provider, Sink<CallResponse>& to) {
+    return provider.Call(ctx, request, to);
+  };
+  auto asking = AskWhoRuns<CallResponse>(ctx, request, sink, false, call);
+  co_return co_await std::move(asking);
+}
+
 Awaitable<absl::Status> Connectors::CallOwner(const CallContext& ctx, CallRequest request,
                                               Sink<CallResponse>& sink) {
   auto looking = members_.Look(request.owner());
@@ -198,17 +209,12 @@ Awaitable<absl::Status> Connectors::CallOwner(const CallContext& ctx, CallReques
 Awaitable<absl::Status> Connectors::Listen(const CallContext& ctx,
                                            provider::v1::ListenRequest request,
                                            Sink<provider::v1::ListenResponse>& sink) {
-  for (bool followed = false;; followed = true) {
-    auto choosing = Choose(ctx, request.upstream_id());
-    auto choice = co_await std::move(choosing);
-    if (!choice.ok()) co_return choice.status();
-    auto listening = choice->client.provider->Listen(ctx, request, sink);
-    const absl::Status status = co_await std::move(listening);
-    if (Unanswered(status)) suspects_.insert(choice->instance);
-    const auto owner = NamedOwner(status);
-    if (!owner || owner->empty() || followed) co_return status;
-    Remember(request.upstream_id(), *owner);
-  }
+  const auto listen = [&](provider::v1::ProviderService& provider,
+                          Sink<provider::v1::ListenResponse>& to) {
+    return provider.Listen(ctx, request, to);
+  };
+  auto asking = AskWhoRuns<provider::v1::ListenResponse>(ctx, request, sink, true, listen);
+  co_return co_await std::move(asking);
 }
 
 std::vector<ConnectorClient> Connectors::All() {

@@ -74,6 +74,12 @@ class Connectors final : public provider::v1::ProviderService,
   std::vector<ConnectorClient> All();
   absl::StatusOr<ConnectorClient> ClientOf(const cluster::Member& member);
   void Remember(const std::string& upstream_id, const std::string& owner);
+  // Asks whichever connector runs the upstream of `request`, however it moves meanwhile, until one
+  // has begun. What has written to `sink` is asked of the next owner only where it may be had
+  // `again`.
+  template <typename Response, typename Request, typename Ask>
+  Awaitable<absl::Status> AskWhoRuns(const CallContext& ctx, const Request& request,
+                                     Sink<Response>& sink, bool again, Ask ask);
   template <typename Response, typename Ask>
   Awaitable<absl::StatusOr<Response>> FirstThatKnows(Ask ask);
 

@@ -5,6 +5,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <deque>
 
 #include "common/async/run.h"
 #include "common/base/error.h"
@@ -29,8 +30,16 @@ class FakeConnector final : public provider::v1::ProviderService,
     co_return co_await sink.Write(std::move(event));
   }
   Awaitable<absl::Status> Listen(const CallContext&, provider::v1::ListenRequest,
-                                 Sink<provider::v1::ListenResponse>&) override {
+                                 Sink<provider::v1::ListenResponse>& sink) override {
     ++listens;
+    if (!refusals.empty()) {
+      const absl::Status refusal = refusals.front();
+      refusals.pop_front();
+      co_return refusal;
+    }
+    provider::v1::ListenResponse event;
+    event.mutable_ack();
+    (void)co_await sink.Write(std::move(event));
     co_return answer;
   }
   Awaitable<absl::StatusOr<connector::v1::ListConnectionsResponse>> ListConnections(
@@ -85,6 +94,7 @@ class FakeConnector final : public provider::v1::ProviderService,
 
   std::string name;
   absl::Status answer;
+  std::deque<absl::Status> refusals;  // of Listen, before it acknowledges
   absl::Status admin;
   std::vector<CallRequest> calls;
   int listens = 0;
@@ -151,6 +161,28 @@ class ConnectorsTest : public ::testing::Test {
     return info ? info->reason : std::string(absl::StatusCodeToString(status.code()));
   }
 
+  std::string Listen() {
+    class AckSink final : public Sink<provider::v1::ListenResponse> {
+     public:
+      Awaitable<absl::Status> Write(provider::v1::ListenResponse) override {
+        ++acks;
+        co_return absl::OkStatus();
+      }
+      int acks = 0;
+    } sink;
+    provider::v1::ListenRequest request;
+    request.set_upstream_id("u1");
+    CallContext ctx;
+    ctx.deadline = CallContext::Clock::now() + std::chrono::hours(1);
+    absl::Status status;
+    boost::asio::co_spawn(io_, connectors_->Listen(ctx, std::move(request), sink),
+                          [&status](std::exception_ptr, absl::Status s) { status = s; });
+    io_.restart();
+    io_.run();
+    return std::string(absl::StatusCodeToString(status.code())) + ", acknowledged " +
+           std::to_string(sink.acks) + " times";
+  }
+
   boost::asio::io_context io_;
   cluster::Members members_{"ffffffffffff", true};
   const std::array<std::string, 2> names_ = {"aaaaaaaaaaaa", "bbbbbbbbbbbb"};
@@ -184,6 +216,24 @@ TEST_F(ConnectorsTest, WaitsForAConnectorThatHasNotBeenToldOfTheUpstreamYet) {
   EXPECT_EQ(Call("", std::chrono::milliseconds(250)), "NOT_FOUND");
   EXPECT_GE(hinted_->calls.size(), 2u);
   EXPECT_TRUE(other_->calls.empty());
+}
+
+TEST_F(ConnectorsTest, AWatchFindsItsServerWhileItChangesHands) {
+  RecordProperty("req", "M-FR-001.2");
+  // Whose it is is not known yet; then it is the other's, whose process is still on its way.
+  hinted_->refusals = {NotOwner(""), NotOwner(other_->name)};
+  other_->refusals = {MakeError("SERVICE_UNREACHABLE", "gateway", "not yet")};
+  hinted_->refusals.push_back(NotOwner(other_->name));
+  EXPECT_EQ(Listen(), "OK, acknowledged 1 times");
+  EXPECT_EQ(other_->listens, 2);
+}
+
+TEST_F(ConnectorsTest, AWatchFollowsAServerThatMoves) {
+  hinted_->answer = NotOwner(other_->name);
+  EXPECT_EQ(Listen(), "OK, acknowledged 2 times");
+  hinted_->answer = absl::UnavailableError("the connection broke");
+  Alive({hinted_->name});
+  EXPECT_EQ(Listen(), "UNAVAILABLE, acknowledged 1 times") << "who listens begins again";
 }
 
 TEST_F(ConnectorsTest, TwoThatNameEachOtherAreNoLoop) {
